@@ -1,0 +1,1 @@
+"""mlflow-gitops: registry stage transitions become Git commits."""

@@ -1,0 +1,75 @@
+"""The failures that people and the queue tell apart.
+
+Every error says what went wrong, where, and the next step. Whether to retry is decided by the
+class alone: the queue retries `TransientError` with backoff, and shows `TerminalError` until a
+person changes something. A failure of a new kind is a subclass here, never a new `except` there.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "GitOpsError",
+    "HeadMovedError",
+    "ManifestError",
+    "PublishError",
+    "RegistryError",
+    "RepositoryError",
+    "RequestError",
+    "TerminalError",
+    "TransientError",
+]
+
+
+class GitOpsError(Exception):
+    """Base of all errors meant for people.
+
+    `what` is one sentence, `where` names the place (a path, a URL without credentials, a key),
+    `hint` is the next step. `str(error)` joins the three.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n  next: {self.hint}" if self.hint else text
+
+
+class TerminalError(GitOpsError):
+    """A person must change something: shown, never retried."""
+
+
+class TransientError(GitOpsError):
+    """May pass by itself: retried with backoff, in the queue only."""
+
+
+class ConfigError(TerminalError):
+    """The settings or the environment of the process are wrong; `where` is the key's path."""
+
+
+class RequestError(TerminalError):
+    """What a user asked for cannot be: unknown model, version not READY, no such environment."""
+
+
+class RegistryError(TerminalError):
+    """The registry holds something that cannot be delivered as it is."""
+
+
+class ManifestError(TerminalError):
+    """The manifests cannot be read or edited safely; `where` is the file."""
+
+
+class PublishError(TerminalError):
+    """The artifacts cannot be published as they are; `where` is the source or the S3 path."""
+
+
+class RepositoryError(TerminalError):
+    """Git refused: protected branch, missing permission, no such branch."""
+
+
+class HeadMovedError(TransientError):
+    """Somebody pushed in between: fetch, plan again on the new head, push again."""

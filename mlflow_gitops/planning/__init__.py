@@ -1,0 +1,1 @@
+"""What brings committed to desired. PURE: values in, values with a reason out."""

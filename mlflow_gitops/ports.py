@@ -1,0 +1,148 @@
+"""What the reconciler needs from the outside, as Protocols. `adapters/` has the real ones.
+
+All methods raise `TerminalError` where a person must change something and `TransientError` where
+trying later may help; no other exception of an I/O library passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from mlflow_gitops.state import (
+    Change,
+    Delivered,
+    Delivery,
+    Edit,
+    ModelFiles,
+    ModelVersion,
+    Publication,
+    Request,
+    Revision,
+    Selector,
+    Snapshot,
+    Status,
+)
+
+__all__ = ["ArtifactStore", "Clock", "Progress", "Registry", "Repository", "Tree"]
+
+
+class Registry(Protocol):
+    """The MLflow model registry."""
+
+    def snapshot(self, model: str) -> Snapshot:
+        """One model, read now. Raises RequestError where there is no such model."""
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Every registered model, from one paged listing, ordered by name."""
+
+    def artifact_location(self, version: ModelVersion) -> str:
+        """The real place of the version's files (`s3://…`, `mlflow-artifacts:/…`, a path)."""
+
+    def artifact_roots(self) -> tuple[str, ...]:
+        """Where this server keeps artifacts: URI prefixes that are always allowed as sources."""
+
+    def ask(self, version: ModelVersion, key: str, request: Request) -> None:
+        """Write the request record, the version tag `gitops.request.<key>`."""
+
+    def select(self, version: ModelVersion, selector: Selector) -> None:
+        """Move the selector to the version (set the stage, the alias or the tag)."""
+
+    def record(self, model: str, environment: str, delivered: Delivered) -> None:
+        """Write the registered-model tag `gitops.delivered.<environment>`."""
+
+    def report(self, model: str, number: str, environment: str, status: Status) -> None:
+        """Write the version tag `gitops.status.<environment>`, if it says anything new.
+
+        A version that is gone by now is passed over.
+        """
+
+
+class Progress(Protocol):
+    """Told of bytes as they are published; draws a bar, prints lines, or counts."""
+
+    def start(self, what: str, files: int, size: int) -> None: ...
+
+    def advance(self, size: int, *, file: str = "") -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class ArtifactStore(Protocol):
+    """The write-once S3 bucket, and the sources that feed it."""
+
+    def sealed(self, publication: Publication) -> Revision | None:
+        """The sealed revision at the publication's URI, if it is of the same identity.
+
+        Its files are listed and compared with the manifest by name and size. Raises PublishError
+        where the path is claimed or sealed by another identity, or where files are amiss.
+        """
+
+    def inspect(self, source: str) -> ModelFiles:
+        """The file names and MLmodel of a source. Raises PublishError for unsafe names."""
+
+    def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
+        """Claim, copy with conditional writes, seal. Idempotent; verifies and skips what is there."""
+
+
+class Tree(Protocol):
+    """An immutable view of one commit's files. `head` is the commit's full hash."""
+
+    @property
+    def head(self) -> str: ...
+
+    def paths(self) -> Sequence[str]:
+        """Every file, sorted."""
+
+    def __contains__(self, path: object) -> bool: ...
+
+    def blob(self, path: str) -> str:
+        """The content's id, for caches. Raises KeyError."""
+
+    def read(self, path: str) -> str:
+        """The text, decoded as UTF-8 with line ends as they are. Raises KeyError."""
+
+    def read_all(self, paths: Iterable[str]) -> Mapping[str, str]:
+        """Many texts in one go; a file that is no UTF-8 text is left out."""
+
+
+class Repository(Protocol):
+    """The Git manifests repository, through a local clone cache."""
+
+    @property
+    def identity(self) -> str:
+        """Host and path, normalised, without scheme or credentials: what records compare."""
+
+    @property
+    def default_branch(self) -> str: ...
+
+    def settings_text(self) -> str:
+        """`mlflow-gitops.yaml` of the default branch. Raises ConfigError where it is missing."""
+
+    def fetch(self) -> None:
+        """Make the local refs equal to the remote's."""
+
+    def tree(self, branch: str) -> Tree:
+        """The branch's head, as last fetched. Raises RepositoryError where there is none."""
+
+    def tree_at(self, commit: str) -> Tree:
+        """Any commit that was fetched."""
+
+    def is_ancestor(self, commit: str, of: str) -> bool:
+        """Whether `commit` is known and is `of` or one of its ancestors."""
+
+    def deliveries(self, service: str, head: str, since: str = "") -> Iterator[Delivery]:
+        """Commits with our trailer for `<environment>/<service>`, newest first, in since..head."""
+
+    def diff(self, base: str, edits: Sequence[Edit]) -> str:
+        """The unified diff that the edits would make on `base`; nothing is written remotely."""
+
+    def push(self, branch: str, base: str, edits: Sequence[Edit]) -> Sequence[Change]:
+        """A commit for each edit on top of `base`, in order, and one push.
+
+        Raises HeadMovedError where the branch is no longer at `base`; nothing is then changed.
+        """
+
+
+Clock = Callable[[], str]
+"""Now, as ISO 8601 in UTC with milliseconds."""

@@ -1,0 +1,344 @@
+"""The values that flow through the tool: frozen, without I/O, one meaning each.
+
+Desired and committed share `ServiceSpec`, so drift is `!=`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = [
+    "Action",
+    "Change",
+    "Delivered",
+    "Delivery",
+    "Edit",
+    "Environment",
+    "Identity",
+    "ModelFiles",
+    "ModelVersion",
+    "Predictor",
+    "Publication",
+    "Request",
+    "Revision",
+    "Selector",
+    "ServiceKey",
+    "ServiceSpec",
+    "Settings",
+    "Snapshot",
+    "State",
+    "Status",
+]
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+Action = Literal["deploy", "rollback", "retire"]
+
+
+class State(StrEnum):
+    """What people see of a service: one list for the registry, the page and the CLI."""
+
+    REQUESTED = "requested"
+    PUBLISHING = "publishing"
+    PROPOSED = "proposed"
+    COMMITTED = "committed"
+    SYNCED = "synced"
+    LIVE = "live"
+    FAILED = "failed"
+    HELD = "held"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
+    UNSELECTED = "unselected"
+    ADOPTED = "adopted"
+    AMBIGUOUS = "ambiguous"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServiceKey:
+    """One InferenceService of one environment: the key of all work."""
+
+    environment: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.environment}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a model version *is*, beyond its name and number, which can be used twice.
+
+    `created` is the registry's creation time in milliseconds since the epoch.
+    """
+
+    created: int
+    run_id: str = ""
+    model_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asked for a version in an environment: the record behind `gitops.request.*`.
+
+    `time` is ISO 8601 in UTC with milliseconds, so that text order is time order. `by` is who
+    asked; it is proven only where `signed` (the signature was checked), else merely claimed.
+    A version that was seen selected without a record has an id that starts with `seen:`.
+    """
+
+    id: str
+    version: str
+    action: Action = "deploy"
+    time: str = ""
+    by: str = ""
+    signed: bool = False
+    reason: str = ""
+    rollout: str = ""
+
+    @property
+    def recorded(self) -> bool:
+        return not self.id.startswith("seen:")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A row of the registry. `number` is MLflow's, as text; times are milliseconds."""
+
+    model: str
+    number: str
+    identity: Identity
+    stage: str = "None"
+    status: str = "READY"
+    source: str = ""
+    updated: int = 0
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default=EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """What in the registry selects a version for an environment.
+
+    `name` is the stage, the alias or the tag's key; `value` is the tag's value, else "".
+    """
+
+    kind: Literal["stage", "alias", "tag"]
+    name: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}={self.value}" if self.value else f"{self.kind} {self.name}"
+
+    @property
+    def key(self) -> str:
+        """The suffix of the request record that a server writes, which knows no environments."""
+        return f"{self.kind}.{self.name}"
+
+    def matches(self, version: ModelVersion) -> bool:
+        if self.kind == "stage":
+            return version.stage.lower() == self.name.lower()
+        if self.kind == "alias":
+            return self.name in version.aliases
+        return version.tags.get(self.name) == self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A configured place to deploy to.
+
+    `path` is the folder of its manifests, relative to the repository's root, without a trailing
+    slash. `branch` is "" for the repository's default branch. `models` are glob patterns of the
+    models that it takes. `max_changes` bounds what one resync may change by itself, in services.
+    """
+
+    name: str
+    select: Selector
+    path: str
+    namespace: str = ""
+    branch: str = ""
+    delivery: Literal["commit", "pull-request"] = "commit"
+    models: tuple[str, ...] = ("*",)
+    max_changes: int = 20
+
+    def takes(self, model: str) -> bool:
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`mlflow-gitops.yaml`, parsed.
+
+    `services` maps a model's name to its InferenceService's where they differ. `sources` are URI
+    prefixes that artifacts may come from, beside the registry's artifact root. `version_tag` is
+    the version tag that names a published version ("" for MLflow's number).
+    """
+
+    environments: Mapping[str, Environment]
+    bucket: str
+    prefix: str = ""
+    sources: tuple[str, ...] = ()
+    services: Mapping[str, str] = field(default=EMPTY)
+    version_tag: str = ""
+
+    def service(self, model: str) -> str:
+        return self.services.get(model, model)
+
+    def environments_for(self, model: str) -> tuple[Environment, ...]:
+        return tuple(e for e in self.environments.values() if e.takes(model))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What this tool last delivered for a service: a cache, Git is the truth.
+
+    `matched` maps each version that the selector matched then to the id of the request record
+    that was seen on it ("" without one). `head` is the branch head when this was written,
+    `commit` our own commit ("" where the state was found, not made). `spec` is None when the
+    request was to retire.
+    """
+
+    request: Request
+    identity: Identity
+    model: str
+    service: str
+    repository: str
+    branch: str
+    head: str
+    spec: ServiceSpec | None
+    commit: str = ""
+    digest: str = ""
+    matched: Mapping[str, str] = field(default=EMPTY)
+    refused: tuple[str, ...] = ()
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One read of one registered model: versions, aliases, tags, requests and deliveries.
+
+    `delivered` maps an environment's name to what its tag says, where it can be read;
+    `unreadable` maps it to why not. `versions` is ordered by number.
+    """
+
+    model: str
+    versions: tuple[ModelVersion, ...]
+    aliases: Mapping[str, str] = field(default=EMPTY)
+    tags: Mapping[str, str] = field(default=EMPTY)
+    delivered: Mapping[str, Delivered] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default=EMPTY)
+
+    def version(self, number: str) -> ModelVersion | None:
+        return next((v for v in self.versions if v.number == number), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """The managed part of an InferenceService: what desired and committed are compared by.
+
+    `rollout` is a canonical text of every traffic split found in the manifest ("" without one).
+    """
+
+    uri: str
+    version: str
+    rollout: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """How an InferenceService loads its files: decides which layouts it can serve.
+
+    `key` is the field under `spec.predictor` that holds the storageUri: `model` or a legacy
+    framework name; `model_format` is then that framework.
+    """
+
+    model_format: str
+    protocol: str = ""
+    runtime: str = ""
+    key: str = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """What a source holds: path to size in bytes, and the text of its MLmodel ("" if none)."""
+
+    files: Mapping[str, int]
+    mlmodel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What to publish, and where to: one model version at one write-once path.
+
+    `uri` is `s3://<bucket>/<prefix>/<service>/v<version>/`; `source` is the real artifact
+    location; `name` is the published name of the version, fixed by the manifest.
+    """
+
+    uri: str
+    source: str
+    model: str
+    number: str
+    name: str
+    identity: Identity
+    layout: str = "as-is"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """An immutable published copy of a model version.
+
+    `uri` ends in "/"; `digest` is `sha256:<hex>` over the manifest's list of files.
+    """
+
+    uri: str
+    digest: str
+    files: int
+    size: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One commit to be: path to new text, or to None to delete the file."""
+
+    files: Mapping[str, str | None]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One commit that was made: `diff` is the unified diff of that commit."""
+
+    commit: str
+    parent: str
+    diff: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A commit of ours to a service, as Git has it.
+
+    What it delivered is read from the trees at `commit` and at `parent`; the trailers only add
+    who and why. `time` is the commit time, ISO 8601 in UTC.
+    """
+
+    commit: str
+    parent: str
+    time: str
+    trailers: Mapping[str, str] = field(default=EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the registry's tag says about one version in one environment."""
+
+    state: State
+    message: str
+    commit: str = ""
+    uri: str = ""
+    digest: str = ""
+    time: str = ""

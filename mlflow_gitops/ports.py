@@ -82,7 +82,7 @@ class ArtifactStore(Protocol):
         """The file names and MLmodel of a source. Raises PublishError for unsafe names."""
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
-        """Claim, copy with conditional writes, seal. Idempotent; verifies and skips what is there."""
+        """Claim, copy with conditional writes, seal; what is there is verified and skipped."""
 
 
 class Tree(Protocol):

@@ -199,7 +199,9 @@ class Delivered:
     `matched` maps each version that the selector matched then to the id of the request record
     that was seen on it ("" without one). `head` is the branch head when this was written,
     `commit` our own commit ("" where the state was found, not made). `spec` is None when the
-    request was to retire.
+    request was to retire. `refused` are the versions that people turned down. `left` says how the
+    delivered version left the selector: "moved on", "dropped", "gone" (deleted), "adopted" (it
+    never was in it), or "".
     """
 
     request: Request
@@ -214,6 +216,7 @@ class Delivered:
     digest: str = ""
     matched: Mapping[str, str] = field(default=EMPTY)
     refused: tuple[str, ...] = ()
+    left: str = ""
     adopted: bool = False
 
 
@@ -291,14 +294,19 @@ class Publication:
 class Revision:
     """An immutable published copy of a model version.
 
-    `uri` ends in "/"; `digest` is `sha256:<hex>` over the manifest's list of files.
+    `uri` ends in "/"; `digest` is `sha256:<hex>` over the manifest's list of files. `contents`
+    are the published names, sizes in bytes and the MLmodel text, as sealed. `created` says
+    whether this call published it, or it was there.
     """
 
     uri: str
     digest: str
-    files: int
-    size: int
+    contents: ModelFiles
     created: bool
+
+    @property
+    def size(self) -> int:
+        return sum(self.contents.files.values())
 
 
 @dataclass(frozen=True, slots=True)

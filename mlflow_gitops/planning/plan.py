@@ -1,0 +1,268 @@
+"""What to do about one service: the three states compared. PURE.
+
+desired (the registry), committed (Git) and delivered (what this tool did last) decide together,
+in one ladder with a reason on each rung, so that a person's decision in Git is never undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from mlflow_gitops.planning.desired import Desired
+from mlflow_gitops.state import (
+    EMPTY,
+    Delivered,
+    Identity,
+    ModelVersion,
+    Request,
+    ServiceKey,
+    ServiceSpec,
+    State,
+    Status,
+)
+
+__all__ = ["Kind", "Place", "Plan", "make_plan", "next_delivered", "reports"]
+
+
+class Kind(StrEnum):
+    """The effects of a plan: a commit (promote, retire), a record only, or none."""
+
+    PROMOTE = "promote"
+    RETIRE = "retire"
+    RECORD = "record"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a service's manifests are: what makes a `delivered` record ours."""
+
+    repository: str
+    branch: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One service's actions and the reason. `before` is committed, `after` is what it becomes."""
+
+    key: ServiceKey
+    place: Place
+    kind: Kind
+    state: State
+    reason: str
+    before: ServiceSpec | None = None
+    after: ServiceSpec | None = None
+    version: ModelVersion | None = None
+    request: Request | None = None
+    matched: Mapping[str, str] = field(default=EMPTY)
+    refused: tuple[str, ...] = ()
+    left: str = ""
+    candidates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changes_git(self) -> bool:
+        return self.kind in (Kind.PROMOTE, Kind.RETIRE)
+
+
+def make_plan(
+    key: ServiceKey,
+    place: Place,
+    desired: Desired,
+    committed: ServiceSpec | None,
+    delivered: Delivered | None,
+) -> Plan:
+    """The ladder of rule 3. `delivered` is None where no record of ours can be trusted."""
+    refused = delivered.refused if delivered else ()
+    plan = Plan(
+        key=key,
+        place=place,
+        kind=Kind.NONE,
+        state=State.COMMITTED,
+        reason=desired.reason,
+        before=committed,
+        after=committed,
+        version=desired.version,
+        request=desired.request,
+        matched=desired.matched,
+        refused=refused,
+        left=desired.left,
+        candidates=desired.candidates,
+        notes=desired.notes,
+    )
+    if desired.state is not None:  # nothing selected, or several: change nothing
+        return replace(plan, state=desired.state)
+    if delivered and _is_renamed(key, place, delivered):  # the tags travel with a rename
+        return replace(
+            plan, state=State.HELD, matched=delivered.matched, reason=_renamed(key, delivered)
+        )
+    if desired.spec == committed:  # Git says it already, whoever wrote it
+        return _in_sync(plan, desired, delivered)
+    if not desired.new:  # the request was answered: what differs is a person's or a setting's
+        return _differs_without_request(plan, desired, committed, delivered)
+    if _has_foreign_rollout(committed, delivered):  # a canary that we did not write
+        return replace(
+            plan,
+            state=State.HELD,
+            matched=delivered.matched if delivered else EMPTY,
+            reason="the manifest has a canary that mlflow-gitops did not write: finish or remove "
+            "it in Git first",
+        )
+    kind = Kind.RETIRE if desired.spec is None else Kind.PROMOTE
+    return replace(
+        plan,
+        kind=kind,
+        state=State.RETIRED if kind is Kind.RETIRE else State.COMMITTED,
+        after=desired.spec,
+        refused=_refused_after(desired, delivered),
+    )
+
+
+def _in_sync(plan: Plan, desired: Desired, delivered: Delivered | None) -> Plan:
+    state = State.RETIRED if desired.spec is None else State.COMMITTED
+    if desired.spec is None and delivered is not None and delivered.adopted and not desired.new:
+        state = State.ADOPTED
+    if not desired.new and delivered is not None and _is_current(plan, delivered):
+        return replace(plan, state=state, left="")
+    return replace(
+        plan,
+        kind=Kind.RECORD,
+        state=state,
+        reason=f"{desired.reason}; Git says so already",
+        refused=_refused_after(desired, delivered),
+    )
+
+
+def _is_current(plan: Plan, delivered: Delivered) -> bool:
+    known = (delivered.spec, delivered.service, delivered.branch, delivered.model)
+    return known == (plan.before, plan.place.service, plan.place.branch, plan.key.model)
+
+
+def _differs_without_request(
+    plan: Plan, desired: Desired, committed: ServiceSpec | None, delivered: Delivered | None
+) -> Plan:
+    assert delivered is not None  # without a record every request is new
+    moved = (delivered.service, delivered.branch) != (plan.place.service, plan.place.branch)
+    if moved or delivered.spec == committed:
+        state = State.ADOPTED if delivered.adopted else State.COMMITTED
+        what = "adopted as it stood" if delivered.adopted else "settings drift"
+        reason = (
+            f"{what}: Git has {_text(committed)} and {_text(desired.spec)} would be written today; "
+            "it goes out with the next promotion, or when the version is asked for again"
+        )
+        return replace(plan, state=state, reason=reason, left="")
+    number = delivered.request.version
+    refused = plan.refused if desired.spec is None else tuple({*plan.refused, number})
+    return replace(
+        plan,
+        state=State.HELD,
+        reason=f"version {number} was delivered, and a person decided otherwise in Git: "
+        f"{_text(committed)} stands until another version, or this one again, is asked for",
+        refused=tuple(sorted(refused)),
+        left="",
+    )
+
+
+def _is_renamed(key: ServiceKey, place: Place, delivered: Delivered) -> bool:
+    return delivered.model != key.model and delivered.service != place.service
+
+
+def _renamed(key: ServiceKey, delivered: Delivered) -> str:
+    return (
+        f"the model was called {delivered.model} when its service {delivered.service} was "
+        f"delivered: add `services: {{{key.model}: {delivered.service}}}` to the settings to "
+        "keep serving it under that name"
+    )
+
+
+def _has_foreign_rollout(committed: ServiceSpec | None, delivered: Delivered | None) -> bool:
+    if committed is None or not committed.rollout:
+        return False
+    ours = delivered.spec.rollout if delivered and delivered.spec else ""
+    return committed.rollout != ours
+
+
+def _refused_after(desired: Desired, delivered: Delivered | None) -> tuple[str, ...]:
+    """A version that is asked for is refused no more; one that a rollback leaves is."""
+    before = set(delivered.refused) if delivered else set()
+    if desired.request and desired.request.action == "rollback" and delivered:
+        before.add(delivered.request.version)
+    if desired.version is not None:
+        before.discard(desired.version.number)
+    return tuple(sorted(before))
+
+
+def _text(spec: ServiceSpec | None) -> str:
+    if spec is None:
+        return "no service"
+    canary = f" with rollout {spec.rollout}" if spec.rollout else ""
+    return f"version {spec.version or '(no label)'} at {spec.uri or '(no storageUri)'}{canary}"
+
+
+def next_delivered(
+    plan: Plan,
+    delivered: Delivered | None,
+    *,
+    head: str,
+    commit: str = "",
+    digest: str = "",
+) -> Delivered | None:
+    """The record to keep after the plan's effects; None where there is nothing to keep.
+
+    Where only `head` would differ the old record is returned, so that nothing is written.
+    """
+    if plan.changes_git or plan.kind is Kind.RECORD:
+        assert plan.request is not None
+        same = delivered is not None and delivered.spec == plan.after
+        return Delivered(
+            request=plan.request,
+            identity=plan.version.identity if plan.version else Identity(created=0),
+            model=plan.key.model,
+            service=plan.place.service,
+            repository=plan.place.repository,
+            branch=plan.place.branch,
+            head=head,
+            spec=plan.after,
+            commit=commit or (delivered.commit if delivered and same else ""),
+            digest=digest,
+            matched=plan.matched,
+            refused=plan.refused,
+            adopted=plan.kind is Kind.RECORD and delivered is None,
+        )
+    if delivered is None:
+        return None
+    return replace(delivered, matched=plan.matched, refused=plan.refused, left=plan.left)
+
+
+def reports(
+    plan: Plan, delivered: Delivered | None, *, commit: str = "", digest: str = "", time: str = ""
+) -> Mapping[str, Status]:
+    """What the registry's versions are told: number to status."""
+    message = "; ".join([plan.reason, *plan.notes])
+    status = Status(
+        state=plan.state,
+        message=message,
+        commit=commit or (delivered.commit if delivered else ""),
+        uri=plan.after.uri if plan.after else "",
+        digest=digest or (delivered.digest if delivered else ""),
+        time=time,
+    )
+    told: dict[str, Status] = {}
+    before = delivered.request.version if delivered else ""
+    if plan.candidates:
+        told.update(dict.fromkeys(plan.candidates, replace(status, commit="", digest="")))
+    elif plan.version is not None:
+        told[plan.version.number] = status
+    elif before:
+        told[before] = status
+    if plan.changes_git and before and before not in told:
+        told[before] = Status(
+            state=State.SUPERSEDED,
+            message=f"replaced by version {plan.version.number if plan.version else '(none)'}",
+            commit=commit,
+            time=time,
+        )
+    return told

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from mlflow_gitops.config import parse_settings
 from mlflow_gitops.errors import (
     GitOpsError,
     HeadMovedError,
@@ -22,27 +21,22 @@ from mlflow_gitops.errors import (
     TerminalError,
     TransientError,
 )
-from mlflow_gitops.manifests import Manifests, ParseCache
-from mlflow_gitops.planning.desired import desired_service
+from mlflow_gitops.observe import Observer, View, selected
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
-from mlflow_gitops.planning.plan import Kind, Place, Plan, make_plan, next_delivered, reports
-from mlflow_gitops.planning.records import request_for, status_of
-from mlflow_gitops.planning.recover import adopted, recovered
+from mlflow_gitops.planning.plan import Kind, Plan, next_delivered, reports
+from mlflow_gitops.planning.records import status_of
+from mlflow_gitops.planning.recover import adopted
 from mlflow_gitops.planning.sources import check_source
-from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository, Tree
+from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository
 from mlflow_gitops.state import (
-    Delivered,
     Edit,
     Environment,
     ModelFiles,
-    ModelVersion,
     Predictor,
     Publication,
-    Request,
     Revision,
     ServiceKey,
-    ServiceSpec,
     Settings,
     Snapshot,
     State,
@@ -54,7 +48,6 @@ __all__ = ["Outcome", "Reconciler", "Survey"]
 PUSH_ATTEMPTS = 12
 PUSH_PAUSE = 0.05  # seconds, doubled for each attempt up to PUSH_PAUSE_MOST, with full jitter
 PUSH_PAUSE_MOST = 2.0
-DELIVERIES_READ = 20  # commits with our trailer that may prove to have delivered nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,43 +78,30 @@ class Survey:
     services: int
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What one plan was made from."""
-
-    plan: Plan
-    environment: Environment
-    tree: Tree
-    manifests: Manifests
-    stored: Delivered | None
-    delivered: Delivered | None
-
-
 @dataclass(slots=True)
 class Reconciler:
     """Brings Git to what the registry asks for, one model at a time; safe for several threads.
 
-    `request_key` checks signatures of request records. `pause` sleeps between push attempts.
+    `pause` sleeps between push attempts, in seconds.
     """
 
-    registry: Registry
+    observer: Observer
     store: ArtifactStore
-    repository: Repository
-    clock: Clock
-    request_key: bytes | None = None
     progress: Progress | None = None
     pause: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
-    _parsed: ParseCache = field(default_factory=ParseCache)
-    _settings: tuple[str, Settings] | None = None
-    _manifests: tuple[tuple[str, str], Manifests] | None = None
 
-    def settings(self) -> Settings:
-        """The settings of the default branch, as last fetched."""
-        text = self.repository.settings_text()
-        if self._settings is None or self._settings[0] != text:
-            self._settings = (text, parse_settings(text))
-        return self._settings[1]
+    @property
+    def registry(self) -> Registry:
+        return self.observer.registry
+
+    @property
+    def repository(self) -> Repository:
+        return self.observer.repository
+
+    @property
+    def clock(self) -> Clock:
+        return self.observer.clock
 
     def reconcile(
         self, model: str, *, only: Collection[str] | None = None, dry_run: bool = False
@@ -132,7 +112,7 @@ class Reconciler:
         With `dry_run` nothing is written anywhere, and the outcomes hold plan and diff.
         """
         self.repository.fetch()
-        settings = self.settings()
+        settings = self.observer.settings()
         snapshot = self.registry.snapshot(model)
         return tuple(
             self._service(snapshot, environment, settings, dry_run=dry_run)
@@ -147,14 +127,14 @@ class Reconciler:
         is in `approved`: a first run or a wrong registry then rewrites nothing.
         """
         self.repository.fetch()
-        settings = self.settings()
+        settings = self.observer.settings()
         work: dict[str, set[str]] = {}
         changes: dict[str, list[str]] = {}
         services = 0
-        for snapshot, environment in self._all_services(settings):
+        for snapshot, environment in self.observer.services(settings):
             services += 1
             view = self._view_or_error(snapshot, environment, settings)
-            if isinstance(view, _View) and view.plan.changes_git:
+            if isinstance(view, View) and view.plan.changes_git:
                 changes.setdefault(environment.name, []).append(snapshot.model)
             elif self._is_news(snapshot, environment, view):
                 work.setdefault(snapshot.model, set()).add(environment.name)
@@ -176,20 +156,15 @@ class Reconciler:
     def adopt(self, environment: str) -> tuple[Outcome, ...]:
         """Record what stands in Git as delivered, for each service without a record of ours."""
         self.repository.fetch()
-        settings = self.settings()
+        settings = self.observer.settings()
         if environment not in settings.environments:
             raise unknown_environment(environment, settings)
         target = settings.environments[environment]
         return tuple(
             self._adopt(snapshot, target, settings)
-            for snapshot, each in self._all_services(settings)
-            if each.name == environment and self._trusted(snapshot, target, settings) is None
+            for snapshot, each in self.observer.services(settings)
+            if each.name == environment and self.observer.trusted(snapshot, target) is None
         )
-
-    def _all_services(self, settings: Settings) -> Iterator[tuple[Snapshot, Environment]]:
-        for snapshot in self.registry.snapshots():
-            for environment in settings.environments_for(snapshot.model):
-                yield snapshot, environment
 
     # One service
 
@@ -200,7 +175,7 @@ class Reconciler:
         attempt = 0
         while True:
             try:
-                view = self._view(snapshot, environment, settings, recover=True)
+                view = self.observer.view(snapshot, environment, settings, recover=True)
                 if dry_run:
                     return self._preview(view, settings)
                 return self._apply(view, settings)
@@ -215,129 +190,17 @@ class Reconciler:
                     self._tell_failure(snapshot, environment, error)
                 return Outcome(key, State.FAILED, str(error), error=error)
 
-    def _view(
-        self, snapshot: Snapshot, environment: Environment, settings: Settings, *, recover: bool
-    ) -> _View:
-        """Read the three states and plan. `recover` reads our commits that no record knows."""
-        key = ServiceKey(environment.name, snapshot.model)
-        branch = self._branch(environment)
-        tree = self.repository.tree(branch)
-        manifests = self._manifests_of(tree, branch, settings)
-        place = Place(self.repository.identity, branch, settings.service(snapshot.model))
-        committed = manifests.committed(environment.name, place.service)
-        requests = self._requests(snapshot, environment)
-        delivered = self._trusted(snapshot, environment, settings)
-
-        def plan_for(record: Delivered | None) -> Plan:
-            now = self.clock()
-            desired = desired_service(snapshot, environment, record, requests, settings, now)
-            return make_plan(key, place, desired, committed, record)
-
-        plan = plan_for(delivered)
-        if recover and (delivered is None or plan.changes_git):
-            found = self._recover(snapshot, environment, settings, place, tree, delivered)
-            if found is not None:
-                delivered = found
-                plan = plan_for(found)
-        stored = snapshot.delivered.get(environment.name)
-        return _View(plan, environment, tree, manifests, stored, delivered)
-
     def _view_or_error(
         self, snapshot: Snapshot, environment: Environment, settings: Settings
-    ) -> _View | GitOpsError:
+    ) -> View | GitOpsError:
         try:
-            return self._view(snapshot, environment, settings, recover=False)
+            return self.observer.view(snapshot, environment, settings, recover=False)
         except GitOpsError as error:
             return error
 
-    def _trusted(
-        self, snapshot: Snapshot, environment: Environment, settings: Settings
-    ) -> Delivered | None:
-        """The record, if it is of this repository and its head is in the branch's history."""
-        delivered = snapshot.delivered.get(environment.name)
-        if delivered is None or delivered.repository != self.repository.identity:
-            return None
-        branch = self._branch(environment)
-        if delivered.branch != branch:
-            return delivered  # the settings moved: its head is in another history
-        head = self.repository.tree(branch).head
-        return delivered if self.repository.is_ancestor(delivered.head, head) else None
-
-    def _recover(
-        self,
-        snapshot: Snapshot,
-        environment: Environment,
-        settings: Settings,
-        place: Place,
-        tree: Tree,
-        delivered: Delivered | None,
-    ) -> Delivered | None:
-        since = delivered.head if delivered and delivered.branch == place.branch else ""
-        name = f"{environment.name}/{place.service}"
-        for index, delivery in enumerate(self.repository.deliveries(name, tree.head, since)):
-            if index == DELIVERIES_READ:
-                break
-            after = self._spec_at(delivery.commit, environment, settings, place)
-            before = self._spec_at(delivery.parent, environment, settings, place)
-            if after == before:
-                continue  # a copied trailer: the commit did not touch this service
-            return recovered(
-                delivery,
-                after,
-                place=place,
-                snapshot=snapshot,
-                selected=_selected(snapshot, environment),
-                requests=self._requests(snapshot, environment),
-                delivered=delivered,
-                settings=settings,
-            )
-        return None
-
-    def _spec_at(
-        self, commit: str, environment: Environment, settings: Settings, place: Place
-    ) -> ServiceSpec | None:
-        if not commit:
-            return None
-        try:
-            tree = self.repository.tree_at(commit)
-            manifests = self._manifests_of(tree, place.branch, settings, keep=False)
-            return manifests.committed(environment.name, place.service)
-        except TerminalError:
-            return None  # what the manifests were then cannot be read: nothing can be said of it
-
-    def _requests(self, snapshot: Snapshot, environment: Environment) -> Mapping[str, Request]:
-        found = (
-            (version.number, request_for(version, environment, self.request_key))
-            for version in snapshot.versions
-            if version.tags
-        )
-        return {number: request for number, request in found if request is not None}
-
-    def _branch(self, environment: Environment) -> str:
-        return environment.branch or self.repository.default_branch
-
-    def _manifests_of(
-        self, tree: Tree, branch: str, settings: Settings, *, keep: bool = True
-    ) -> Manifests:
-        """One view for each head: what it indexed is used by every service of the branch."""
-        key = (branch, tree.head)
-        cached = self._manifests
-        if cached is not None and cached[0] == key and self._settings_are(settings):
-            return cached[1]
-        environments = {
-            e.name: e for e in settings.environments.values() if self._branch(e) == branch
-        }
-        manifests = Manifests(tree, environments, self._parsed)
-        if keep:
-            self._manifests = (key, manifests)
-        return manifests
-
-    def _settings_are(self, settings: Settings) -> bool:
-        return self._settings is not None and self._settings[1] is settings
-
     # Effects, in their order
 
-    def _apply(self, view: _View, settings: Settings) -> Outcome:
+    def _apply(self, view: View, settings: Settings) -> Outcome:
         plan = view.plan
         revision = self._publish(view, settings)
         commit, diff = "", ""
@@ -348,7 +211,7 @@ class Reconciler:
         self._record(view, revision, commit)
         return Outcome(plan.key, plan.state, plan.reason, plan, revision, commit, diff)
 
-    def _preview(self, view: _View, settings: Settings) -> Outcome:
+    def _preview(self, view: View, settings: Settings) -> Outcome:
         """The same checks and the same edit, and nothing written."""
         plan = view.plan
         diff = ""
@@ -358,7 +221,7 @@ class Reconciler:
             diff = self.repository.diff(view.tree.head, [edit])
         return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff)
 
-    def _publish(self, view: _View, settings: Settings) -> Revision | None:
+    def _publish(self, view: View, settings: Settings) -> Revision | None:
         """Before any commit: the files stand sealed, and the service's runtime can load them."""
         plan = view.plan
         if plan.after is None or not (plan.changes_git or plan.kind is Kind.RECORD):
@@ -372,7 +235,7 @@ class Reconciler:
         self._tell(plan, State.PUBLISHING, f"publishing to {publication.uri}")
         return self.store.publish(publication, self.progress)
 
-    def _contents(self, view: _View, settings: Settings) -> ModelFiles | None:
+    def _contents(self, view: View, settings: Settings) -> ModelFiles | None:
         """The source's file list, after every check that can be made before a byte is written."""
         plan = view.plan
         if plan.after is None:
@@ -397,7 +260,7 @@ class Reconciler:
             identity=plan.version.identity,
         )
 
-    def _record(self, view: _View, revision: Revision | None, commit: str) -> None:
+    def _record(self, view: View, revision: Revision | None, commit: str) -> None:
         plan = view.plan
         digest = revision.digest if revision else ""
         head = commit or view.tree.head
@@ -419,19 +282,19 @@ class Reconciler:
         """Where people look: on the versions that are selected. Never hides the error itself."""
         status = Status(State.FAILED, str(error), time=self.clock())
         with suppress(GitOpsError):
-            for version in _selected(snapshot, environment):
+            for version in selected(snapshot, environment):
                 self.registry.report(snapshot.model, version.number, environment.name, status)
 
     def _adopt(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
         key = ServiceKey(environment.name, snapshot.model)
         try:
-            view = self._view(snapshot, environment, settings, recover=False)
+            view = self.observer.view(snapshot, environment, settings, recover=False)
             record = adopted(
                 view.plan.before,
                 place=view.plan.place,
                 snapshot=snapshot,
-                selected=_selected(snapshot, environment),
-                requests=self._requests(snapshot, environment),
+                selected=selected(snapshot, environment),
+                requests=self.observer.requests(snapshot, environment),
                 head=view.tree.head,
                 settings=settings,
                 now=self.clock(),
@@ -444,13 +307,13 @@ class Reconciler:
         return Outcome(key, State.ADOPTED, f"{what} stands in Git", view.plan)
 
     def _is_news(
-        self, snapshot: Snapshot, environment: Environment, view: _View | GitOpsError
+        self, snapshot: Snapshot, environment: Environment, view: View | GitOpsError
     ) -> bool:
         """Whether a reconcile would write something to the registry, though nothing to Git."""
         if isinstance(view, TransientError):
             return True
         if isinstance(view, GitOpsError):
-            told = (status_of(v, environment.name) for v in _selected(snapshot, environment))
+            told = (status_of(v, environment.name) for v in selected(snapshot, environment))
             return any(status is None or status.message != str(view) for status in told)
         plan, delivered = view.plan, view.delivered
         if plan.kind is Kind.RECORD:
@@ -474,7 +337,7 @@ def unknown_environment(name: str, settings: Settings) -> RequestError:
     )
 
 
-def _edit(view: _View, contents: ModelFiles | None, revision: Revision | None) -> Edit:
+def _edit(view: View, contents: ModelFiles | None, revision: Revision | None) -> Edit:
     """The files' new texts and the commit's message, for a plan that changes Git."""
     plan = view.plan
     assert plan.request is not None
@@ -500,18 +363,14 @@ def _edit(view: _View, contents: ModelFiles | None, revision: Revision | None) -
     return Edit(files=files, message=message)
 
 
-def _predictor(view: _View, contents: ModelFiles) -> Predictor:
+def _predictor(view: View, contents: ModelFiles) -> Predictor:
     plan = view.plan
     found = view.manifests.predictor(plan.key.environment, plan.place.service)
     return found or default_predictor(contents)
 
 
-def _check_runtime(view: _View, contents: ModelFiles) -> None:
+def _check_runtime(view: View, contents: ModelFiles) -> None:
     check_loadable(contents, _predictor(view, contents))
-
-
-def _selected(snapshot: Snapshot, environment: Environment) -> tuple[ModelVersion, ...]:
-    return tuple(v for v in snapshot.versions if environment.select.matches(v))
 
 
 def _said(status: Status) -> tuple[str, ...]:

@@ -1,0 +1,84 @@
+"""Builds the adapters and hands them to the reconciler: the one place that knows all of them.
+
+I/O libraries are imported when they are first needed, so that a command which needs none of them
+starts quickly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow_gitops.config import Process
+from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.observe import Observer
+from mlflow_gitops.ports import ArtifactStore, Progress, Registry, Repository
+from mlflow_gitops.reconcile import Reconciler
+
+if TYPE_CHECKING:
+    from mlflow_gitops.state import Settings
+
+__all__ = ["Session", "now"]
+
+
+def now() -> str:
+    """The time, as ISO 8601 in UTC with milliseconds: text order is time order."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass
+class Session:
+    """The adapters of one process, each built when it is first used."""
+
+    process: Process
+    progress: Progress | None = None
+
+    @cached_property
+    def repository(self) -> Repository:
+        from mlflow_gitops.adapters.repository import GitRepository
+
+        process = self.process
+        if not process.repository:
+            raise ConfigError(
+                "no manifests repository is named",
+                where="MLFLOW_GITOPS_REPOSITORY",
+                hint="set it to the repository's URL, or pass --repository",
+            )
+        return GitRepository(
+            process.repository,
+            Path(process.state_dir),
+            credentials=process.git_credentials,
+            author=(process.author_name, process.author_email),
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        from mlflow_gitops.adapters.registry import MlflowRegistry
+
+        return MlflowRegistry(self.process.tracking_uri, self.process.registry_uri)
+
+    @cached_property
+    def observer(self) -> Observer:
+        return Observer(self.registry, self.repository, now, self.process.request_key)
+
+    @cached_property
+    def store(self) -> ArtifactStore:
+        from mlflow_gitops.adapters.artifacts import S3ArtifactStore
+
+        return S3ArtifactStore(
+            endpoint_url=self.process.s3_endpoint,
+            region=self.process.region,
+            tracking_uri=self.process.tracking_uri,
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.observer, self.store, self.progress)
+
+    def settings(self) -> Settings:
+        """The settings of the repository's default branch, read now."""
+        self.repository.fetch()
+        return self.observer.settings()

@@ -1,0 +1,185 @@
+"""Reads the three states of a service and plans. Writes nothing.
+
+`reconcile` acts on what this sees. The registry's `delivered` is used only where it can be ours:
+of this repository, with a head that is in the branch's history; and before a plan that would
+change Git, our own commits that no record knows of are read and win over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mlflow_gitops.config import parse_settings
+from mlflow_gitops.errors import TerminalError
+from mlflow_gitops.manifests import Manifests, ParseCache
+from mlflow_gitops.planning.desired import desired_service
+from mlflow_gitops.planning.plan import Place, Plan, make_plan
+from mlflow_gitops.planning.records import request_for
+from mlflow_gitops.planning.recover import recovered
+from mlflow_gitops.ports import Clock, Registry, Repository, Tree
+from mlflow_gitops.state import (
+    Delivered,
+    Environment,
+    ModelVersion,
+    Request,
+    ServiceKey,
+    ServiceSpec,
+    Settings,
+    Snapshot,
+)
+
+__all__ = ["Observer", "View", "selected"]
+
+DELIVERIES_READ = 20  # commits with our trailer that may prove to have delivered nothing
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One service as it is now, and what to do about it.
+
+    `stored` is the record as the registry has it, `delivered` what can be trusted of it.
+    """
+
+    plan: Plan
+    environment: Environment
+    tree: Tree
+    manifests: Manifests
+    stored: Delivered | None
+    delivered: Delivered | None
+
+
+@dataclass(slots=True)
+class Observer:
+    """`request_key` checks the signatures of request records. Safe for several threads."""
+
+    registry: Registry
+    repository: Repository
+    clock: Clock
+    request_key: bytes | None = None
+    _parsed: ParseCache = field(default_factory=ParseCache)
+    _settings: tuple[str, Settings] | None = None
+    _manifests: tuple[str, str, Settings, Manifests] | None = None
+
+    def settings(self) -> Settings:
+        """The settings of the default branch, as last fetched."""
+        text = self.repository.settings_text()
+        if self._settings is None or self._settings[0] != text:
+            self._settings = (text, parse_settings(text))
+        return self._settings[1]
+
+    def services(self, settings: Settings) -> Iterator[tuple[Snapshot, Environment]]:
+        """Every model in each environment that takes it, from one listing of the registry."""
+        for snapshot in self.registry.snapshots():
+            for environment in settings.environments_for(snapshot.model):
+                yield snapshot, environment
+
+    def view(
+        self, snapshot: Snapshot, environment: Environment, settings: Settings, *, recover: bool
+    ) -> View:
+        """Read the three states and plan. `recover` reads our commits that no record knows."""
+        key = ServiceKey(environment.name, snapshot.model)
+        branch = self._branch(environment)
+        tree = self.repository.tree(branch)
+        manifests = self._manifests_of(tree, branch, settings)
+        place = Place(self.repository.identity, branch, settings.service(snapshot.model))
+        committed = manifests.committed(environment.name, place.service)
+        requests = self.requests(snapshot, environment)
+        delivered = self.trusted(snapshot, environment)
+
+        def plan_for(record: Delivered | None) -> Plan:
+            now = self.clock()
+            desired = desired_service(snapshot, environment, record, requests, settings, now)
+            return make_plan(key, place, desired, committed, record)
+
+        plan = plan_for(delivered)
+        if recover and (delivered is None or plan.changes_git):
+            found = self._recover(snapshot, environment, settings, place, tree, delivered)
+            if found is not None:
+                delivered = found
+                plan = plan_for(found)
+        stored = snapshot.delivered.get(environment.name)
+        return View(plan, environment, tree, manifests, stored, delivered)
+
+    def trusted(self, snapshot: Snapshot, environment: Environment) -> Delivered | None:
+        """The record, if it is of this repository and its head is in the branch's history."""
+        delivered = snapshot.delivered.get(environment.name)
+        if delivered is None or delivered.repository != self.repository.identity:
+            return None
+        branch = self._branch(environment)
+        if delivered.branch != branch:
+            return delivered  # the settings moved: its head is in another history
+        head = self.repository.tree(branch).head
+        return delivered if self.repository.is_ancestor(delivered.head, head) else None
+
+    def _recover(
+        self,
+        snapshot: Snapshot,
+        environment: Environment,
+        settings: Settings,
+        place: Place,
+        tree: Tree,
+        delivered: Delivered | None,
+    ) -> Delivered | None:
+        since = delivered.head if delivered and delivered.branch == place.branch else ""
+        name = f"{environment.name}/{place.service}"
+        for index, delivery in enumerate(self.repository.deliveries(name, tree.head, since)):
+            if index == DELIVERIES_READ:
+                break
+            after = self._spec_at(delivery.commit, environment, settings, place)
+            before = self._spec_at(delivery.parent, environment, settings, place)
+            if after == before:
+                continue  # a copied trailer: the commit did not touch this service
+            return recovered(
+                delivery,
+                after,
+                place=place,
+                snapshot=snapshot,
+                selected=selected(snapshot, environment),
+                requests=self.requests(snapshot, environment),
+                delivered=delivered,
+                settings=settings,
+            )
+        return None
+
+    def _spec_at(
+        self, commit: str, environment: Environment, settings: Settings, place: Place
+    ) -> ServiceSpec | None:
+        if not commit:
+            return None
+        try:
+            tree = self.repository.tree_at(commit)
+            manifests = self._manifests_of(tree, place.branch, settings, keep=False)
+            return manifests.committed(environment.name, place.service)
+        except TerminalError:
+            return None  # what the manifests were then cannot be read: nothing can be said of it
+
+    def requests(self, snapshot: Snapshot, environment: Environment) -> Mapping[str, Request]:
+        found = (
+            (version.number, request_for(version, environment, self.request_key))
+            for version in snapshot.versions
+            if version.tags
+        )
+        return {number: request for number, request in found if request is not None}
+
+    def _branch(self, environment: Environment) -> str:
+        return environment.branch or self.repository.default_branch
+
+    def _manifests_of(
+        self, tree: Tree, branch: str, settings: Settings, *, keep: bool = True
+    ) -> Manifests:
+        """One view for each head: what it indexed serves every service of the branch."""
+        cached = self._manifests
+        if cached is not None and cached[:2] == (branch, tree.head) and cached[2] is settings:
+            return cached[3]
+        environments = {
+            e.name: e for e in settings.environments.values() if self._branch(e) == branch
+        }
+        manifests = Manifests(tree, environments, self._parsed)
+        if keep:
+            self._manifests = (branch, tree.head, settings, manifests)
+        return manifests
+
+
+def selected(snapshot: Snapshot, environment: Environment) -> tuple[ModelVersion, ...]:
+    return tuple(v for v in snapshot.versions if environment.select.matches(v))

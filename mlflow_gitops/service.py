@@ -1,0 +1,78 @@
+"""What the webhook service asks for: the reconciler behind three plain calls.
+
+Translates outcomes into the two kinds of error that the service's queue knows, and remembers
+which environments the last resync blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mlflow_gitops.errors import GitOpsError, RequestError, TerminalError, TransientError
+from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
+
+__all__ = ["ServiceReconciler"]
+
+
+@dataclass(slots=True)
+class ServiceReconciler:
+    """Satisfies the protocol of the webhook service's worker. Safe for several threads."""
+
+    reconciler: Reconciler
+    _survey: Survey = field(default_factory=lambda: Survey({}, {}, {}, 0))
+
+    def reconcile(self, model: str, *, reason: str) -> float | None:
+        """Reconcile one model: everywhere for an event, where nothing is blocked for a resync.
+
+        Raises TransientError if trying later may help one of its environments, else TerminalError
+        if a person must act; both name every environment that failed.
+        """
+        try:
+            outcomes = self.reconciler.reconcile(model, only=self._allowed(reason))
+        except RequestError:
+            return None  # the model is gone by now, and nothing is ever deleted by absence
+        _raise_failures(outcomes)
+        return None
+
+    def resync(self) -> Iterable[str]:
+        """The models that need a look, from one listing; blocked environments are left out."""
+        self._survey = self.reconciler.survey()
+        return tuple(self._survey.work)
+
+    @property
+    def blocked(self) -> Mapping[str, str]:
+        """Environment to the reason why the last resync changed nothing there."""
+        return self._survey.blocked
+
+    def ready(self) -> Mapping[str, str]:
+        """Each part to "" where it answers, else to what is wrong."""
+        checks = {
+            "repository": self.reconciler.repository.fetch,
+            "settings": self.reconciler.observer.settings,
+            "registry": self.reconciler.registry.artifact_roots,
+        }
+        found: dict[str, str] = {}
+        for name, check in checks.items():
+            try:
+                check()
+                found[name] = ""
+            except GitOpsError as error:
+                found[name] = str(error)
+        return found
+
+    def _allowed(self, reason: str) -> Collection[str] | None:
+        if reason != "resync" or not self._survey.blocked:
+            return None
+        everywhere = self.reconciler.observer.settings().environments
+        return frozenset(everywhere) - frozenset(self._survey.blocked)
+
+
+def _raise_failures(outcomes: Iterable[Outcome]) -> None:
+    failed = [o for o in outcomes if o.error is not None]
+    if not failed:
+        return
+    text = "\n".join(f"{o.key.environment}: {o.error}" for o in failed)
+    if any(isinstance(o.error, TransientError) for o in failed):
+        raise TransientError(text)
+    raise TerminalError(text)

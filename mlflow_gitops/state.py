@@ -117,7 +117,7 @@ class ModelVersion:
     source: str = ""
     updated: int = 0
     aliases: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default=EMPTY)
+    tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Settings:
     bucket: str
     prefix: str = ""
     sources: tuple[str, ...] = ()
-    services: Mapping[str, str] = field(default=EMPTY)
+    services: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     version_tag: str = ""
 
     def service(self, model: str) -> str:
@@ -214,7 +214,7 @@ class Delivered:
     spec: ServiceSpec | None
     commit: str = ""
     digest: str = ""
-    matched: Mapping[str, str] = field(default=EMPTY)
+    matched: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     refused: tuple[str, ...] = ()
     left: str = ""
     adopted: bool = False
@@ -230,10 +230,10 @@ class Snapshot:
 
     model: str
     versions: tuple[ModelVersion, ...]
-    aliases: Mapping[str, str] = field(default=EMPTY)
-    tags: Mapping[str, str] = field(default=EMPTY)
+    aliases: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     delivered: Mapping[str, Delivered] = field(default_factory=dict)
-    unreadable: Mapping[str, str] = field(default=EMPTY)
+    unreadable: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
     def version(self, number: str) -> ModelVersion | None:
         return next((v for v in self.versions if v.number == number), None)
@@ -337,7 +337,7 @@ class Delivery:
     commit: str
     parent: str
     time: str
-    trailers: Mapping[str, str] = field(default=EMPTY)
+    trailers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Desired:
     version: ModelVersion | None = None
     spec: ServiceSpec | None = None
     new: bool = False
-    matched: Mapping[str, str] = field(default=EMPTY)
+    matched: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     left: str = ""
     state: State | None = None
     reason: str = ""

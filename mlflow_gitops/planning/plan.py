@@ -57,7 +57,7 @@ class Plan:
     after: ServiceSpec | None = None
     version: ModelVersion | None = None
     request: Request | None = None
-    matched: Mapping[str, str] = field(default=EMPTY)
+    matched: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     refused: tuple[str, ...] = ()
     left: str = ""
     candidates: tuple[str, ...] = ()

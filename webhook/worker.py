@@ -1,0 +1,229 @@
+"""Works on the queue: threads that take keys, one that keeps their leases, one that resyncs.
+
+What a run does is the reconciler's; what its end means is decided in `policy`. No exception of a
+run ends a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from mlflow_gitops import GitOpsError
+from webhook.counters import Counters
+from webhook.policy import Outcome, Policy, describe, done, released
+from webhook.queue import Lease, Queue
+
+__all__ = ["Reconcile", "Worker"]
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 1.0
+CRASHED: Final = (
+    "the process ended during every attempt\n"
+    "  next: look for the cause in the log of this service (memory?), then send a new event"
+)
+
+
+class Reconcile(Protocol):
+    """What a worker needs of the reconciler. Called from several threads."""
+
+    def reconcile(self, model: str, *, reason: str) -> float | None:
+        """Bring one model's services to what the registry asks for.
+
+        `reason` is `event` or `resync`. Returns the seconds until the next look, or None when
+        there is nothing to wait for. Raises TransientError or TerminalError.
+        """
+
+    def resync(self) -> Iterable[str]:
+        """The models that need work, from one listing."""
+
+    def ready(self) -> Mapping[str, str]:
+        """Each part to "" where it answers, else to what is wrong."""
+
+    @property
+    def blocked(self) -> Mapping[str, str]:
+        """Environment to the reason why the last resync changed nothing there."""
+
+
+@dataclass
+class Worker:
+    """Runs the reconciler for the queue's keys, from `start` to `stop`.
+
+    `resync_every` is in seconds, spread by a tenth so that replicas do not list together.
+    `clock` (seconds since the epoch) only dates the last resync; `chance` is in [0, 1).
+    """
+
+    queue: Queue
+    reconciler: Reconcile
+    threads: int = 4
+    resync_every: float = 300.0
+    policy: Policy = field(default_factory=Policy)
+    counters: Counters = field(default_factory=Counters)
+    chance: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.time
+    resync_error: str = field(default="", init=False)
+    resynced_at: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._running: dict[str, Lease] = {}
+        self._workers: list[threading.Thread] = []
+        self._helpers: list[threading.Thread] = []
+
+    @property
+    def alive(self) -> bool:
+        """Whether every thread runs."""
+        threads = self._workers + self._helpers
+        return bool(threads) and all(thread.is_alive() for thread in threads)
+
+    def start(self) -> None:
+        """Begin. Raises QueueError where the queue cannot be written."""
+        freed = self.queue.release_orphans()
+        if freed:
+            log.info("took over %d interrupted runs", freed, extra={"action": "worker.recover"})
+        self._workers = [_thread(f"worker-{n}", self._work) for n in range(self.threads)]
+        self._helpers = [_thread("beat", self._beat), _thread("resync", self._resync)]
+        for thread in self._workers + self._helpers:
+            thread.start()
+
+    def stop(self, grace: float = 25.0) -> None:
+        """Take no more keys, give the running ones `grace` seconds, then release their leases.
+
+        Meant for the end of the process: a run that outlasts its grace is not interrupted.
+        """
+        self._stopping.set()
+        for _ in self._workers:
+            self.queue.ring()
+        end = time.monotonic() + grace
+        for thread in self._workers:
+            thread.join(max(0.0, end - time.monotonic()))
+        with self._lock:
+            left = list(self._running.values())
+        for lease in left:
+            log.warning("%r is released unfinished", lease.key, extra={"action": "worker.release"})
+            self._try(lambda held=lease: self.queue.settle(held, released()))  # type: ignore[misc]
+
+    # Runs
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._try(self._next)
+
+    def _next(self) -> None:
+        rings, fresh = self.queue.rings(), self.resynced_at is None
+        # What an earlier process' resync marked waits for this one's: only a resync knows which
+        # environments must not be changed by themselves.
+        lease = self.queue.claim(events_only=fresh)
+        if lease is None:
+            due = self.queue.next_due(events_only=fresh)
+            wait = POLL_SECONDS if due is None else min(due, POLL_SECONDS)
+            if not self._stopping.is_set():
+                self.queue.wait(rings, wait)
+        elif self._begin(lease):
+            self._run(lease)
+        else:
+            self.queue.settle(lease, released(self.queue.lease / 3))
+
+    def _begin(self, lease: Lease) -> bool:
+        """False if this very process still works on the key: it lost its lease while stalled."""
+        with self._lock:
+            if lease.key in self._running:
+                return False
+            self._running[lease.key] = lease
+            return True
+
+    def _run(self, lease: Lease) -> None:
+        try:
+            outcome = self._outcome(lease)
+            if self._stopping.is_set() and lease not in self._leases():
+                return
+            if outcome.state == "dead":
+                self.counters.add("deaths")
+            if not self.queue.settle(lease, outcome):
+                self.counters.add("leases_lost")
+                log.warning("%r: the lease was lost", lease.key, extra={"action": "run.lost"})
+        finally:
+            with self._lock:
+                del self._running[lease.key]
+
+    def _outcome(self, lease: Lease) -> Outcome:
+        self.counters.add("runs")
+        if lease.found:
+            self.counters.add("resync_found")
+        if self.policy.exhausted(lease.attempt):
+            self.counters.add("failures")
+            return Outcome("dead", error=CRASHED)
+        try:
+            outcome = done(self.reconciler.reconcile(lease.key, reason=lease.reason))
+        except BaseException as error:
+            self.counters.add("failures")
+            outcome = self.policy.failed(error, lease.attempt, self.chance())
+            _tell(f"{lease.key!r} {outcome.state}", error, "run.failed")
+        else:
+            log.info("%r %s", lease.key, outcome.state, extra={"action": "run.done"})
+        return outcome
+
+    # Leases
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(self.queue.lease / 3) or self._leases():
+            for lease in self._leases():
+                self._try(lambda held=lease: self.queue.beat(held))  # type: ignore[misc]
+
+    def _leases(self) -> list[Lease]:
+        with self._lock:
+            return list(self._running.values())
+
+    # The resync
+
+    def _resync(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            failures = 0 if self._resync_once() else failures + 1
+            wait = self.resync_every * (0.9 + 0.2 * self.chance())
+            if failures:
+                wait = min(wait, self.policy.delay(failures, self.chance()))
+            self._stopping.wait(wait)
+
+    def _resync_once(self) -> bool:
+        try:
+            for model in self.reconciler.resync():
+                if self._stopping.is_set():
+                    return True
+                self.queue.mark(model, "resync", detail="found by the resync")
+        except BaseException as error:
+            self.counters.add("resync_failures")
+            self.resync_error = describe(error)
+            _tell("the resync failed", error, "resync.failed")
+            return False
+        self.counters.add("resyncs")
+        self.resync_error, self.resynced_at = "", self.clock()
+        self.queue.ring()
+        return True
+
+    def _try(self, act: Callable[[], object]) -> None:
+        """One step of a loop that must go on: what fails is told, and the loop slows down."""
+        try:
+            act()
+        except BaseException as error:
+            _tell("the worker failed", error, "worker.failed")
+            self._stopping.wait(self.policy.delay(1, self.chance()))
+
+
+def _thread(name: str, target: Callable[[], None]) -> threading.Thread:
+    return threading.Thread(target=target, name=f"gitops-{name}", daemon=True)
+
+
+def _tell(what: str, error: BaseException, action: str) -> None:
+    """A known error in its own words; an unforeseen one with its traceback."""
+    if isinstance(error, GitOpsError):
+        log.warning("%s: %s", what, error, extra={"action": action})
+    else:
+        log.error("%s", what, exc_info=error, extra={"action": action})

@@ -6,6 +6,7 @@ starts quickly.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +22,7 @@ from mlflow_gitops.reconcile import Reconciler
 if TYPE_CHECKING:
     from mlflow_gitops.state import Settings
 
-__all__ = ["Session", "now"]
+__all__ = ["Session", "connect", "now"]
 
 
 def now() -> str:
@@ -82,3 +83,11 @@ class Session:
         """The settings of the repository's default branch, read now."""
         self.repository.fetch()
         return self.observer.settings()
+
+
+def connect(repository: str | None = None, *, progress: Progress | None = None) -> Session:
+    """A session from the process's environment; `repository` instead of the one named there.
+
+    Nothing is connected yet: each part is when it is first used. Raises ConfigError.
+    """
+    return Session(Process.from_environ(os.environ, repository=repository), progress)

@@ -68,6 +68,12 @@ class Observer:
             self._settings = (text, parse_settings(text))
         return self._settings[1]
 
+    def manifests(self, environment: Environment, settings: Settings) -> tuple[Tree, Manifests]:
+        """What Git says of an environment, as last fetched: the head and its manifests."""
+        branch = self._branch(environment)
+        tree = self.repository.tree(branch)
+        return tree, self._manifests_of(tree, branch, settings)
+
     def services(self, settings: Settings) -> Iterator[tuple[Snapshot, Environment]]:
         """Every model in each environment that takes it, from one listing of the registry."""
         for snapshot in self.registry.snapshots():

@@ -120,6 +120,15 @@ class Reconciler:
             if only is None or environment.name in only
         )
 
+    def preview(
+        self, snapshot: Snapshot, environment: Environment, settings: Settings
+    ) -> Outcome:
+        """Plan and diff of one service for a snapshot, a real or an imagined one; writes nothing.
+
+        Looks at Git as last fetched. An error is in the outcome.
+        """
+        return self._service(snapshot, environment, settings, dry_run=True)
+
     def survey(self, *, approved: Collection[str] = ()) -> Survey:
         """Look at every model without changing anything: the resync's first half.
 

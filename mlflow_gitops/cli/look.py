@@ -1,0 +1,114 @@
+"""What `plan`, `reconcile` and `adopt` show: outcomes, found without writing or after acting."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+import click
+
+from mlflow_gitops.bootstrap import Session
+from mlflow_gitops.errors import RequestError
+from mlflow_gitops.reconcile import Outcome
+from mlflow_gitops.render import clean, print_diff, print_table, spec_text
+from mlflow_gitops.state import Environment, Settings, Snapshot
+
+__all__ = ["check_taken", "is_news", "preview", "print_outcomes", "too_many"]
+
+
+def preview(
+    session: Session, settings: Settings, environments: Collection[str], models: Sequence[str]
+) -> list[Outcome]:
+    """What would become of each service. Raises RequestError for a model that is not there."""
+    return [
+        session.reconciler.preview(snapshot, environment, settings)
+        for snapshot, environment in _services(session, settings, environments, models)
+    ]
+
+
+def _services(
+    session: Session, settings: Settings, environments: Collection[str], models: Sequence[str]
+) -> Iterator[tuple[Snapshot, Environment]]:
+    if not models:
+        for snapshot, environment in session.observer.services(settings):
+            if environment.name in environments:
+                yield snapshot, environment
+        return
+    for model in dict.fromkeys(models):
+        check_taken(model, environments, settings)
+        snapshot = session.registry.snapshot(model)
+        for environment in settings.environments_for(model):
+            if environment.name in environments:
+                yield snapshot, environment
+
+
+def check_taken(model: str, environments: Collection[str], settings: Settings) -> None:
+    """A model that no environment takes would be passed over in silence."""
+    if any(each.name in environments for each in settings.environments_for(model)):
+        return
+    takes = (
+        f"{each.name} takes {', '.join(each.models)}"
+        for each in settings.environments.values()
+        if each.name in environments
+    )
+    raise RequestError(
+        f"no environment takes the model `{clean(model)}`"
+        if len(environments) > 1
+        else f"the environment {', '.join(environments)} does not take the model `{clean(model)}`",
+        where="mlflow-gitops.yaml: environments",
+        hint=f"{'; '.join(takes)}: add the model to `models` of one, or name another model",
+    )
+
+
+def is_news(outcome: Outcome) -> bool:
+    """Whether a person would want to see it: all but what stands as it was asked for."""
+    plan = outcome.plan
+    if outcome.error is not None or plan is None or plan.changes_git or plan.notes:
+        return True
+    return outcome.state.value not in ("committed", "retired", "adopted") or _drifts(outcome)
+
+
+def _drifts(outcome: Outcome) -> bool:
+    return "settings drift" in outcome.message
+
+
+def too_many(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
+    """What `reconcile` would not do by itself, in words."""
+    counts = Counter(o.key.environment for o in outcomes if o.plan and o.plan.changes_git)
+    return [
+        f"{count} services of {name} would change at once, and `max-changes` is "
+        f"{settings.environments[name].max_changes}: `mlflow-gitops reconcile -e {name}` changes "
+        "none of them without --yes"
+        for name, count in sorted(counts.items())
+        if count > settings.environments[name].max_changes
+    ]
+
+
+def print_outcomes(
+    outcomes: Sequence[Outcome], *, diff: bool, columns: Sequence[str] = ("state",)
+) -> None:
+    """A table, then what failed in full, then the diffs."""
+    if outcomes:
+        heads = ["service", *columns, "git", "why"]
+        print_table([head.upper() for head in heads], map(_row, outcomes), sys.stdout)
+    for outcome in outcomes if diff else ():
+        if outcome.diff:
+            click.echo(f"\n{outcome.key}" + (f" {outcome.commit}" if outcome.commit else ""))
+            print_diff(outcome.diff, sys.stdout)
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    plan = outcome.plan
+    why = "; ".join([outcome.message, *(plan.notes if plan else ())])
+    return (str(outcome.key), outcome.state.value, _git(outcome), why)
+
+
+def _git(outcome: Outcome) -> str:
+    """What Git says, and what it becomes: `1`, `1 -> 2`."""
+    plan = outcome.plan
+    if plan is None:
+        return ""
+    if not plan.changes_git:
+        return spec_text(plan.before)
+    return f"{spec_text(plan.before)} -> {spec_text(plan.after)}"

@@ -1,0 +1,47 @@
+"""`mlflow-gitops plan`: what would change and why, or why not. Writes nothing."""
+
+from __future__ import annotations
+
+import click
+
+from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments, print_json
+from mlflow_gitops.cli.look import is_news, preview, print_outcomes, too_many
+from mlflow_gitops.render import outcome_fields
+
+__all__ = ["plan"]
+
+
+@click.command()
+@click.argument("models", metavar="[MODEL]...", nargs=-1)
+@environments_option
+@click.option("--diff", is_flag=True, help="Show the diff of each commit that would be made.")
+@click.option("--all", "everything", is_flag=True, help="Show the services in sync too.")
+@as_json
+@click.pass_obj
+def plan(
+    app: App,
+    models: tuple[str, ...],
+    environments: tuple[str, ...],
+    diff: bool,
+    everything: bool,
+    as_json: bool,
+) -> int:
+    """Show every service that would change and why, or why not. Nothing is written.
+
+    Exit code 1 where a service cannot be planned.
+    """
+    session = app.session()
+    settings = session.settings()
+    outcomes = preview(session, settings, known_environments(environments, settings), models)
+    blocked = too_many(outcomes, settings)
+    failed = any(outcome.error is not None for outcome in outcomes)
+    if as_json:
+        print_json({"services": [outcome_fields(o) for o in outcomes], "blocked": blocked})
+        return int(failed)
+    shown = [o for o in outcomes if everything or models or is_news(o)]
+    print_outcomes(shown, diff=diff)
+    changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git)
+    click.echo(f"{changes} of {len(outcomes)} services would change.")
+    for reason in blocked:
+        click.echo(f"Blocked: {reason}.", err=True)
+    return int(failed)

@@ -1,0 +1,65 @@
+"""What runs where, as Git says it; and what the registry was told, where it answers.
+
+Git is the truth: `status`, `get` and `list` read it and need no registry. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from mlflow_gitops.observe import Observer
+from mlflow_gitops.planning.records import status_of
+from mlflow_gitops.state import ServiceKey, ServiceSpec, Settings, Snapshot, State, Status
+from mlflow_gitops.wish import model_of
+
+__all__ = ["Deployed", "deployed", "told", "told_of_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One InferenceService as Git has it at `head` of `branch`."""
+
+    key: ServiceKey
+    service: str
+    spec: ServiceSpec
+    branch: str
+    head: str
+
+
+def deployed(
+    observer: Observer, settings: Settings, environments: Collection[str]
+) -> list[Deployed]:
+    """Every service of the environments, as last fetched, ordered as the settings have them.
+
+    A service that no model is mapped to is listed under its own name. Raises ManifestError.
+    """
+    found: list[Deployed] = []
+    for environment in settings.environments.values():
+        if environment.name not in environments:
+            continue
+        tree, manifests = observer.manifests(environment, settings)
+        branch = environment.branch or observer.repository.default_branch
+        for service, spec in sorted(manifests.services(environment.name).items()):
+            key = ServiceKey(environment.name, model_of(service, settings))
+            found.append(Deployed(key, service, spec, branch, tree.head))
+    return found
+
+
+def told(snapshot: Snapshot, environment: str) -> Status | None:
+    """The last thing that the registry was told of a service, whichever version it concerns."""
+    statuses = (status_of(version, environment) for version in snapshot.versions)
+    current = (s for s in statuses if s is not None and s.state is not State.SUPERSEDED)
+    return max(current, key=lambda status: status.time, default=None)
+
+
+def told_of_all(
+    snapshots: Iterable[Snapshot], environments: Collection[str]
+) -> Mapping[ServiceKey, Status]:
+    found: dict[ServiceKey, Status] = {}
+    for snapshot in snapshots:
+        for environment in environments:
+            status = told(snapshot, environment)
+            if status is not None:
+                found[ServiceKey(environment, snapshot.model)] = status
+    return found

@@ -1,0 +1,86 @@
+"""The plugin's `-C key=value` options, and the help that lists them. No I/O but the user's name."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow_gitops.errors import RequestError
+from mlflow_gitops.wish import did_you_mean
+
+__all__ = ["HELP", "KEYS", "Options", "parse_options"]
+
+KEYS = ("by", "dry-run", "reason")
+TRUE, FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
+
+HELP = """\
+Target `gitops`: a deployment is a commit in the Git manifests repository, which Argo CD syncs and
+KServe serves.
+
+  -t gitops                    the repository in MLFLOW_GITOPS_REPOSITORY
+  -t gitops:<repository URL>   that repository, for example gitops:https://git.example.com/ml.git
+
+  --name <environment>/<model>  or just <model> where only one environment takes the model
+  -m     a registered, READY version: models:/<model>/<version>, models:/<model>@<alias>, or
+         models:/<model>/<stage> where the stage holds exactly one version
+
+create and update do the same: they record the request in the registry, move the environment's
+stage, alias or tag to the version, publish its files, and commit. What stands already stays.
+get and list read Git.
+
+  -C dry-run=true   print the plan and the diff; write nothing at all
+  -C reason=TEXT    why: goes into the record and the commit's message
+  -C by=NAME        who asks, as claimed (default: the user of this process)
+  --flavor NAME     fail unless the version has this flavor
+
+delete, predict, explain, run-local and endpoints are not available.
+The environments are in mlflow-gitops.yaml in the repository: `mlflow-gitops config check`.
+The process needs MLFLOW_TRACKING_URI, credentials for Git and for S3 (the usual AWS variables).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`by` is who asks, as claimed: without the option it is the user of this process."""
+
+    by: str
+    reason: str = ""
+    dry_run: bool = False
+
+
+def parse_options(config: Mapping[str, Any] | None) -> Options:
+    """`-C` as given; `dry_run` is `dry-run`. An unknown key is an error, never passed over."""
+    given = {str(key).replace("_", "-"): value for key, value in (config or {}).items()}
+    for key in given:
+        if key not in KEYS:
+            raise RequestError(
+                f"there is no option `{key}`{did_you_mean(key, KEYS)}",
+                where=f"-C {key}",
+                hint=f"take one of: {', '.join(KEYS)}",
+            )
+    return Options(
+        by=str(given["by"]) if "by" in given else _user(),
+        reason=str(given.get("reason", "")),
+        dry_run=_is_true(given.get("dry-run", False)),
+    )
+
+
+def _is_true(value: Any) -> bool:
+    """A command line gives text, Python a bool."""
+    text = str(value).strip().lower()
+    if text not in (*TRUE, *FALSE):
+        raise RequestError(
+            f"`{text}` is neither true nor false",
+            where="-C dry-run",
+            hint="write -C dry-run=true or -C dry-run=false",
+        )
+    return text in TRUE
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without a user of that number
+        return ""

@@ -1,0 +1,289 @@
+"""MLflow's deployment plugin: `mlflow deployments … -t gitops`, and the same from Python.
+
+Asking is `ask`, looking is `deployed`; here are only MLflow's names for them, the texts, and one
+exception type, which the `mlflow` command prints as `Error: …` without a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import click
+from mlflow.deployments import BaseDeploymentClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
+
+from mlflow_gitops.ask import ANY_FLAVOR, Answer, Asker
+from mlflow_gitops.bootstrap import Session
+from mlflow_gitops.config import Process, target_uri
+from mlflow_gitops.deployed import Deployed, deployed, told
+from mlflow_gitops.deployment_options import HELP, parse_options
+from mlflow_gitops.errors import GitOpsError, RequestError, TransientError
+from mlflow_gitops.render import answer_text, clean, make_progress, spec_text
+from mlflow_gitops.state import Settings
+from mlflow_gitops.wish import Wish, did_you_mean, locate
+
+__all__ = ["GitOpsDeploymentClient", "GitOpsDeploymentError", "run_local", "target_help"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class GitOpsDeploymentError(MlflowException, click.ClickException):
+    """A failure for people. `cause` is the typed error: what, where, next step."""
+
+    def __init__(self, cause: GitOpsError) -> None:
+        text = clean(str(cause))
+        code = (
+            TEMPORARILY_UNAVAILABLE
+            if isinstance(cause, TransientError)
+            else INVALID_PARAMETER_VALUE
+        )
+        MlflowException.__init__(self, text, error_code=code)
+        click.ClickException.__init__(self, text)
+        self.cause = cause
+
+
+def _for_people(function: Callable[P, R]) -> Callable[P, R]:
+    """Every failure that people can do something about, as MLflow's and click's exception."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except GitOpsError as error:
+            raise GitOpsDeploymentError(error) from error
+
+    return wrapped
+
+
+def target_help() -> str:
+    return HELP
+
+
+@_for_people
+def run_local(
+    name: str,
+    model_uri: str,
+    flavor: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> NoReturn:
+    del flavor, config
+    raise RequestError(
+        "run-local is not available for the target `gitops` yet",
+        where=f"{name}, {model_uri}",
+        hint="serve the version on this machine with `mlflow models serve -m "
+        f"{model_uri}`, or look at what would be committed with `mlflow deployments create "
+        "-t gitops … -C dry-run=true`",
+    )
+
+
+class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLflow has no types
+    """MLflow's face of the tool. Every method raises GitOpsDeploymentError, and nothing else.
+
+    One client keeps its connections; Git and the registry are read again at each call.
+    """
+
+    @_for_people
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        process = Process.from_environ(os.environ, repository=target_uri(uri))
+        for warning in process.warnings:
+            click.echo(f"Warning: {clean(warning)}", err=True)
+        self._process = process
+
+    @cached_property
+    def _session(self) -> Session:
+        return Session(self._process, make_progress())
+
+    @_for_people
+    def create_deployment(
+        self,
+        name: str,
+        model_uri: str,
+        flavor: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask for a registered version and commit it; prints what was committed.
+
+        The same as `update_deployment`: what stands already stays, and says so.
+        """
+        _refuse_endpoint(endpoint)
+        options = parse_options(config)
+        wish = Wish(name, model_uri, options.by, options.reason, flavor or "")
+        asker = Asker(self._session.reconciler, self._process.request_key)
+        answer = asker.ask(wish, dry_run=options.dry_run)
+        click.echo(answer_text(answer))
+        return _answer_fields(answer, flavor)
+
+    @_for_people
+    def update_deployment(
+        self,
+        name: str,
+        model_uri: str | None = None,
+        flavor: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask for another registered version: the same as `create_deployment`."""
+        if not model_uri:
+            raise RequestError(
+                "nothing to update to: no model was given",
+                where=name,
+                hint="name a registered version: -m models:/<model>/<version>",
+            )
+        fields: dict[str, Any] = self.create_deployment(name, model_uri, flavor, config, endpoint)
+        return fields
+
+    @_for_people
+    def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
+        """What Git says of one service, and the registry's state of it where it answers."""
+        _refuse_endpoint(endpoint)
+        settings = self._session.settings()
+        environment, model = locate(name, settings)
+        services = deployed(self._session.observer, settings, [environment.name])
+        service = settings.service(model)
+        found = next((each for each in services if each.service == service), None)
+        if found is None:
+            names = [str(each.key) for each in services]
+            raise RequestError(
+                f"Git has no service {environment.name}/{clean(model)}"
+                f"{did_you_mean(f'{environment.name}/{model}', names)}",
+                where=f"{self._session.repository.identity}: {environment.path}",
+                hint="`mlflow deployments list -t gitops` shows those that are there",
+            )
+        return {**_deployed_fields(found), **self._registry_fields(found)}
+
+    @_for_people
+    def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
+        """Every service that Git has, of all environments."""
+        _refuse_endpoint(endpoint)
+        settings: Settings = self._session.settings()
+        found = deployed(self._session.observer, settings, settings.environments)
+        return [_deployed_fields(each) for each in found]
+
+    def _registry_fields(self, found: Deployed) -> dict[str, Any]:
+        """Git alone answers too: a registry that does not is no failure."""
+        try:
+            snapshot = self._session.registry.snapshot(found.key.model)
+        except GitOpsError as error:
+            return {"state": "unknown", "message": f"the registry does not say: {error.what}"}
+        status = told(snapshot, found.key.environment)
+        if status is None:
+            return {"state": "unknown", "message": "the registry was told nothing of it yet"}
+        return {"state": status.state.value, "message": status.message, "commit": status.commit}
+
+    @_for_people
+    def delete_deployment(
+        self, name: str, config: Mapping[str, Any] | None = None, endpoint: str | None = None
+    ) -> NoReturn:
+        del config, endpoint
+        raise RequestError(
+            "deleting is not available for the target `gitops` yet",
+            where=name,
+            hint="remove the service's files in the manifests repository; it then stays away until "
+            "a version is asked for",
+        )
+
+    @_for_people
+    def predict(
+        self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
+    ) -> NoReturn:
+        del inputs
+        raise RequestError(
+            "predictions are not available through the target `gitops` yet",
+            where=deployment_name or endpoint or "",
+            hint="ask the InferenceService itself: `kubectl get inferenceservice` shows its URL",
+        )
+
+    @_for_people
+    def predict_stream(
+        self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
+    ) -> NoReturn:
+        self.predict(deployment_name, inputs, endpoint)
+
+    @_for_people
+    def explain(
+        self, deployment_name: str | None = None, df: Any = None, endpoint: str | None = None
+    ) -> NoReturn:
+        del df
+        raise RequestError(
+            "explanations are not available through the target `gitops` yet",
+            where=deployment_name or endpoint or "",
+            hint="ask the InferenceService's explainer itself, where the manifest has one",
+        )
+
+    @_for_people
+    def create_endpoint(self, name: str, config: Mapping[str, Any] | None = None) -> NoReturn:
+        del config
+        raise _no_endpoints(name)
+
+    @_for_people
+    def update_endpoint(self, endpoint: str, config: Mapping[str, Any] | None = None) -> NoReturn:
+        del config
+        raise _no_endpoints(endpoint)
+
+    @_for_people
+    def delete_endpoint(self, endpoint: str) -> NoReturn:
+        raise _no_endpoints(endpoint)
+
+    @_for_people
+    def list_endpoints(self) -> NoReturn:
+        raise _no_endpoints("all")
+
+    @_for_people
+    def get_endpoint(self, endpoint: str) -> NoReturn:
+        raise _no_endpoints(endpoint)
+
+
+def _refuse_endpoint(endpoint: str | None) -> None:
+    if endpoint:
+        raise _no_endpoints(endpoint)
+
+
+def _no_endpoints(endpoint: str) -> RequestError:
+    return RequestError(
+        "the target `gitops` has no endpoints",
+        where=f"--endpoint {endpoint}",
+        hint="the environment is part of the deployment's name: --name <environment>/<model>",
+    )
+
+
+def _answer_fields(answer: Answer, flavor: str | None) -> dict[str, Any]:
+    return {
+        "name": answer.name,
+        "flavor": flavor or ANY_FLAVOR,
+        "environment": answer.environment,
+        "model": answer.model,
+        "service": answer.service,
+        "version": answer.version.number,
+        "before": spec_text(answer.before),
+        "after": spec_text(answer.after),
+        "uri": answer.after.uri if answer.after else "",
+        "digest": answer.digest,
+        "branch": answer.branch,
+        "commit": answer.commit,
+        "diff": answer.diff,
+        "state": answer.state.value,
+        "message": answer.message,
+        "dry_run": answer.dry_run,
+        "already": answer.already,
+    }
+
+
+def _deployed_fields(found: Deployed) -> dict[str, Any]:
+    return {
+        "name": str(found.key),
+        "flavor": ANY_FLAVOR,
+        "environment": found.key.environment,
+        "model": found.key.model,
+        "service": found.service,
+        "version": found.spec.version,
+        "uri": found.spec.uri,
+        "branch": found.branch,
+        "head": found.head,
+    }

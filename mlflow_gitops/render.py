@@ -1,0 +1,207 @@
+"""What people see on a terminal, in a pipe and in a notebook: tables, diffs, progress.
+
+Texts from the registry and from Git are made safe here: no markup, no control characters. On a
+terminal lines wrap and colours help (NO_COLOR is respected); in a pipe nothing is cut or wrapped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from mlflow_gitops.ask import Answer
+from mlflow_gitops.reconcile import Outcome
+from mlflow_gitops.state import ServiceSpec
+
+__all__ = [
+    "answer_text",
+    "clean",
+    "make_progress",
+    "outcome_fields",
+    "print_diff",
+    "print_table",
+    "size_text",
+    "spec_text",
+]
+
+CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
+STYLES = (("+++", "bold"), ("---", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
+
+
+def clean(text: str) -> str:
+    """No control character reaches a terminal; line ends and tabs stay."""
+    return text.replace("\r\n", "\n").translate(CONTROLS)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], out: IO[str]) -> None:
+    console = Console(file=out, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        out.write(_plain_table(columns, rows))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    console.print(table)
+
+
+def _plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """One line for each row, whatever is in it."""
+    lines = [list(columns), *([" ".join(clean(cell).split()) for cell in row] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def print_diff(diff: str, out: IO[str]) -> None:
+    console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for line in clean(diff).splitlines():
+        if console.is_terminal:
+            console.print(Text(line, style=_style(line)))
+        else:
+            out.write(f"{line}\n")
+
+
+def _style(line: str) -> str:
+    return next((style for start, style in STYLES if line.startswith(start)), "")
+
+
+def spec_text(spec: ServiceSpec | None) -> str:
+    """A service's managed part in few words: its version, else its URI."""
+    if spec is None:
+        return "(no service)"
+    return spec.version or spec.uri or "(no version)"
+
+
+def answer_text(answer: Answer) -> str:
+    """What was committed, or would be: for the plugin."""
+    change = f"{spec_text(answer.before)} -> {spec_text(answer.after)}"
+    if answer.already:
+        head = f"{answer.name}: version {spec_text(answer.after)} is committed already"
+    elif answer.dry_run and not answer.diff:
+        head = f"{answer.name}: {change}: Git says so already, only the request would be recorded"
+    elif answer.dry_run:
+        head = f"{answer.name}: {change}: would be committed to {answer.branch}"
+    elif answer.commit:
+        head = f"{answer.name}: {change}: committed to {answer.branch} as {answer.commit}"
+    else:
+        head = f"{answer.name}: {change}: Git said so already, the request is recorded"
+    lines = [head, f"  reason: {answer.message}"]
+    if answer.after is not None:
+        lines.append(f"  uri: {answer.after.uri}")
+    if answer.digest:
+        lines.append(f"  digest: {answer.digest}")
+    if answer.dry_run:
+        lines.append("  dry run: nothing was written")
+    return clean("\n".join([*lines, *([answer.diff.rstrip("\n")] if answer.diff else [])]))
+
+
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """An outcome for a script: the shape of `--json`."""
+    plan, error = outcome.plan, outcome.error
+    return {
+        "environment": outcome.key.environment,
+        "model": outcome.key.model,
+        "service": plan.place.service if plan else "",
+        "state": outcome.state.value,
+        "action": plan.kind.value if plan else "none",
+        "message": outcome.message,
+        "before": _spec_fields(plan.before if plan else None),
+        "after": _spec_fields(plan.after if plan else None),
+        "commit": outcome.commit,
+        "digest": outcome.revision.digest if outcome.revision else "",
+        "diff": outcome.diff,
+        "error": {"what": error.what, "where": error.where, "next": error.hint} if error else None,
+    }
+
+
+def _spec_fields(spec: ServiceSpec | None) -> Mapping[str, str] | None:
+    return {"version": spec.version, "uri": spec.uri, "rollout": spec.rollout} if spec else None
+
+
+def size_text(size: float) -> str:
+    for unit in ("bytes", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def make_progress(out: IO[str] | None = None) -> BarProgress | LineProgress:
+    """A bar on a terminal, lines elsewhere: on stderr, so that stdout stays for results."""
+    stream = sys.stderr if out is None else out
+    console = Console(file=stream, highlight=False, markup=False)
+    return BarProgress(console) if console.is_terminal else LineProgress(stream)
+
+
+@dataclass(slots=True)
+class LineProgress:
+    """A line when publishing starts and one when it ends."""
+
+    out: IO[str]
+    what: str = ""
+    done: int = 0
+
+    def start(self, what: str, files: int, size: int) -> None:
+        self.what, self.done = clean(what), 0
+        plural = "" if files == 1 else "s"
+        self.out.write(f"{self.what}: {files} file{plural}, {size_text(size)}\n")
+        self.out.flush()
+
+    def advance(self, size: int, *, file: str = "") -> None:
+        del file
+        self.done += size
+
+    def finish(self) -> None:
+        self.out.write(f"{self.what}: done, {size_text(self.done)}\n")
+        self.out.flush()
+
+
+class BarProgress:
+    """Bytes done of all, and the speed."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=console,
+        )
+        self._task: TaskID | None = None
+
+    def start(self, what: str, files: int, size: int) -> None:
+        del files
+        self._task = self._bar.add_task(clean(what), total=size)
+        self._bar.start()
+
+    def advance(self, size: int, *, file: str = "") -> None:
+        del file
+        if self._task is not None:
+            self._bar.advance(self._task, size)
+
+    def finish(self) -> None:
+        self._bar.stop()
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None

@@ -1,0 +1,286 @@
+"""What a user means by a deployment's name and a model's URI. PURE.
+
+Texts from a command line or a notebook in, an environment and a registered version out, or a
+RequestError that lists what would fit. Nothing is guessed: what is ambiguous is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+
+from mlflow_gitops.errors import RequestError
+from mlflow_gitops.state import Environment, ModelVersion, Settings, Snapshot
+
+__all__ = [
+    "ModelRef",
+    "Wish",
+    "check_name_fits",
+    "choose",
+    "did_you_mean",
+    "later_than",
+    "locate",
+    "model_of",
+    "one_line",
+    "parse_model_uri",
+]
+
+LONGEST_SHOWN = 200
+CHOICES_NAMED = 10
+SETTINGS_FILE = "mlflow-gitops.yaml"
+EXPECTED = "models:/<model>/<version>, models:/<model>@<alias> or models:/<model>/<stage>"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for. `name` is `<environment>/<model>`, or bare where one fits.
+
+    `by` is who asks, as claimed; `flavor` is "" or one that the model must have.
+    """
+
+    name: str
+    model_uri: str
+    by: str = ""
+    reason: str = ""
+    flavor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A registered version as a URI names it: by one of number, alias and stage."""
+
+    model: str
+    number: str = ""
+    alias: str = ""
+    stage: str = ""
+
+
+def parse_model_uri(uri: str) -> ModelRef:
+    """`models:/…` as MLflow reads it, less what names no fixed registered version."""
+    if not uri.startswith("models:/"):
+        raise RequestError(
+            "the model has to be a registered version",
+            where=_shown(uri),
+            hint=f"register it first (mlflow.register_model), then name it: {EXPECTED}",
+        )
+    parts = uri.removeprefix("models:").lstrip("/").split("/")
+    if len(parts) == 2 and all(parts):
+        return _by_suffix(uri, *parts)
+    model, at, alias = parts[0].rpartition("@")
+    if len(parts) == 1 and at and model and alias:
+        return ModelRef(model, alias=alias)
+    if len(parts) == 1 and parts[0].startswith("m-"):
+        raise RequestError(
+            "this is a logged model, not a registered version",
+            where=_shown(uri),
+            hint=f"register it first (mlflow.register_model), then name it: {EXPECTED}",
+        )
+    raise RequestError(
+        "the URI names no version", where=_shown(uri), hint=f"write it like this: {EXPECTED}"
+    )
+
+
+def _by_suffix(uri: str, model: str, suffix: str) -> ModelRef:
+    if suffix.isascii() and suffix.isdecimal():
+        return ModelRef(model, number=suffix)
+    if suffix.lower() == "latest":
+        raise RequestError(
+            "`latest` names no fixed version: it changes with every registration",
+            where=_shown(uri),
+            hint=f"name the version: {EXPECTED}",
+        )
+    return ModelRef(model, stage=suffix)
+
+
+def choose(snapshot: Snapshot, ref: ModelRef) -> ModelVersion:
+    """The one version that the reference names, if it is READY."""
+    version = _find(snapshot, ref)
+    if version.status == "READY":
+        return version
+    waiting = version.status == "PENDING_REGISTRATION"
+    raise RequestError(
+        f"version {version.number} is not READY but {version.status}",
+        where=f"model {snapshot.model}",
+        hint="wait until it is registered, then ask again"
+        if waiting
+        else "register the model again and ask for that version",
+    )
+
+
+def _find(snapshot: Snapshot, ref: ModelRef) -> ModelVersion:
+    where = f"model {snapshot.model}"
+    if ref.stage:
+        return _in_stage(snapshot, ref.stage)
+    number = snapshot.aliases.get(ref.alias, "") if ref.alias else ref.number
+    if ref.alias and not number:
+        raise RequestError(
+            f"no version has the alias `{_shown(ref.alias)}`",
+            where=where,
+            hint=f"take one of its aliases: {_listed(sorted(snapshot.aliases))}",
+        )
+    version = snapshot.version(number)
+    if version is None:
+        numbers = [each.number for each in reversed(snapshot.versions)]
+        raise RequestError(
+            f"there is no version {_shown(number)}",
+            where=where,
+            hint=f"take one of its versions: {_listed(numbers)}",
+        )
+    return version
+
+
+def _in_stage(snapshot: Snapshot, stage: str) -> ModelVersion:
+    found = [v for v in snapshot.versions if v.stage.lower() == stage.lower()]
+    if len(found) == 1:
+        return found[0]
+    where = f"model {snapshot.model}"
+    if not found:
+        raise RequestError(
+            f"no version is in the stage `{_shown(stage)}`",
+            where=where,
+            hint=f"name the version: models:/{snapshot.model}/<version>",
+        )
+    numbers = [each.number for each in found]
+    raise RequestError(
+        f"versions {_listed(numbers)} are in the stage `{found[0].stage}`",
+        where=where,
+        hint=f"name the version: models:/{snapshot.model}/{numbers[-1]}, for example",
+    )
+
+
+def locate(name: str, settings: Settings, model: str = "") -> tuple[Environment, str]:
+    """The environment and the model of `<environment>/<model>`, or of a bare name where one fits.
+
+    The second part may be the service's name too, where `services` maps it. With `model`, the
+    name has to be that model's.
+    """
+    prefix, slash, part = name.rpartition("/")
+    if not part or (slash and not prefix) or "/" in prefix:
+        raise RequestError(
+            "a deployment's name is `<environment>/<model>`",
+            where=_shown(name),
+            hint=f"for example {next(iter(settings.environments), 'production')}/"
+            f"{_shown(model or part or 'fraud-detector')}",
+        )
+    if model:
+        check_name_fits(part, model, settings)
+    found = model or model_of(part, settings)
+    takers = settings.environments_for(found)
+    if slash:
+        return _named(prefix, found, settings), found
+    if len(takers) == 1:
+        return takers[0], found
+    names = [f"{each.name}/{_shown(found)}" for each in takers]
+    if not takers:
+        raise _not_taken(found, settings)
+    raise RequestError(
+        f"{len(takers)} environments take the model, so the name has to say which",
+        where=_shown(name),
+        hint=f"take one of: {', '.join(names)}",
+    )
+
+
+def model_of(part: str, settings: Settings) -> str:
+    """The model behind the second part of a name, which may be its service's name."""
+    if part in settings.services:
+        return part
+    mapped = [model for model, service in settings.services.items() if service == part]
+    return mapped[0] if len(mapped) == 1 else part
+
+
+def check_name_fits(part: str, model: str, settings: Settings) -> None:
+    if part not in (model, settings.service(model)):
+        raise RequestError(
+            f"the name says `{_shown(part)}` and the model's URI says `{_shown(model)}`",
+            where="--name",
+            hint=f"name the deployment <environment>/{_shown(model)}; to serve the model under "
+            f"another name, add `services: {{{_shown(model)}: <name>}}` to {SETTINGS_FILE}",
+        )
+    others = [
+        m for m, s in settings.services.items() if s == settings.service(model) and m != model
+    ]
+    if others:
+        raise RequestError(
+            f"the service `{settings.service(model)}` belongs to the model `{others[0]}`",
+            where=f"{SETTINGS_FILE}: services.{others[0]}",
+            hint=f"add `services: {{{_shown(model)}: <another name>}}`, or ask for a version of "
+            f"{others[0]}",
+        )
+
+
+def _named(prefix: str, model: str, settings: Settings) -> Environment:
+    environment = settings.environments.get(prefix)
+    if environment is None:
+        meant = did_you_mean(prefix, settings.environments)
+        raise RequestError(
+            f"there is no environment `{_shown(prefix)}`{meant}",
+            where=SETTINGS_FILE,
+            hint=f"take one of: {', '.join(settings.environments)}",
+        )
+    if not environment.takes(model):
+        raise RequestError(
+            f"the environment {prefix} does not take the model `{_shown(model)}`",
+            where=f"{SETTINGS_FILE}: environments.{prefix}.models",
+            hint=f"it takes {', '.join(environment.models)}: add the model there",
+        )
+    return environment
+
+
+def _not_taken(model: str, settings: Settings) -> RequestError:
+    takes = [f"{e.name} takes {', '.join(e.models)}" for e in settings.environments.values()]
+    return RequestError(
+        f"no environment takes the model `{_shown(model)}`",
+        where=f"{SETTINGS_FILE}: environments",
+        hint=f"{'; '.join(takes)}: add the model to `models` of one",
+    )
+
+
+def later_than(now: str, times: Iterable[str]) -> str:
+    """`now`, or a millisecond after the latest of `times` where a clock elsewhere is ahead.
+
+    Both are ISO 8601 in UTC with milliseconds. What was asked for last has to sort last.
+    """
+    latest = max(times, default="")
+    if latest < now:
+        return now
+    try:
+        moment = datetime.fromisoformat(latest) + timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        return now
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def one_line(text: str, what: str, longest: int) -> str:
+    """White space of any kind becomes one space: it ends up in a commit's message."""
+    line = " ".join(text.split())
+    if len(line) > longest:
+        raise RequestError(
+            f"`{what}` is {len(line)} characters long",
+            where=f"-C {what}",
+            hint=f"{longest} are allowed",
+        )
+    if not line.isprintable():
+        raise RequestError(
+            f"`{what}` holds a control character", where=f"-C {what}", hint="leave it out"
+        )
+    return line
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "(there is none)"
+    more = f" and {len(names) - CHOICES_NAMED} more" if len(names) > CHOICES_NAMED else ""
+    return ", ".join(names[:CHOICES_NAMED]) + more
+
+
+def _shown(text: str) -> str:
+    """A user's text in an error: printable and short."""
+    clean = "".join(char if char.isprintable() else "�" for char in text)
+    return clean if len(clean) <= LONGEST_SHOWN else clean[:LONGEST_SHOWN] + "…"

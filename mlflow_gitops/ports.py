@@ -34,7 +34,10 @@ class Registry(Protocol):
         """One model, read now. Raises RequestError where there is no such model."""
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """Every registered model, from one paged listing, ordered by name."""
+        """Every registered model, from one paged listing.
+
+        In the registry's order by name; models without versions come last.
+        """
 
     def artifact_location(self, version: ModelVersion) -> str:
         """The real place of the version's files (`s3://…`, `mlflow-artifacts:/…`, a path)."""
@@ -45,8 +48,14 @@ class Registry(Protocol):
     def ask(self, version: ModelVersion, key: str, request: Request) -> None:
         """Write the request record, the version tag `gitops.request.<key>`."""
 
-    def select(self, version: ModelVersion, selector: Selector) -> None:
-        """Move the selector to the version (set the stage, the alias or the tag)."""
+    def select(
+        self, version: ModelVersion, selector: Selector, request: Request | None = None
+    ) -> None:
+        """Move the selector to the version (set the stage, the alias or the tag).
+
+        With `request`, the move belongs to it: a tracking server that records moves by itself
+        records this one as the same request, not as a later one.
+        """
 
     def record(self, model: str, environment: str, delivered: Delivered) -> None:
         """Write the registered-model tag `gitops.delivered.<environment>`."""

@@ -25,7 +25,7 @@ from mlflow_gitops.observe import Observer, View, selected
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.plan import Kind, Plan, next_delivered, reports
-from mlflow_gitops.planning.records import status_of
+from mlflow_gitops.planning.records import same_news, status_of
 from mlflow_gitops.planning.recover import adopted
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository
@@ -332,8 +332,7 @@ class Reconciler:
             return True
         for number, status in reports(plan, delivered).items():
             version = snapshot.version(number)
-            told = status_of(version, environment.name) if version else None
-            if version and (told is None or _said(told) != _said(status)):
+            if version and not same_news(status_of(version, environment.name), status):
                 return True
         return False
 
@@ -380,10 +379,6 @@ def _predictor(view: View, contents: ModelFiles) -> Predictor:
 
 def _check_runtime(view: View, contents: ModelFiles) -> None:
     check_loadable(contents, _predictor(view, contents))
-
-
-def _said(status: Status) -> tuple[str, ...]:
-    return (status.state, status.message, status.commit, status.uri, status.digest)
 
 
 def _blocked(environment: str, count: int, most: int) -> str:

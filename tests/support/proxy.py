@@ -1,0 +1,121 @@
+"""An HTTP proxy in front of a real server, which calls back around chosen requests.
+
+Crash tests use it to kill a process from outside exactly before or after one effect: the product
+has no switches for that. The Host header goes through untouched, so signed requests stay valid.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"}
+
+
+@dataclass(slots=True)
+class Seen:
+    """One request as it passed: `body` is whole."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+Watcher = Callable[[Seen], None]
+
+
+@dataclass(slots=True)
+class Proxy:
+    """`before` is called when a request has come in and not yet been forwarded, `after` when the
+    upstream has answered and the client has not yet been told."""
+
+    url: str
+    before: list[Watcher] = field(default_factory=list)
+    after: list[Watcher] = field(default_factory=list)
+
+
+@contextmanager
+def proxy(upstream: str) -> Iterator[Proxy]:
+    """Serve on a free loopback port until the block ends."""
+    target = urlsplit(upstream)
+    made = Proxy(url="")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length) if length else self._chunks()
+            seen = Seen(self.command, self.path, body)
+            for watch in list(made.before):
+                watch(seen)
+            answer, payload = self._ask(body)
+            for watch in list(made.after):
+                watch(seen)
+            self.send_response(answer.status, answer.reason)
+            for name, value in answer.getheaders():
+                if name.lower() not in HOP_BY_HOP | {"content-length"}:
+                    self.send_header(name, value)
+            # HEAD tells the size of what it does not send
+            size = answer.getheader("Content-Length") if self.command == "HEAD" else len(payload)
+            if size is not None:
+                self.send_header("Content-Length", str(size))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(payload)
+
+        def _chunks(self) -> bytes:
+            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                return b""
+            parts = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
+        def _ask(self, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
+            try:
+                connection.putrequest(
+                    self.command, self.path, skip_host=True, skip_accept_encoding=True
+                )
+                for name, value in self.headers.items():
+                    if name.lower() not in HOP_BY_HOP | {"content-length", "expect"}:
+                        connection.putheader(name, value)
+                if body or self.command in ("POST", "PUT"):
+                    connection.putheader("Content-Length", str(len(body)))
+                connection.endheaders(body or None)
+                answer = connection.getresponse()
+                return answer, answer.read()
+            finally:
+                connection.close()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = forward  # noqa: N815
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that was killed mid-request is what these tests are for."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        with suppress(OSError):
+            server.server_close()
+        thread.join(5)

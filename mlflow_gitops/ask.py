@@ -8,7 +8,7 @@ selector, and a reconcile of that one service. What was imagined is also the dry
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +29,15 @@ from mlflow_gitops.state import (
     Snapshot,
     State,
 )
-from mlflow_gitops.wish import Wish, choose, later_than, locate, one_line, parse_model_uri
+from mlflow_gitops.wish import (
+    Wish,
+    choose,
+    earlier_than,
+    later_than,
+    locate,
+    one_line,
+    parse_model_uri,
+)
 
 __all__ = ["ANY_FLAVOR", "Answer", "Asker", "imagine"]
 
@@ -70,13 +78,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Makes requests. `request_key` signs them, so that `by` counts as proven.
-
-    `new_id` gives each request its identity: randomness is a parameter.
-    """
+    """Makes requests. `new_id` gives each its identity: randomness is a parameter."""
 
     reconciler: Reconciler
-    request_key: bytes | None = None
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
 
     def ask(self, wish: Wish, *, dry_run: bool = False) -> Answer:
@@ -89,8 +93,7 @@ class Asker:
         snapshot = observer.registry.snapshot(model)
         version = choose(snapshot, ref)
         request = self._request(snapshot, environment, version, wish)
-        imagined = imagine(snapshot, environment, version, request, self.request_key)
-        preview = self.reconciler.preview(imagined, environment, settings)
+        preview, passed_over = self._preview(snapshot, environment, settings, request)
         plan = _accepted(preview, version)
         self._check_flavor(version, wish.flavor, settings)
         answer = _answer(plan, preview, version, request, dry_run=dry_run)
@@ -99,8 +102,38 @@ class Asker:
         if dry_run:
             return answer
         observer.registry.ask(version, environment.name, request)
-        observer.registry.select(version, environment.select)
+        observer.registry.select(version, environment.select, request)
+        for other in passed_over:
+            observer.registry.ask(_known(snapshot, other), environment.name, other)
         return self._act(answer, version)
+
+    def _preview(
+        self, snapshot: Snapshot, environment: Environment, settings: Settings, request: Request
+    ) -> tuple[Outcome, tuple[Request, ...]]:
+        """What the request would bring about, and the records that it needs beside its own.
+
+        A version that is selected without a record could have been asked for at any time. But
+        it was there before this request, so it gets a record that says so.
+        """
+        imagined = imagine(snapshot, environment, [request])
+        preview = self.reconciler.preview(imagined, environment, settings)
+        candidates = preview.plan.candidates if preview.plan else ()
+        recorded = self.reconciler.observer.requests(imagined, environment)
+        others = tuple(
+            Request(
+                id=self.new_id(),
+                version=number,
+                time=earlier_than(request.time),
+                reason=f"it was in {environment.select} when version {request.version} was "
+                "asked for",
+            )
+            for number in candidates
+            if number not in recorded
+        )
+        if not others:
+            return preview, ()
+        settled = imagine(snapshot, environment, [request, *others])
+        return self.reconciler.preview(settled, environment, settings), others
 
     def _act(self, answer: Answer, version: ModelVersion) -> Answer:
         """Reconcile, and tell what stands then; a service that was faster has done it already."""
@@ -149,7 +182,6 @@ class Asker:
             version=version.number,
             time=later_than(self.reconciler.clock(), (record.time for record in earlier)),
             by=one_line(wish.by, "by", LONGEST_BY),
-            signed=self.request_key is not None,
             reason=one_line(wish.reason, "reason", LONGEST_REASON),
         )
 
@@ -169,29 +201,34 @@ class Asker:
             )
 
 
-def imagine(
-    snapshot: Snapshot,
-    environment: Environment,
-    version: ModelVersion,
-    request: Request,
-    request_key: bytes | None,
-) -> Snapshot:
-    """The registry as it will be once the request is recorded and the selector moved. Pure."""
-    selector = environment.select
-    tag = REQUESTS + environment.name
-    record = {
-        tag: request_text(request, model=version.model, tag=tag, key=request_key, moving=True)
-    }
-    versions = tuple(
-        _with_selector(replace(each, tags={**each.tags, **record}), selector)
-        if each.number == version.number
-        else _without_alias(each, selector)
-        for each in snapshot.versions
+def imagine(snapshot: Snapshot, environment: Environment, requests: Sequence[Request]) -> Snapshot:
+    """The registry as it will be when the requests are recorded, and the first one's version is
+    selected. Pure.
+    """
+    selector, number = environment.select, requests[0].version
+    records = {request.version: request for request in requests}
+    versions = (
+        _with_record(version, environment, records.get(version.number))
+        for version in snapshot.versions
+    )
+    moved = tuple(
+        _with_selector(each, selector) if each.number == number else _without_alias(each, selector)
+        for each in versions
     )
     aliases = dict(snapshot.aliases)
     if selector.kind == "alias":
-        aliases[selector.name] = version.number
-    return replace(snapshot, versions=versions, aliases=aliases)
+        aliases[selector.name] = number
+    return replace(snapshot, versions=moved, aliases=aliases)
+
+
+def _with_record(
+    version: ModelVersion, environment: Environment, request: Request | None
+) -> ModelVersion:
+    if request is None:
+        return version
+    tag = REQUESTS + environment.name
+    text = request_text(request, model=version.model, tag=tag)
+    return replace(version, tags={**version.tags, tag: text})
 
 
 def _with_selector(version: ModelVersion, selector: Selector) -> ModelVersion:
@@ -244,6 +281,12 @@ def _answer(
         request=request,
         dry_run=dry_run,
     )
+
+
+def _known(snapshot: Snapshot, request: Request) -> ModelVersion:
+    version = snapshot.version(request.version)
+    assert version is not None  # a candidate is a version of the snapshot
+    return version
 
 
 def _after_asking(error: GitOpsError, answer: Answer) -> GitOpsError:

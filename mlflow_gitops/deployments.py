@@ -115,7 +115,7 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
         _refuse_endpoint(endpoint)
         options = parse_options(config)
         wish = Wish(name, model_uri, options.by, options.reason, flavor or "")
-        asker = Asker(self._session.reconciler, self._process.request_key)
+        asker = Asker(self._session.reconciler)
         answer = asker.ask(wish, dry_run=options.dry_run)
         click.echo(answer_text(answer))
         return _answer_fields(answer, flavor)

@@ -20,6 +20,7 @@ __all__ = [
     "check_name_fits",
     "choose",
     "did_you_mean",
+    "earlier_than",
     "later_than",
     "locate",
     "model_of",
@@ -243,12 +244,19 @@ def later_than(now: str, times: Iterable[str]) -> str:
     Both are ISO 8601 in UTC with milliseconds. What was asked for last has to sort last.
     """
     latest = max(times, default="")
-    if latest < now:
-        return now
+    return now if latest < now else _shifted(latest, 1) or now
+
+
+def earlier_than(time: str) -> str:
+    """A millisecond before."""
+    return _shifted(time, -1) or time
+
+
+def _shifted(time: str, milliseconds: int) -> str:
     try:
-        moment = datetime.fromisoformat(latest) + timedelta(milliseconds=1)
+        moment = datetime.fromisoformat(time) + timedelta(milliseconds=milliseconds)
     except (ValueError, OverflowError):
-        return now
+        return ""
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from mlflow_gitops import GitOpsError
@@ -72,6 +72,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[str, Lease] = {}
         self._workers: list[threading.Thread] = []
@@ -104,9 +105,8 @@ class Worker:
         end = time.monotonic() + grace
         for thread in self._workers:
             thread.join(max(0.0, end - time.monotonic()))
-        with self._lock:
-            left = list(self._running.values())
-        for lease in left:
+        self._stopped.set()
+        for lease in self._leases():
             log.warning("%r is released unfinished", lease.key, extra={"action": "worker.release"})
             self._try(lambda held=lease: self.queue.settle(held, released()))  # type: ignore[misc]
 
@@ -128,30 +128,28 @@ class Worker:
                 self.queue.wait(rings, wait)
         elif self._begin(lease):
             self._run(lease)
-        else:
-            self.queue.settle(lease, released(self.queue.lease / 3))
 
     def _begin(self, lease: Lease) -> bool:
-        """False if this very process still works on the key: it lost its lease while stalled."""
+        """False if this very process still works on the key: it lost its lease while stalled.
+
+        The run then goes on under the new lease, and ends as of the marks that it began with.
+        """
         with self._lock:
-            if lease.key in self._running:
-                return False
-            self._running[lease.key] = lease
-            return True
+            earlier = self._running.get(lease.key)
+            self._running[lease.key] = replace(lease, gen=earlier.gen) if earlier else lease
+            return earlier is None
 
     def _run(self, lease: Lease) -> None:
         try:
             outcome = self._outcome(lease)
-            if self._stopping.is_set() and lease not in self._leases():
-                return
-            if outcome.state == "dead":
-                self.counters.add("deaths")
-            if not self.queue.settle(lease, outcome):
-                self.counters.add("leases_lost")
-                log.warning("%r: the lease was lost", lease.key, extra={"action": "run.lost"})
         finally:
             with self._lock:
-                del self._running[lease.key]
+                held = self._running.pop(lease.key)
+        if outcome.state == "dead":
+            self.counters.add("deaths")
+        if not self.queue.settle(held, outcome):
+            self.counters.add("leases_lost")
+            log.warning("%r: the lease was lost", lease.key, extra={"action": "run.lost"})
 
     def _outcome(self, lease: Lease) -> Outcome:
         self.counters.add("runs")
@@ -173,7 +171,7 @@ class Worker:
     # Leases
 
     def _beat(self) -> None:
-        while not self._stopping.wait(self.queue.lease / 3) or self._leases():
+        while not self._stopped.wait(self.queue.lease / 3):
             for lease in self._leases():
                 self._try(lambda held=lease: self.queue.beat(held))  # type: ignore[misc]
 

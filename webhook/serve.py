@@ -1,0 +1,111 @@
+"""Serves the application with waitress until a signal comes, then ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from flask import Flask
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+from waitress.task import ErrorTask
+
+from mlflow_gitops import TerminalError
+from webhook.app import EXTENSION, Service
+
+__all__ = ["address", "bind", "serve"]
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class JsonErrorTask(ErrorTask):  # type: ignore[misc]
+    """Answers what waitress itself refuses (bad HTTP, far too large a body) like the rest."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        body = json.dumps({"error": error.reason.lower(), "next": str(error.body)}).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class JsonChannel(HTTPChannel):  # type: ignore[misc]
+    error_task_class = JsonErrorTask
+
+
+def bind(app: Flask, host: str, port: int, threads: int = 8) -> Any:
+    """A waitress server that listens on the first address of `host`; port 0 picks a free one.
+
+    Raises TerminalError where it cannot.
+    """
+    service: Service = app.extensions[EXTENSION]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, name = found[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(name)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, OverflowError) as error:
+        raise TerminalError(
+            f"cannot listen there: {getattr(error, 'strerror', None) or error}",
+            where=f"{host}:{port}",
+            hint="choose another host or port, or stop what listens there now",
+        ) from error
+    server = create_server(
+        app,
+        sockets=[listener],
+        threads=threads,
+        ident="mlflow-gitops",
+        # Larger bodies are cut off; what is between this and the service's limit is read to its
+        # end and answered with 413, so that the client sees the answer.
+        max_request_body_size=8 * service.max_body,
+    )
+    server.channel_class = JsonChannel
+    return server
+
+
+def address(server: Any) -> str:
+    """The URL that a server of `bind` listens on."""
+    host, port = server.effective_host, server.effective_port
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(app: Flask, host: str, port: int, threads: int = 8, grace: float = 25.0) -> int:
+    """Serve until SIGTERM or SIGINT, then end within `grace` seconds; the exit code.
+
+    Starts the application's worker, and prints the address once it listens. A second signal ends
+    the process at once.
+    """
+    service: Service = app.extensions[EXTENSION]
+    server = bind(app, host, port, threads)
+    before = {number: signal.signal(number, _leave) for number in SIGNALS}
+    try:
+        if service.worker is not None:
+            service.worker.start()
+        print(f"listening on {address(server)}", flush=True)
+        server.run()
+    except SystemExit:
+        server.task_dispatcher.shutdown()
+    finally:
+        server.close()
+        if service.worker is not None:
+            service.worker.stop(grace)
+        service.queue.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(0)

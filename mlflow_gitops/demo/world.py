@@ -108,8 +108,17 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, say: Narrator) -> Iterator[World]:
-    """Start everything below `folder`, and stop everything at the end."""
+def world(
+    folder: Path,
+    say: Narrator,
+    *,
+    app_name: str | None = "gitops",
+    resync_seconds: int = 300,
+) -> Iterator[World]:
+    """Start everything below `folder`, and stop everything at the end.
+
+    Without `app_name` the MLflow server runs as it is, so that only the resync sees a stage.
+    """
     with ExitStack() as stack:
         say.chapter("Starting an S3 server, an MLflow server and the webhook service")
         s3 = stack.enter_context(seaweedfs(folder / "s3"))
@@ -119,10 +128,11 @@ def world(folder: Path, say: Narrator) -> Iterator[World]:
         key = secrets.token_hex(16)
         mlflow = stack.enter_context(
             mlflow_server(
-                folder / "mlflow", app_name="gitops", environ={"MLFLOW_GITOPS_REQUEST_KEY": key}
+                folder / "mlflow", app_name=app_name, environ={"MLFLOW_GITOPS_REQUEST_KEY": key}
             )
         )
-        say.done(f"MLflow with the server plugin, 2 workers, at {mlflow.url}")
+        plugin = "with the server plugin" if app_name else "without the server plugin"
+        say.done(f"MLflow {plugin}, 2 workers, at {mlflow.url}")
         environ = {
             **os.environ,
             "MLFLOW_TRACKING_URI": mlflow.url,
@@ -131,6 +141,7 @@ def world(folder: Path, say: Narrator) -> Iterator[World]:
             "MLFLOW_GITOPS_S3_ENDPOINT": s3.endpoint,
             "MLFLOW_GITOPS_WEBHOOK_SECRETS": secret,
             "MLFLOW_GITOPS_REQUEST_KEY": key,
+            "MLFLOW_GITOPS_RESYNC_SECONDS": str(resync_seconds),
             "AWS_ACCESS_KEY_ID": s3.access_key,
             "AWS_SECRET_ACCESS_KEY": s3.secret_key,
             "AWS_DEFAULT_REGION": "us-east-1",

@@ -1,0 +1,166 @@
+"""A stage, an alias or a tag moves in a real MLflow, and the commit that comes is right.
+
+Everything is real: MLflow's server and pages, the service, S3 over HTTP, Git. Each world starts
+once for its module's tests, which use models of their own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from rich.console import Console
+
+from mlflow_gitops.demo.narrator import Narrator
+from mlflow_gitops.demo.world import World, world
+from tests.support.crd import check_inference_services
+from tests.support.kubectl import kustomize
+from tests.support.mlflow import Registry
+from tests.support.mlflow_ui import browser_page, transition_in_ui
+
+PATIENCE = 120.0  # seconds; a loaded machine
+OTHERS = """
+  canary:
+    select: {alias: champion}
+    path: models/overlays/canary
+    namespace: ml-canary
+  lab:
+    select: {tag: {deploy: lab}}
+    path: models/overlays/lab
+    namespace: ml-lab
+"""
+OVERLAY = """apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: ml-{name}
+resources: []
+"""
+
+
+@pytest.fixture(scope="module")
+def with_plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    quiet = Narrator(Console(quiet=True))
+    with world(tmp_path_factory.mktemp("with-plugin"), quiet, resync_seconds=3600) as made:
+        add_environments(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def without_plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("without-plugin")
+    quiet = Narrator(Console(quiet=True))
+    with world(folder, quiet, app_name=None, resync_seconds=10) as made:
+        yield made
+
+
+def add_environments(made: World) -> None:
+    clone = made.clone_as_a_person()
+    settings = clone / "mlflow-gitops.yaml"
+    settings.write_text(settings.read_text().rstrip() + OTHERS)
+    for name in ("canary", "lab"):
+        folder = clone / "models/overlays" / name
+        folder.mkdir()
+        (folder / "kustomization.yaml").write_text(OVERLAY.format(name=name))
+    made.run("git", "-C", str(clone), "add", "--all")
+    made.run("git", "-C", str(clone), "commit", "--quiet", "-m", "Two more environments")
+    made.run("git", "-C", str(clone), "push", "--quiet", "origin", "main")
+
+
+def head_after(made: World, act: Callable[[], object]) -> str:
+    """Act, and wait for the branch to move. Returns the new head."""
+    before = made.git("rev-parse", "main")
+    act()
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        made.check_alive()
+        head = made.git("rev-parse", "main")
+        if head != before:
+            assert made.git("rev-parse", f"{head}^") == before, "one commit, no more"
+            return head
+        time.sleep(0.1)
+    log = (made.folder / "service.log").read_text()[-3000:]
+    raise AssertionError(f"no commit came\n{log}")
+
+
+def changed_lines(made: World, commit: str) -> list[str]:
+    patch = made.git("show", "--format=", "--unified=0", commit).splitlines()
+    return [line for line in patch if line[:1] in "+-" and not line.startswith(("+++", "---"))]
+
+
+def check_rendered(made: World, environment: str, model: str, version: str) -> None:
+    """The overlay builds, is valid against KServe's CRD, strictly, and says the version."""
+    clone = made.clone_as_a_person()
+    rendered = kustomize(clone / "models/overlays" / environment)
+    services = check_inference_services(rendered)
+    service = next(s for s in services if s["metadata"]["name"] == model)
+    assert service["metadata"]["labels"]["model-version"] == version
+    assert service["metadata"]["namespace"] == f"ml-{environment}"
+    uri = service["spec"]["predictor"]["model"]["storageUri"]
+    assert uri == f"s3://{made.bucket}/{model}/v{version}/"
+    assert any(key.startswith(f"{model}/v{version}/MLmodel") for key, _ in made.objects())
+
+
+def two_lines(model: str, made: World) -> list[str]:
+    return [
+        '-    model-version: "1"',
+        '+    model-version: "2"',
+        f"-      storageUri: s3://{made.bucket}/{model}/v1/",
+        f"+      storageUri: s3://{made.bucket}/{model}/v2/",
+    ]
+
+
+@pytest.mark.slow
+def test_a_stage_clicked_in_mlflows_pages_becomes_a_two_line_commit(with_plugin: World) -> None:
+    made, model = with_plugin, "clicked"
+    with browser_page() as page:
+        Registry(made.mlflow_url).register(model)
+        first = head_after(
+            made, lambda: transition_in_ui(page, made.mlflow_url, model, "1", "Production")
+        )
+        check_rendered(made, "production", model, "1")
+        Registry(made.mlflow_url).register(model)
+        second = head_after(
+            made, lambda: transition_in_ui(page, made.mlflow_url, model, "2", "Production")
+        )
+    assert first != second
+    assert sorted(changed_lines(made, second)) == sorted(two_lines(model, made))
+    check_rendered(made, "production", model, "2")
+
+
+@pytest.mark.slow
+def test_a_stage_clicked_without_the_server_plugin_is_found_by_the_resync(
+    without_plugin: World,
+) -> None:
+    made, model = without_plugin, "clicked-plain"
+    with browser_page() as page:
+        for version in ("1", "2"):
+            Registry(made.mlflow_url).register(model)
+            head = head_after(
+                made,
+                lambda number=version: transition_in_ui(
+                    page, made.mlflow_url, model, number, "Staging"
+                ),
+            )
+    assert sorted(changed_lines(made, head)) == sorted(two_lines(model, made))
+    check_rendered(made, "staging", model, "2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "select"),
+    [
+        ("canary", lambda c, m, v: c.set_registered_model_alias(m, "champion", v)),
+        ("lab", lambda c, m, v: c.set_model_version_tag(m, v, "deploy", "lab")),
+    ],
+    ids=["alias", "tag"],
+)
+def test_an_alias_or_a_tag_does_the_same(
+    with_plugin: World, environment: str, select: Callable[..., object]
+) -> None:
+    made, model = with_plugin, f"by-{environment}"
+    for version in ("1", "2"):
+        Registry(made.mlflow_url).register(model)
+        head = head_after(made, lambda number=version: select(made.client, model, number))
+    if environment == "canary":  # an alias moves; a tag stays on the older version too
+        assert sorted(changed_lines(made, head)) == sorted(two_lines(model, made))
+    check_rendered(made, environment, model, "2")

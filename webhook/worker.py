@@ -126,6 +126,8 @@ class Worker:
             wait = POLL_SECONDS if due is None else min(due, POLL_SECONDS)
             if not self._stopping.is_set():
                 self.queue.wait(rings, wait)
+        elif self._stopping.is_set():
+            self.queue.settle(lease, released())
         elif self._begin(lease):
             self._run(lease)
 

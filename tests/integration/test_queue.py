@@ -1,4 +1,4 @@
-"""The queue's contract, on a real SQLite file. A lease of no seconds stands for one that is over."""
+"""The queue's contract, on a real SQLite file. A lease of no seconds stands for one that is up."""
 
 from __future__ import annotations
 

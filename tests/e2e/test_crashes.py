@@ -1,0 +1,232 @@
+"""Kill -9 around each visible effect, from outside, then run again: the same end state.
+
+A proxy in front of S3 or MLflow, or a hook of the bare repository, stops the process group exactly
+before or after one effect. Each test counts that the kill landed there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.proxy import Proxy, Seen, proxy
+from tests.support.stack import LEAF, Stack
+
+pytest_plugins = ["tests.support.mlflow", "tests.support.stack"]
+pytestmark = pytest.mark.slow
+
+Names = Callable[[str], str]
+SEAL = re.compile(r"/_manifests/v2\.json(\?|$)")
+WAIT = 120  # seconds
+
+
+@dataclass(slots=True)
+class Victim:
+    """The command, and whether a kill landed."""
+
+    landed: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+
+    def kill(self, where: str) -> None:
+        if self.process is not None and not self.landed:
+            self.landed.append(where)
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class Stage:
+    stack: Stack
+    s3: Proxy
+    mlflow: Proxy
+    victim: Victim
+
+    def run(self, model: str) -> int:
+        """`mlflow-gitops reconcile MODEL` behind the proxies; -9 where it was killed."""
+        urls = {
+            "MLFLOW_GITOPS_S3_ENDPOINT": self.s3.url,
+            "MLFLOW_TRACKING_URI": self.mlflow.url,
+            "VICTIM": "1",
+        }
+        self.victim.process = subprocess.Popen(
+            self.stack.command("reconcile", model),
+            env={**self.stack.environ, **urls},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        out, _ = self.victim.process.communicate(timeout=WAIT)
+        assert self.victim.landed or self.victim.process.returncode == 0, out.decode()
+        return self.victim.process.returncode
+
+
+@pytest.fixture
+def stage(stack: Stack) -> Iterator[Stage]:
+    with ExitStack() as exits:
+        s3 = exits.enter_context(proxy(stack.s3.endpoint))
+        mlflow = exits.enter_context(proxy(stack.mlflow.url))
+        yield Stage(stack, s3, mlflow, Victim())
+
+
+def at_claim(seen: Seen) -> bool:
+    return seen.method == "PUT" and "v2.claim.json" in seen.path
+
+
+def at_a_file(seen: Seen) -> bool:
+    return seen.method == "PUT" and "/v2/" in seen.path
+
+
+def at_seal(seen: Seen) -> bool:
+    return seen.method == "PUT" and bool(SEAL.search(seen.path))
+
+
+def at_record(seen: Seen) -> bool:
+    return seen.path.endswith("registered-models/set-tag") and b"gitops.delivered" in seen.body
+
+
+def at_report(seen: Seen) -> bool:
+    return (
+        seen.path.endswith("model-versions/set-tag")
+        and b"gitops.status" in seen.body
+        and b"committed" in seen.body
+    )
+
+
+def promoted_once(stack: Stack, model: str) -> None:
+    for _ in range(2):
+        stack.registry.register(model)
+    stack.registry.transition(model, "1", "Production")
+    stack.reconcile(model)
+    assert stack.version("production", model) == "1"
+    stack.registry.transition(model, "2", "Production")
+
+
+def end_state(stack: Stack, model: str) -> dict[str, object]:
+    """What an uninterrupted run leaves, without names, times and hashes that differ by run."""
+    record = stack.delivered(model, "production")
+    assert record is not None
+    manifest = json.loads(stack.objects()[f"{model}/_manifests/v2.json"])
+    return {
+        "commits": stack.count(),
+        "file": stack.file(LEAF.format(environment="production", service=model))
+        .replace(model, "M")
+        .replace(stack.bucket, "B"),
+        "objects": sorted(key.replace(model, "M") for key in stack.objects()),
+        "files": [(f["path"], f["sha256"]) for f in manifest["files"]],
+        "delivered": (record.request.version, dict.fromkeys(record.matched), record.head),
+        "is head": record.head == stack.head(),
+        "states": [stack.status(model, v, "production")["state"] for v in ("1", "2")],
+    }
+
+
+def assert_like_uninterrupted(stage: Stage, model: str, names: Names) -> None:
+    """Run again, to the end; then the same as a run that nobody stopped."""
+    stack = stage.stack
+    done = stack.cli("reconcile", model)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = end_state(stack, model)
+    assert found["is head"]
+    assert found["commits"] == 3, "the start, version 1 and version 2: one commit"
+    other = names("uninterrupted")
+    promoted_once(stack, other)
+    assert stack.cli("reconcile", other).returncode == 0
+    expected = end_state(stack, other)
+    for key in ("file", "files", "states"):
+        assert found[key] == expected[key], key
+    mine = [k for k in found["objects"] if str(k).startswith("M/")]  # type: ignore[attr-defined]
+    theirs = [k for k in expected["objects"] if str(k).startswith("M/")]  # type: ignore[attr-defined]
+    assert mine == theirs
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("point", [at_claim, at_a_file, at_seal], ids=lambda p: p.__name__)
+def test_crash_while_publishing(
+    stage: Stage, names: Names, point: Callable[[Seen], bool], when: str
+) -> None:
+    model = names("crash")
+    promoted_once(stage.stack, model)
+
+    def watch(seen: Seen) -> None:
+        if point(seen):
+            stage.victim.kill(point.__name__)
+
+    getattr(stage.s3, when).append(watch)
+    stage.run(model)
+    assert stage.victim.landed == [point.__name__]
+    assert stage.stack.version("production", model) == "1", "no commit before the seal"
+    assert_like_uninterrupted(stage, model, names)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("point", [at_record, at_report], ids=lambda p: p.__name__)
+def test_crash_while_recording(
+    stage: Stage, names: Names, point: Callable[[Seen], bool], when: str
+) -> None:
+    model = names("crash")
+    promoted_once(stage.stack, model)
+
+    def watch(seen: Seen) -> None:
+        if point(seen):
+            stage.victim.kill(point.__name__)
+
+    getattr(stage.mlflow, when).append(watch)
+    stage.run(model)
+    assert stage.victim.landed == [point.__name__]
+    assert stage.stack.version("production", model) == "2", "the push came before the record"
+    assert_like_uninterrupted(stage, model, names)
+
+
+@pytest.mark.parametrize("hook", ["pre-receive", "post-receive"])
+def test_crash_while_pushing(stage: Stage, names: Names, hook: str) -> None:
+    """The hook tells the test, and waits until the pusher is dead; the server goes on or stops."""
+    model = names("crash")
+    promoted_once(stage.stack, model)
+    told, go_on = stage.stack.folder / "told", stage.stack.folder / "go-on"
+    os.mkfifo(told)
+    os.mkfifo(go_on)
+    script = stage.stack.bare / "hooks" / hook
+    script.write_text(
+        f'#!/bin/sh\nif [ -n "$VICTIM" ] && [ -p "{told}" ]; then\n'
+        f'  echo here > "{told}"; cat "{go_on}" > /dev/null\nfi\n'
+    )
+    script.chmod(0o755)
+
+    def watch() -> None:
+        told.read_text()
+        stage.victim.kill(hook)
+        go_on.write_text("go on")
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    stage.run(model)
+    watcher.join(WAIT)
+    assert stage.victim.landed == [hook]
+    told.unlink()
+    assert_like_uninterrupted(stage, model, names)
+
+
+def test_crash_between_push_and_record_then_a_revert(stage: Stage, names: Names) -> None:
+    model = names("crash")
+    promoted_once(stage.stack, model)
+
+    def watch(seen: Seen) -> None:
+        if at_record(seen):
+            stage.victim.kill("record")
+
+    stage.mlflow.before.append(watch)
+    stage.run(model)
+    assert stage.victim.landed == ["record"]
+    reverted = stage.stack.person_reverts()
+    for _ in range(3):
+        done = stage.stack.cli("reconcile", model)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert stage.stack.head() == reverted
+    assert stage.stack.status(model, "2", "production")["state"] == "held"

@@ -7,11 +7,13 @@ MLflow's at all, the text. An answer's body is never shown: a sign-in page may h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+import urllib3
 from mlflow.exceptions import MlflowException, RestException
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, RequestError, TransientError
@@ -31,6 +33,7 @@ BUSY = (
     "TEMPORARILY_UNAVAILABLE",
 )
 ASKED_WRONGLY = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
+HTTP_STATUS = re.compile(r"failed with error code (\d{3})")
 FOREIGN = ("not in a valid JSON format", "API request to endpoint")
 LONGEST = 300  # characters of a server's message
 
@@ -102,7 +105,7 @@ def _not_answered(error: requests.exceptions.RequestException, where: str) -> Gi
             where=where,
             hint="set MLFLOW_TRACKING_SERVER_CERT_PATH to the CA that signed it",
         )
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.Timeout) or _ran_out_of_time(error):
         return TransientError("the registry did not answer in time", where=where)
     if isinstance(error, requests.exceptions.RetryError):
         return TransientError(
@@ -113,6 +116,12 @@ def _not_answered(error: requests.exceptions.RequestException, where: str) -> Gi
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
         return RegistryError("this is no address of a server", where=where, hint=CHECK_ADDRESS)
     return TransientError("the registry cannot be reached", where=where, hint=CHECK_ADDRESS)
+
+
+def _ran_out_of_time(error: requests.exceptions.RequestException) -> bool:
+    """With retries in play, a timeout comes wrapped as the reason for giving up."""
+    given_up = error.args[0] if error.args else None
+    return isinstance(getattr(given_up, "reason", None), urllib3.exceptions.TimeoutError)
 
 
 def _answered(error: MlflowException, where: str) -> GitOpsError:
@@ -149,8 +158,8 @@ def _is_foreign(error: Exception) -> bool:
 
 def _foreign(error: MlflowException, where: str) -> GitOpsError:
     """The answer is not MLflow's: a proxy's, another server's, or a failing server's page."""
-    is_failing = error.get_http_status_code() >= 500 and "error code" in error.message
-    if is_failing:
+    status = HTTP_STATUS.search(error.message)
+    if status and int(status[1]) >= 500:
         return TransientError(
             "the registry answers with an error page", where=where, hint=CHECK_ADDRESS
         )

@@ -77,19 +77,24 @@ def name_filter(name: str) -> str:
 
 
 def _version(row: Any, aliases: Mapping[str, tuple[str, ...]]) -> ModelVersion:
-    number = str(row.version)
+    number, source = str(row.version), row.source or ""
     return ModelVersion(
         model=row.name,
         number=number,
         identity=Identity(
             created=int(row.creation_timestamp or 0),
             run_id=row.run_id or "",
-            model_id=getattr(row, "model_id", None) or "",  # MLflow 3 and later
+            model_id=getattr(row, "model_id", None) or _model_id(source),
         ),
         stage=row.current_stage or "None",
         status=row.status,
-        source=row.source or "",
+        source=source,
         updated=int(row.last_updated_timestamp or 0),
         aliases=aliases.get(number, NO_NAMES),
         tags=row.tags or EMPTY,
     )
+
+
+def _model_id(source: str) -> str:
+    """MLflow 3 logs a model first and registers it by its id, which a listing does not tell."""
+    return source.removeprefix("models:/") if source.startswith("models:/m-") else ""

@@ -1,0 +1,166 @@
+"""Whether one value is well formed: a name, a path, a URI. Each answers "" or what is wrong.
+
+The rules are those of S3, Git, Kubernetes and MLflow, so that a wrong value is found when the
+settings are checked, and not by a server in the middle of a promotion.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from urllib.parse import unquote, urlsplit
+
+__all__ = [
+    "alias_complaint",
+    "branch_complaint",
+    "bucket_complaint",
+    "label_complaint",
+    "model_complaint",
+    "path_complaint",
+    "pattern_complaint",
+    "prefix_complaint",
+    "service_complaint",
+    "source_complaint",
+    "tag_key_complaint",
+    "unprintable",
+]
+
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+BUCKET_STARTS = ("xn--", "sthree-")
+BUCKET_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+PREFIX = re.compile(r"[A-Za-z0-9._/-]{0,512}")
+ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
+TAG_KEY = re.compile(r"[\w./ :-]{1,200}")  # a request record's key is longer, and has to fit in 250
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
+NO_PLACES = ("models", "runs")
+OURS = "mlflow-gitops"
+
+
+def unprintable(text: str) -> bool:
+    return any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
+
+
+def label_complaint(text: str) -> str:
+    return "" if LABEL.fullmatch(text) else "is no DNS label"
+
+
+def service_complaint(text: str) -> str:
+    return "" if SERVICE.fullmatch(text) else "cannot be the name of an InferenceService"
+
+
+def bucket_complaint(text: str) -> str:
+    if "/" in text or ":" in text:
+        return "is more than a bucket's name; what comes after the bucket goes to artifacts.prefix"
+    if not BUCKET.fullmatch(text) or ".." in text or _is_address(text):
+        return "is no name for an S3 bucket"
+    if text.startswith(BUCKET_STARTS) or text.endswith(BUCKET_ENDS):
+        return "is a name that S3 keeps for itself"
+    return ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def prefix_complaint(text: str) -> str:
+    if not PREFIX.fullmatch(text):
+        return "has characters that are not safe in a key, or more than 512 of them"
+    return _segments_complaint(text) if text else ""
+
+
+def path_complaint(text: str) -> str:
+    if not text:
+        return "is empty"
+    if text != text.strip() or any(c in '\\:*?[]"<>|' for c in text):
+        return 'has a space at an end, or one of the characters \\ : * ? [ ] " < > |'
+    if any(part.startswith("-") for part in text.split("/")):
+        return "has a part that begins with `-`"
+    if any(part.lower() == ".git" for part in text.split("/")):
+        return "lies in `.git`, which is Git's own"
+    return _segments_complaint(text)
+
+
+def _segments_complaint(text: str) -> str:
+    if text.startswith("/"):
+        return "begins with `/`"
+    if text.endswith("/"):
+        return "ends with `/`"
+    parts = text.split("/")
+    if ".." in parts or "." in parts:
+        return "has a part that is `.` or `..`"
+    return "has two `/` in a row" if "" in parts else ""
+
+
+def branch_complaint(text: str) -> str:
+    """Git's own rules (`git check-ref-format --branch`), and two of ours."""
+    if text.startswith("refs/") or text == "HEAD":
+        return "is no bare name of a branch"
+    if text == OURS or text.startswith(f"{OURS}/"):
+        return f"is below `{OURS}/`, where this tool keeps its own branches"
+    wrong = (
+        text.startswith("-")
+        or text.endswith((".", "/"))
+        or text == "@"
+        or any(c in " ~^:?*[\\" or ord(c) < 0x20 or ord(c) == 0x7F for c in text)
+        or any(part in text for part in ("..", "@{", "//"))
+        or any(p.startswith(".") or p.endswith(".lock") for p in text.split("/"))
+        or text.startswith("/")
+    )
+    return "is no name for a branch" if wrong else ""
+
+
+def source_complaint(text: str) -> str:
+    """Never quotes what it complains about beyond the scheme: a URI can hold a password."""
+    if text != text.strip() or any(c in text for c in "*?[]\\"):
+        return "is no prefix: patterns, backslashes and spaces at an end are not allowed"
+    if ".." in unquote(unquote(text)).split("/"):
+        return "climbs out of its folder with `..`"
+    if text.startswith("/"):
+        return "" if text.strip("/") else "is the root: it would allow everything"
+    if not SCHEME.match(text):
+        return "is neither an absolute path nor a URI with a scheme in lower case"
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return "is no URI"
+    if parts.scheme in NO_PLACES:
+        return f"names no place: `{parts.scheme}:` is looked up in the registry"
+    if "#" in text or ("@" in parts.netloc and parts.scheme in ("http", "https", "ftp", "sftp")):
+        return "holds credentials or a fragment"
+    return "" if parts.netloc or parts.path.strip("/") else "names no place below its scheme"
+
+
+def alias_complaint(text: str) -> str:
+    if not ALIAS.fullmatch(text):
+        return "is no alias: letters, digits, `_` and `-` only"
+    if text.lower() == "latest" or re.fullmatch(r"[vV]\d+", text):
+        return "is a word that MLflow keeps for itself"
+    return ""
+
+
+def tag_key_complaint(text: str) -> str:
+    if text.startswith("gitops."):
+        return "begins with `gitops.`, which this tool writes itself"
+    if not TAG_KEY.fullmatch(text) or text != text.strip():
+        return "is no key for a tag: 1 to 200 letters, digits and any of `_` `-` `.` `/` `:`"
+    return "" if _segments_complaint(text) == "" else "is no key for a tag: it looks like a path"
+
+
+def model_complaint(text: str) -> str:
+    if not text.strip() or "/" in text or ":" in text or text in (".", ".."):
+        return "cannot be the name of a registered model"
+    return ""
+
+
+def pattern_complaint(text: str) -> str:
+    if not text.strip() or "/" in text or ":" in text or len(text) > 256:
+        return "matches no name that MLflow allows"
+    return ""

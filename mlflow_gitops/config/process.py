@@ -1,0 +1,322 @@
+"""What one process needs to get to the settings: the repository, servers, credentials, folders.
+
+All of it comes from environment variables, given as a mapping, and from the flags that win over
+them. Secrets that live in files are read when they are used, so that they can be rotated. No
+error, warning or `repr` shows a secret, or a URL that may hold one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlflow_gitops.config.document import did_you_mean
+from mlflow_gitops.config.names import unprintable
+from mlflow_gitops.config.reference import PREFIX, VARIABLES
+from mlflow_gitops.errors import ConfigError
+
+__all__ = ["Process", "Secret", "target_uri"]
+
+TARGET = "gitops"
+ROWS = {row.name: row for row in VARIABLES}
+ENDPOINTS = (
+    "MLFLOW_GITOPS_S3_ENDPOINT",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "MLFLOW_S3_ENDPOINT_URL",
+)
+SYSTEM_STATE = "/var/lib/mlflow-gitops"
+HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+
+
+def read_text(path: str) -> str:
+    """A secret file, as it is now."""
+    return Path(path).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A secret of the environment, or of the file that the environment names.
+
+    `variable` is the one for the value; with `_FILE` at its end it names the file.
+    """
+
+    variable: str
+    value: str = ""
+    path: str = ""
+    read: Callable[[str], str] = field(default=read_text, compare=False)
+
+    def text(self) -> str:
+        """The secret as it is now, "" where none is set. Raises ConfigError."""
+        if not self.path:
+            return self.value
+        try:
+            text = self.read(self.path).removeprefix("\ufeff").strip()
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"the file cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}",
+                where=f"{self.variable}_FILE",
+                hint=f"put the secret into {self.path}, readable for this process, or unset this",
+            ) from None
+        if not text:
+            raise ConfigError(
+                "the file is empty",
+                where=f"{self.variable}_FILE",
+                hint=f"put the secret into {self.path}",
+            )
+        return text
+
+    def line(self) -> str:
+        """A secret that is one line without spaces."""
+        text = self.text()
+        if text and (unprintable(text) or " " in text):
+            raise self._refused("is more than one word")
+        return text
+
+    def lines(self) -> tuple[str, ...]:
+        """Several secrets: separated by commas in a variable, one a line in a file."""
+        text = self.text()
+        parts = text.splitlines() if self.path else text.split(",")
+        found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+        if any(map(unprintable, found)):
+            raise self._refused("has an unprintable character")
+        if text and not found:
+            raise self._refused("holds no secret")
+        return found
+
+    def data(self) -> bytes | None:
+        try:
+            return self.text().encode() or None
+        except UnicodeEncodeError:
+            raise self._refused("is no text in UTF-8") from None
+
+    def _refused(self, what: str) -> ConfigError:
+        name = f"{self.variable}_FILE" if self.path else self.variable
+        allowed = ROWS[self.variable].allowed if self.variable in ROWS else "a text"
+        return ConfigError(f"the secret {what}", where=name, hint=f"allowed: {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The environment of one process, checked. `Process()` is that of an empty one.
+
+    `warnings` are for people: variables that nobody reads, settings without effect. `s3_endpoint`,
+    `region` and the URIs are "" where the library's own rules decide.
+    """
+
+    repository: str = field(default="", repr=False)
+    tracking_uri: str = field(default="", repr=False)
+    registry_uri: str = field(default="", repr=False)
+    s3_endpoint: str = ""
+    region: str = ""
+    state_dir: str = SYSTEM_STATE
+    git_username: str = ROWS["MLFLOW_GITOPS_GIT_USERNAME"].default
+    author_name: str = ROWS["MLFLOW_GITOPS_AUTHOR_NAME"].default
+    author_email: str = ROWS["MLFLOW_GITOPS_AUTHOR_EMAIL"].default
+    resync_seconds: int = int(ROWS["MLFLOW_GITOPS_RESYNC_SECONDS"].default)
+    host: str = ROWS["MLFLOW_GITOPS_HOST"].default
+    port: int = int(ROWS["MLFLOW_GITOPS_PORT"].default)
+    threads: int = int(ROWS["MLFLOW_GITOPS_THREADS"].default)
+    warnings: tuple[str, ...] = ()
+    git_token: Secret = field(default=Secret("MLFLOW_GITOPS_GIT_TOKEN"), repr=False)
+    webhook: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRETS"), repr=False)
+    signing: Secret = field(default=Secret("MLFLOW_GITOPS_REQUEST_KEY"), repr=False)
+
+    def git_credentials(self) -> tuple[str, str] | None:
+        """User name and token as they are now, None without a token. Raises ConfigError."""
+        token = self.git_token.line()
+        return (self.git_username, token) if token else None
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """Each of them is accepted. Raises ConfigError."""
+        return self.webhook.lines()
+
+    @property
+    def request_key(self) -> bytes | None:
+        """Signs and checks request records. Raises ConfigError."""
+        return self.signing.data()
+
+    @classmethod
+    def from_environ(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        repository: str | None = None,
+        read_file: Callable[[str], str] = read_text,
+    ) -> Process:
+        """`repository` wins over the variable. Raises ConfigError, which tells all at once."""
+        reader = _Reader(environ, read_file)
+        tracking = reader.text("MLFLOW_TRACKING_URI")
+        process = cls(
+            repository=reader.repository(repository),
+            tracking_uri=tracking,
+            registry_uri=reader.text("MLFLOW_REGISTRY_URI") or tracking,
+            s3_endpoint=reader.first(ENDPOINTS, _endpoint_complaint),
+            region=reader.first(("AWS_REGION", "AWS_DEFAULT_REGION")),
+            state_dir=reader.state_dir(),
+            git_username=reader.text("MLFLOW_GITOPS_GIT_USERNAME", _username_complaint),
+            author_name=reader.text("MLFLOW_GITOPS_AUTHOR_NAME", _author_complaint),
+            author_email=reader.text("MLFLOW_GITOPS_AUTHOR_EMAIL", _email_complaint),
+            resync_seconds=reader.number("MLFLOW_GITOPS_RESYNC_SECONDS"),
+            host=reader.text("MLFLOW_GITOPS_HOST", _host_complaint),
+            port=reader.number("MLFLOW_GITOPS_PORT"),
+            threads=reader.number("MLFLOW_GITOPS_THREADS"),
+            git_token=reader.secret("MLFLOW_GITOPS_GIT_TOKEN", Secret.line),
+            webhook=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRETS", Secret.lines),
+            signing=reader.secret("MLFLOW_GITOPS_REQUEST_KEY", Secret.data),
+            warnings=(*_unknown(environ), *_useless(environ)),
+        )
+        reader.raise_problems()
+        return process
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads variables; what is wrong with them is collected. An empty one counts as not set."""
+
+    environ: Mapping[str, str]
+    read_file: Callable[[str], str]
+    problems: list[ConfigError] = field(default_factory=list)
+
+    def raw(self, name: str) -> str:
+        return self.environ.get(name, "").strip()
+
+    def text(self, name: str, complaint: Callable[[str], str] = lambda _: "") -> str:
+        """The value, or the default of a variable of ours."""
+        text = self.raw(name)
+        if not text:
+            return ROWS[name].default if name.startswith(PREFIX) else ""
+        wrong = "has an unprintable character" if unprintable(text) else complaint(text)
+        if wrong:
+            allowed = ROWS[name].allowed if name in ROWS else ROWS[ENDPOINTS[0]].allowed
+            self._tell(name, f"the value {wrong}", f"allowed: {allowed}")
+        return text
+
+    def first(
+        self, variables: tuple[str, ...], complaint: Callable[[str], str] = lambda _: ""
+    ) -> str:
+        """The first that is set."""
+        found = next((name for name in variables if self.raw(name)), None)
+        return self.text(found, complaint) if found else ""
+
+    def number(self, name: str) -> int:
+        low, high = ROWS[name].bounds
+        text = self.text(name)
+        number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else -1
+        if not low <= number <= high:
+            self._tell(name, "the value is no such number", f"allowed: {ROWS[name].allowed}")
+        return number
+
+    def repository(self, given: str | None) -> str:
+        if given is None:
+            return self.text("MLFLOW_GITOPS_REPOSITORY")
+        if not given.strip():
+            self._tell("--repository", "the repository's URL is empty", "give a URL or a path")
+        return given.strip()
+
+    def state_dir(self) -> str:
+        if self.raw("MLFLOW_GITOPS_STATE_DIR"):
+            return self.text("MLFLOW_GITOPS_STATE_DIR", _folder_complaint)
+        state, home = self.raw("XDG_STATE_HOME"), self.raw("HOME")
+        if state.startswith("/"):  # a relative one has to be ignored, says its specification
+            return f"{state.rstrip('/')}/mlflow-gitops"
+        return f"{home.rstrip('/')}/.local/state/mlflow-gitops" if home else SYSTEM_STATE
+
+    def secret(self, name: str, check: Callable[[Secret], object]) -> Secret:
+        """A value is checked now, a file when it is read."""
+        value, path = self.raw(name), self.text(f"{name}_FILE")
+        if value and path:
+            self._tell(name, f"{name}_FILE is set too", "unset one of the two")
+            return Secret(name)
+        secret = Secret(name, value, path, self.read_file)
+        if value:
+            try:
+                check(secret)
+            except ConfigError as error:
+                self.problems.append(error)
+        return secret
+
+    def _tell(self, where: str, what: str, hint: str) -> None:
+        self.problems.append(ConfigError(what, where=where, hint=hint))
+
+    def raise_problems(self) -> None:
+        if not self.problems:
+            return
+        if len(self.problems) == 1:
+            raise self.problems[0]
+        lines = "".join(f"\n  {e.where}: {e.what}; {e.hint}" for e in self.problems)
+        raise ConfigError(
+            f"{len(self.problems)} environment variables are wrong:{lines}",
+            where="the environment",
+            hint="correct them; docs/settings.md explains each",
+        )
+
+
+def target_uri(uri: str) -> str | None:
+    """The repository that MLflow's `-t` names: None for `gitops`, the URL for `gitops:<URL>`."""
+    scheme, colon, url = uri.strip().partition(":")
+    wrong = scheme.lower() != TARGET or (colon and not url.strip()) or url.startswith("//")
+    if wrong or unprintable(url):
+        raise ConfigError(
+            "this is no target of mlflow-gitops",
+            where="-t",
+            hint="use `gitops`, with the repository in MLFLOW_GITOPS_REPOSITORY, or "
+            "`gitops:<repository URL>`, for example gitops:https://git.example.com/ml.git",
+        )
+    return url.strip() if colon else None
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    names = sorted(n for n in environ if n.startswith(PREFIX) and n not in ROWS)
+    return [f"{name} is no variable of mlflow-gitops{_near(name)}" for name in names]
+
+
+def _near(name: str) -> str:
+    near = {row.removeprefix(PREFIX).lower().replace("_", "-"): row for row in ROWS}
+    hint = did_you_mean(name.removeprefix(PREFIX), near)
+    return f": did you mean {near[hint.split('`')[1]]}?" if hint else ": nobody reads it"
+
+
+def _useless(environ: Mapping[str, str]) -> list[str]:
+    token = ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE")
+    name = "MLFLOW_GITOPS_GIT_USERNAME"
+    if environ.get(name) and not any(environ.get(each) for each in token):
+        return [f"{name} has no effect without {token[0]} or {token[1]}"]
+    return []
+
+
+def _endpoint_complaint(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
+    except ValueError:
+        wrong = True
+    if wrong or " " in text:
+        return "is no URL of a server"
+    return "holds credentials, a query or a fragment" if any(c in text for c in "@?#") else ""
+
+
+def _username_complaint(text: str) -> str:
+    return "holds a `:`" if ":" in text else ""
+
+
+def _author_complaint(text: str) -> str:
+    usable = any(c.isalnum() for c in text) and not any(c in text for c in "<>")
+    return "" if usable else "cannot be an author's name"
+
+
+def _email_complaint(text: str) -> str:
+    usable = any(c.isalnum() for c in text) and not any(c in text for c in "<> ")
+    return "" if usable else "cannot be an author's address"
+
+
+def _host_complaint(text: str) -> str:
+    return "" if HOST.fullmatch(text) else "is no host name or address"
+
+
+def _folder_complaint(text: str) -> str:
+    return "" if text.startswith("/") else "is no absolute path"

@@ -1,0 +1,272 @@
+"""`mlflow-gitops.yaml`: its form, and what has to hold between its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+
+from mlflow_gitops.config import names
+from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
+from mlflow_gitops.config.reference import SETTINGS
+from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.state import Environment, Selector, Settings
+
+__all__ = ["SETTINGS_FILE", "check_settings", "parse_settings"]
+
+SETTINGS_FILE = "mlflow-gitops.yaml"
+
+STAGES = {"staging": "Staging", "production": "Production"}
+ROWS = {row.key: row for row in SETTINGS}
+ENVIRONMENT = "environments.<name>"
+CHECK = "correct them, then run `mlflow-gitops config check`"
+
+
+def parse_settings(text: str, *, where: str = SETTINGS_FILE, default_branch: str = "") -> Settings:
+    """The settings. Raises ConfigError, which tells every problem at once.
+
+    `default_branch`, where it is known, is what an environment without a branch uses: two
+    environments of which only one names it can then be told to be in each other's way.
+    """
+    settings, problems = _read(text, default_branch)
+    if settings is not None and not problems:
+        return settings
+    raise _error(problems, where)
+
+
+def check_settings(text: str, *, default_branch: str = "") -> list[Problem]:
+    """Every problem of the settings, in the order of the lines; none where they are right."""
+    return _read(text, default_branch)[1]
+
+
+def _error(problems: list[Problem], where: str) -> ConfigError:
+    if len(problems) == 1:
+        (only,) = problems
+        place = f"{where}:{only.line}" + (f":{only.column}" if only.column else "")
+        allowed = f" (allowed: {only.allowed})" if only.allowed else ""
+        return ConfigError(
+            f"{only.what}{allowed}",
+            where=f"{place}: {only.path}" if only.path else place,
+            hint=only.hint or "correct it, then run `mlflow-gitops config check`",
+        )
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return ConfigError(f"{len(problems)} problems in the settings:{lines}", where=where, hint=CHECK)
+
+
+def _read(text: str, default_branch: str) -> tuple[Settings | None, list[Problem]]:
+    root = compose(text)
+    if isinstance(root, Problem):
+        return None, [root]
+    found = Findings()
+    settings = None
+    with suppress(Enough):
+        settings = _settings(root, found, default_branch)
+    return settings, sorted(found.problems, key=lambda p: p.line)
+
+
+def _settings(root: Value, found: Findings, default_branch: str) -> Settings | None:
+    fields = _fields(root, found, "")
+    if fields is None:
+        return None
+    bucket, prefix, sources = _artifacts(fields.get("artifacts"), found)
+    return Settings(
+        environments=_environments(fields.get("environments"), found, default_branch),
+        bucket=bucket,
+        prefix=prefix,
+        sources=sources,
+        services=_services(fields.get("services"), found),
+        version_tag=_version_tag(fields.get("version-name"), found),
+    )
+
+
+def _artifacts(value: Value | None, found: Findings) -> tuple[str, str, tuple[str, ...]]:
+    fields = _fields(value, found, "artifacts") or {}
+    return (
+        _text(fields, found, "artifacts.bucket", names.bucket_complaint),
+        _text(fields, found, "artifacts.prefix", names.prefix_complaint),
+        _sources(fields.get("sources"), found),
+    )
+
+
+def _sources(value: Value | None, found: Findings) -> tuple[str, ...]:
+    """Each ends in "/", so that as a prefix it means that folder and no other."""
+    if value is None:
+        return ()
+    form = ROWS["artifacts.sources"].form
+    texts = (
+        found.text(item, names.source_complaint, form, quote=False)
+        for item in found.items(value, form) or ()
+    )
+    return tuple(dict.fromkeys(f"{text.rstrip('/')}/" for text in texts if text))
+
+
+def _version_tag(value: Value | None, found: Findings) -> str:
+    if value is None:
+        return ""
+    form = ROWS["version-name"].form
+    if value.kind != "mapping":
+        found.text(value, lambda text: "" if text == "number" else "names no version", form)
+        return ""
+    fields = found.fields(value, ["tag"], ["tag"]) or {}
+    tag = fields.get("tag")
+    return (found.text(tag, names.tag_key_complaint, form) if tag else None) or ""
+
+
+def _services(value: Value | None, found: Findings) -> Mapping[str, str]:
+    if value is None:
+        return MappingProxyType({})
+    form = ROWS["services.<model>"].form
+    services: dict[str, str] = {}
+    models: dict[str, str] = {}
+    for model, at in (found.entries(value, ROWS["services"].form) or {}).items():
+        wrong = names.model_complaint(model)
+        if wrong:
+            found.add(at, f"the key {wrong}")
+        service = found.text(at, names.service_complaint, form)
+        if service is None:
+            continue
+        other = models.setdefault(service, model)
+        if other != model:
+            what = f"`{service}` is the service of the model `{other}` already"
+            found.add(at, what, hint="give each model a service of its own")
+        services[model] = service
+    return MappingProxyType(services)
+
+
+def _environments(
+    value: Value | None, found: Findings, default_branch: str
+) -> Mapping[str, Environment]:
+    if value is None:
+        return MappingProxyType({})
+    entries = found.entries(value, ROWS["environments"].form)
+    if entries is not None and not entries and not found.problems:
+        found.add(value, "names no environment", hint="add one; docs/settings.md has an example")
+    environments = {}
+    for name, at in (entries or {}).items():
+        if names.label_complaint(name):
+            found.add(at, "the name is no DNS label", allowed=ROWS[ENVIRONMENT].form)
+        environments[name] = _environment(name, at, found)
+    for name, what in _clashes(environments.values(), default_branch):
+        at = (entries or {})[name]
+        found.add(at, what, hint="give each environment a folder, or a branch, of its own")
+    return MappingProxyType(environments)
+
+
+def _environment(name: str, value: Value, found: Findings) -> Environment:
+    fields = _fields(value, found, ENVIRONMENT) or {}
+    row = ROWS[f"{ENVIRONMENT}.max-changes"]
+    most = fields.get("max-changes")
+    _text(fields, found, f"{ENVIRONMENT}.delivery", _delivery_complaint)
+    return Environment(
+        name=name,
+        select=_selector(fields.get("select"), found),
+        path=_text(fields, found, f"{ENVIRONMENT}.path", names.path_complaint),
+        namespace=_text(fields, found, f"{ENVIRONMENT}.namespace", names.label_complaint),
+        branch=_text(fields, found, f"{ENVIRONMENT}.branch", names.branch_complaint),
+        delivery="commit",
+        models=_models(fields.get("models"), found),
+        max_changes=(found.number(most, row.form) if most else None) or int(row.default or 0),
+    )
+
+
+def _delivery_complaint(text: str) -> str:
+    if text == "pull-request":
+        return "is for pull requests, which are not supported by this version; use `commit`"
+    return "" if text == "commit" else "is no way to deliver"
+
+
+def _models(value: Value | None, found: Findings) -> tuple[str, ...]:
+    if value is None:
+        return ("*",)
+    form = ROWS[f"{ENVIRONMENT}.models"].form
+    items = found.items(value, form)
+    if items == ():
+        found.add(value, "takes no model", allowed=form, hint='leave the key out, or write ["*"]')
+    texts = (found.text(item, names.pattern_complaint, form) for item in items or ())
+    return tuple(text for text in texts if text)
+
+
+def _selector(value: Value | None, found: Findings) -> Selector:
+    nothing = Selector("stage", "")
+    if value is None:
+        return nothing
+    form = ROWS[f"{ENVIRONMENT}.select"].form
+    problems = len(found.problems)
+    fields = found.fields(value, ["stage", "alias", "tag"])
+    if fields is None or len(found.problems) > problems:
+        return nothing
+    if len(fields) != 1:
+        found.add(value, f"has {len(fields)} keys instead of one", allowed=form)
+        return nothing
+    ((kind, at),) = fields.items()
+    if kind == "tag":
+        return _tag_selector(at, found)
+    if kind == "alias":
+        return Selector("alias", found.text(at, names.alias_complaint, form) or "")
+    stage = found.text(at, _stage_complaint, "Staging, Production")
+    return Selector("stage", STAGES[stage.lower()] if stage else "")
+
+
+def _stage_complaint(text: str) -> str:
+    if text.lower() in STAGES:
+        return ""
+    if text.lower() in ("archived", "none"):
+        return "is where versions go that are not deployed"
+    return "is no stage"
+
+
+def _tag_selector(value: Value, found: Findings) -> Selector:
+    form = "exactly one pair, {<key>: <value>}"
+    pairs = found.entries(value, form)
+    if pairs is not None and len(pairs) != 1:
+        found.add(value, f"has {len(pairs)} pairs instead of one", allowed=form)
+    for key, at in (pairs or {}).items():
+        wrong = names.tag_key_complaint(key)
+        if wrong:
+            found.add(at, f"the key {wrong}")
+        return Selector("tag", key, found.text(at, _value_complaint, "a text") or "")
+    return Selector("tag", "")
+
+
+def _value_complaint(text: str) -> str:
+    return "" if 0 < len(text) <= 5000 else "is empty, or longer than 5,000 characters"
+
+
+def _clashes(environments: Iterable[Environment], default_branch: str) -> Iterator[tuple[str, str]]:
+    """(environment, why it and another are in each other's way), each pair once."""
+    placed = [(e.branch or default_branch, e.path, e.name) for e in environments if e.path]
+    owner: dict[tuple[str, str], str] = {}
+    for branch, path, name in placed:
+        first = owner.setdefault((branch, path), name)
+        if first != name:
+            yield name, f"has the same branch and path as the environment `{first}`"
+    for branch, path, name in placed:
+        above = ["/".join(path.split("/")[:end]) for end in range(1, path.count("/") + 1)]
+        for folder in above:
+            if (branch, folder) in owner:
+                yield name, f"has a path inside that of `{owner[branch, folder]}`, `{folder}`"
+
+
+def _fields(value: Value | None, found: Findings, section: str) -> Mapping[str, Value] | None:
+    """The keys of one section of the reference, and no others."""
+    if value is None:
+        return None
+    start = f"{section}." if section else ""
+    rows = {key.removeprefix(start): row for key, row in ROWS.items() if key.startswith(start)}
+    known = {key: row for key, row in rows.items() if "." not in key and "<" not in key}
+    return found.fields(value, known, [key for key, row in known.items() if row.required])
+
+
+def _text(
+    fields: Mapping[str, Value], found: Findings, key: str, complaint: Callable[[str], str]
+) -> str:
+    """The text of a key, or its default; "" for one that is wrong."""
+    row = ROWS[key]
+    value = fields.get(key.rpartition(".")[2])
+    if value is None:
+        return row.default or ""
+
+    def wrong(text: str) -> str:
+        return "" if text == row.default else complaint(text)
+
+    return found.text(value, wrong, row.form) or ""

@@ -1,0 +1,201 @@
+"""Makes commits without a work tree: a list of edits becomes one stream for `git fast-import`.
+
+Bytes and file modes are exactly those meant: no filter, line-end setting or hook has a part in
+it. Nothing points to the commits until they are pushed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlflow_gitops.adapters.git_process import Answer, GitProcess
+from mlflow_gitops.adapters.git_tree import FILE_MODES, Entries, Entry, Trees, is_plain
+from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
+from mlflow_gitops.state import Change, Edit
+
+__all__ = ["Built", "Commits"]
+
+REF = "refs/mlflow-gitops/new"  # only inside the stream: it is taken away at its end
+NEW_FILE = "100644"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """`changes` has one for each edit; `tip` is the last commit, `entries` what it holds."""
+
+    tip: str
+    entries: Entries
+    changes: Sequence[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One edit, resolved: path to its new entry and bytes, or to None to delete it."""
+
+    message: str
+    files: Mapping[str, tuple[Entry, bytes] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """`author` is name and e-mail address; `clock` gives seconds since the epoch."""
+
+    git: GitProcess
+    trees: Trees
+    author: tuple[str, str]
+    clock: Callable[[], float]
+
+    def build(self, base: str, edits: Sequence[Edit]) -> Built:
+        """A commit for each edit that changes something, on top of `base` ("" for none)."""
+        entries: dict[str, Entry] = dict(self.trees.at(base).entries) if base else {}
+        steps = [_resolve(entries, edit, len(base) == 64) for edit in edits]
+        made = iter(self._import(base, [step for step in steps if step.files]))
+        commits = [next(made) if step.files else "" for step in steps]
+        changes = self._changes(base, commits)
+        tip = next((c for c in reversed(commits) if c), base)
+        return Built(tip, entries, changes)
+
+    def diff(self, base: str, tip: str) -> str:
+        """The unified diff between two commits; `base` may be "" for nothing at all."""
+        if base == tip:
+            return ""
+        empty = _object_id("tree", b"", len(tip) == 64)
+        answer = self.git.run("diff-tree", "-p", "--no-ext-diff", base or empty, tip)
+        return _checked(answer).decode("utf-8", "replace")
+
+    def _import(self, base: str, steps: Sequence[Step]) -> Sequence[str]:
+        if not steps:
+            return []
+        person = f"{_plain(self.author[0])} <{_plain(self.author[1])}>"
+        stream = _stream(base, steps, f"{person} {int(self.clock())} +0000")
+        answer = self.git.run(
+            "fast-import", "--quiet", "--done", "--force", "--date-format=raw", stdin=stream
+        )
+        return _checked(answer).decode().split()
+
+    def _changes(self, base: str, commits: Sequence[str]) -> Sequence[Change]:
+        made = [commit for commit in commits if commit]
+        diffs = dict(zip(made, self._diffs(made), strict=True))
+        changes, parent = [], base
+        for commit in commits:
+            changes.append(Change(commit, parent, diffs.get(commit, "")))
+            parent = commit or parent
+        return changes
+
+    def _diffs(self, commits: Sequence[str]) -> Sequence[str]:
+        """Each commit's own diff. Git prints a line with the hash before each."""
+        if not commits:
+            return []
+        arguments = ("diff-tree", "--stdin", "--root", "-p", "--no-ext-diff")
+        answer = self.git.run(*arguments, stdin="".join(f"{c}\n" for c in commits).encode())
+        text = _checked(answer).decode("utf-8", "replace")
+        marks = "|".join(re.escape(commit) for commit in commits)
+        return re.split(rf"^(?:{marks})\n", text, flags=re.MULTILINE)[1:]
+
+
+def _resolve(entries: dict[str, Entry], edit: Edit, sha256: bool) -> Step:
+    """What the edit changes; `entries` then are what they are after it."""
+    files: dict[str, tuple[Entry, bytes] | None] = {}
+    gone = [path for path, text in edit.files.items() if text is None]
+    for path in gone:
+        _check_path(entries, path)
+        if entries.pop(path, None):
+            files[path] = None
+    for path, text in edit.files.items():
+        if text is None:
+            continue
+        _check_path(entries, path)
+        _check_place(entries, path)
+        data = _encoded(path, text)
+        mode = entries.get(path, (NEW_FILE, ""))[0]
+        entry = (mode, _object_id("blob", data, sha256))
+        if entries.get(path) != entry:
+            files[path] = (entry, data)
+            entries[path] = entry
+    return Step(edit.message, files)
+
+
+def _check_path(entries: Entries, path: str) -> None:
+    parts = path.split("/")
+    if not is_plain(path) or any(p in ("", ".", "..") or p.lower() == ".git" for p in parts):
+        raise RepositoryError(
+            "this path cannot be committed", where=repr(path), hint="rename the file or the folder"
+        )
+    mode = entries.get(path, (NEW_FILE, ""))[0]
+    if mode not in FILE_MODES:
+        kind = "a submodule" if mode == "160000" else "a symbolic link"
+        raise ManifestError(f"the path is {kind}", where=path, hint="put a file in its place")
+
+
+def _check_place(entries: Entries, path: str) -> None:
+    """A file cannot be where a folder is, nor a folder where a file is."""
+    parts = path.split("/")
+    above = ("/".join(parts[:count]) for count in range(1, len(parts)))
+    taken = next((folder for folder in above if folder in entries), "")
+    if not taken and path not in entries and any(p.startswith(path + "/") for p in entries):
+        taken = path
+    if taken:
+        raise ManifestError(
+            "a file and a folder cannot be at the same path",
+            where=taken,
+            hint="move one of them away",
+        )
+
+
+def _encoded(path: str, text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ManifestError(
+            "the new text cannot be written as UTF-8", where=path, hint="remove lone surrogates"
+        ) from None
+
+
+def _stream(base: str, steps: Sequence[Step], committer: str) -> bytes:
+    parts: list[bytes] = []
+    for mark, step in enumerate(steps, start=1):
+        message = step.message.replace("\0", "").encode("utf-8", "replace")
+        parts.append(f"commit {REF}\nmark :{mark}\ncommitter {committer}\n".encode())
+        parts.append(_data(message))
+        if mark == 1 and base:
+            parts.append(f"from {base}\n".encode())
+        for path, file in step.files.items():
+            quoted = path.replace("\\", "\\\\").replace('"', '\\"').encode()
+            if file is None:
+                parts.append(b'D "%s"\n' % quoted)
+            else:
+                (mode, _), data = file
+                parts.append(b'M %s inline "%s"\n' % (mode.encode(), quoted) + _data(data))
+    parts += [f"get-mark :{mark}\n".encode() for mark in range(1, len(steps) + 1)]
+    parts.append(f"reset {REF}\nfrom {'0' * (len(base) or 40)}\n\ndone\n".encode())
+    return b"".join(parts)
+
+
+def _data(data: bytes) -> bytes:
+    return b"data %d\n%s\n" % (len(data), data)
+
+
+def _object_id(kind: str, data: bytes, sha256: bool) -> str:
+    """As Git names objects: this is no use of SHA-1 for safety."""
+    digest = hashlib.sha256() if sha256 else hashlib.sha1(usedforsecurity=False)
+    digest.update(b"%s %d\0" % (kind.encode(), len(data)))
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _plain(text: str) -> str:
+    kept = (c for c in text if c not in "<>" and unicodedata.category(c) not in ("Cc", "Cs"))
+    return "".join(kept).strip() or "mlflow-gitops"
+
+
+def _checked(answer: Answer) -> bytes:
+    if answer.code == 0:
+        return answer.out
+    raise TransientError(
+        f"Git could not make the commits ({answer.words.strip()[-500:]})",
+        hint="it is tried again; check the state folder and its disk",
+    )

@@ -1,0 +1,255 @@
+"""The Git manifests repository, through a bare local clone. Implements `ports.Repository`.
+
+Knows in which order Git's parts are used, and nothing of manifests or models. What this process
+takes for the branches' heads is one value, replaced by a fetch or by a push that succeeded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlflow_gitops.adapters.git_address import Address
+from mlflow_gitops.adapters.git_cache import Cache
+from mlflow_gitops.adapters.git_commits import Commits
+from mlflow_gitops.adapters.git_history import History
+from mlflow_gitops.adapters.git_objects import Objects
+from mlflow_gitops.adapters.git_process import Credentials, GitProcess
+from mlflow_gitops.adapters.git_remote import Got, Heads, Remote
+from mlflow_gitops.adapters.git_tree import Trees
+from mlflow_gitops.errors import (
+    ConfigError,
+    GitOpsError,
+    HeadMovedError,
+    RepositoryError,
+    TransientError,
+)
+from mlflow_gitops.ports import Tree
+from mlflow_gitops.state import Change, Delivery, Edit
+
+__all__ = ["GitRepository"]
+
+log = logging.getLogger(__name__)
+
+SETTINGS = "mlflow-gitops.yaml"
+TIDY_EACH = 100  # pushes and fetches
+KEEP_WAIT = 5.0  # seconds for the lock, to keep what was pushed: the next fetch would get it
+TAKE_ATTEMPTS = 4
+BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[/-]|/$|\.lock(/|$)|(^|/)\.|\.$|^$")
+
+
+class GitRepository:
+    """Safe for threads and, through the file lock of its clone, for several processes.
+
+    `branch_default` is taken instead of the remote's own default branch. `credentials` gives user
+    name and token, read again for each use. `author` is the name and address of the commits.
+    `timeout` is seconds for one command of Git. Nothing is connected before the first use.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        state_dir: Path | str,
+        *,
+        branch_default: str | None = None,
+        credentials: Credentials | None = None,
+        author: tuple[str, str] = ("mlflow-gitops", "mlflow-gitops@localhost"),
+        timeout: float = 120.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._address = Address.parse(url)
+        name = hashlib.sha256(self._address.identity.encode()).hexdigest()[:32]
+        folder = Path(state_dir).absolute() / "repositories" / f"{name}.git"
+        self._git = GitProcess(folder, self._address, timeout, credentials)
+        self._cache = Cache(self._git)
+        self._remote = Remote(self._git, self._cache)
+        self._objects = Objects(self._git)
+        self._trees = Trees(self._git, self._objects)
+        self._history = History(self._git, self._objects)
+        self._commits = Commits(self._git, self._trees, author, clock)
+        self._branch_default = branch_default
+        self._talking = threading.RLock()  # held while this process talks with the remote
+        self._heads: Heads | None = None
+        self._made: tuple[int, int] | None = None
+        self._started = self._finished = self._writes = 0
+        self._failure: GitOpsError | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.identity!r})"
+
+    def close(self) -> None:
+        """End the process that reads objects; it is started again when it is needed."""
+        self._objects.close()
+
+    @property
+    def identity(self) -> str:
+        return self._address.identity
+
+    @property
+    def default_branch(self) -> str:
+        heads = self._known_heads()
+        name = self._branch_default or heads.default
+        if name in heads.commits:
+            return name
+        if not heads.commits:
+            raise ConfigError(
+                "the repository is empty",
+                where=self.identity,
+                hint="run `mlflow-gitops init` to fill it with a first layout",
+            )
+        raise RepositoryError(
+            f"the repository has no default branch{f' {name}' if name else ''}",
+            where=self.identity,
+            hint=f"make one of its branches the default one: {_some(heads.commits)}",
+        )
+
+    def settings_text(self) -> str:
+        branch = self.default_branch
+        tree = self.tree(branch)
+        if SETTINGS not in tree:
+            raise ConfigError(
+                f"there is no {SETTINGS} in the default branch {branch}",
+                where=self.identity,
+                hint="run `mlflow-gitops init`, or add the file at the repository's root",
+            )
+        return tree.read(SETTINGS)
+
+    # Reading what was fetched
+
+    def tree(self, branch: str) -> Tree:
+        heads = self._known_heads()
+        commit = heads.commits.get(branch)
+        if commit is None:
+            raise RepositoryError(
+                f"there is no branch {branch!r}",
+                where=self.identity,
+                hint=f"make it, or name one of: {_some(heads.commits)}",
+            )
+        return self._trees.at(commit)
+
+    def tree_at(self, commit: str) -> Tree:
+        self._known_heads()
+        return self._trees.at(commit)
+
+    def is_ancestor(self, commit: str, of: str) -> bool:
+        self._known_heads()
+        return self._history.is_ancestor(commit, of)
+
+    def deliveries(self, service: str, head: str, since: str = "") -> Iterator[Delivery]:
+        self._known_heads()
+        return self._history.deliveries(service, head, since)
+
+    def diff(self, base: str, edits: Sequence[Edit]) -> str:
+        self._known_heads()
+        return self._commits.diff(base, self._commits.build(base, edits).tip)
+
+    # The remote
+
+    def fetch(self) -> None:
+        """Callers that waited for another's fetch share one that began after they came."""
+        wanted = self._started + 1
+        with self._talking:
+            if self._finished < wanted:
+                self._started += 1
+                self._failure = self._fetch()
+                self._finished = self._started
+            if self._failure is not None:
+                failure = self._failure
+                raise type(failure)(failure.what, where=failure.where, hint=failure.hint)
+
+    def _fetch(self) -> GitOpsError | None:
+        try:
+            heads = self._remote.heads()
+            if heads != self._heads or self._objects.damaged or self._made is None:
+                heads = self._take(heads)
+            self._heads = heads
+        except GitOpsError as error:
+            return error
+        return None
+
+    def push(self, branch: str, base: str, edits: Sequence[Edit]) -> Sequence[Change]:
+        """See `ports.Repository`. `base` is "" to make a branch that is not there yet.
+
+        An edit that changes nothing makes no commit: its Change has the commit "", an empty diff,
+        and as its parent the head that it would have had.
+        """
+        if BAD_BRANCH.search(branch):
+            raise RepositoryError(
+                f"{branch!r} is no name of a branch", where=self.identity, hint="name another"
+            )
+        with self._talking:
+            heads = self._known_heads()
+            if heads.commits.get(branch, "") != base:
+                raise HeadMovedError(
+                    f"the branch {branch} is no longer at {base[:12] or 'nothing'}",
+                    where=self.identity,
+                    hint="plan again on the new head, push again",
+                )
+            built = self._commits.build(base, edits)
+            if built.tip != base:
+                self._remote.send(branch, base, built.tip)
+                self._heads = replace(heads, commits={**heads.commits, branch: built.tip})
+                self._trees.add(built.tip, built.entries)
+                self._keep(branch, base, built.tip)
+            return built.changes
+
+    def _known_heads(self) -> Heads:
+        if self._heads is None:
+            self.fetch()
+        assert self._heads is not None
+        return self._heads
+
+    def _take(self, heads: Heads) -> Heads:
+        """Bring the clone to the remote's state. Returns the heads that it ended with."""
+        fresh = self._objects.damaged and self._cache.made == self._made
+        for _ in range(TAKE_ATTEMPTS):
+            with self._cache.locked(2 * self._git.timeout):
+                self._cache.make_ready(heads.object_format, fresh=fresh)
+                self._forget_other_clone()
+                got = self._remote.get(heads)
+                if got is Got.ALL:
+                    self._made = self._cache.made
+                    self._tidy()
+                    return heads
+            if got is Got.DAMAGED and fresh:
+                break
+            fresh = got is Got.DAMAGED
+            heads = self._remote.heads()
+        raise TransientError(
+            "the branches cannot be brought into the clone",
+            where=str(self._cache.folder),
+            hint="it is tried again; check the state folder and its disk",
+        )
+
+    def _forget_other_clone(self) -> None:
+        """Another process, or this one, has made it again: nothing read from it before counts."""
+        if self._cache.made != self._made or self._objects.damaged:
+            self._objects.forget()
+            self._trees.forget()
+            self._history.forget()
+            self._made = None
+
+    def _keep(self, branch: str, base: str, tip: str) -> None:
+        """Best effort: what was pushed is pushed."""
+        try:
+            with self._cache.locked(KEEP_WAIT):
+                self._cache.move_head(branch, base, tip)
+                self._tidy()
+        except GitOpsError as error:
+            log.warning("the clone does not know of the push yet: %s", error)
+
+    def _tidy(self) -> None:
+        if self._writes % TIDY_EACH == 0:
+            self._cache.tidy()
+        self._writes += 1
+
+
+def _some(branches: Mapping[str, str]) -> str:
+    names = sorted(branches)
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

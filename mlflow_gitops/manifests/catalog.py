@@ -1,0 +1,165 @@
+"""Finds files by what they say: each environment's graph, and which file may hold which service.
+
+Everything is indexed by blob id. A new head costs a comparison of blob ids, not a parse, and one
+service is looked up without parsing the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.cache import ParseCache
+from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
+from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
+from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
+from mlflow_gitops.manifests.tree import files_below
+from mlflow_gitops.ports import Tree
+
+__all__ = ["Catalog", "Index"]
+
+T = TypeVar("T")
+ANY = frozenset({"*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
+
+    `signature` is what the graph was built from, `blobs` what the names were read from.
+    """
+
+    signature: object
+    graph: Graph
+    blobs: Mapping[str, str]
+    names: Mapping[str, tuple[str, ...]]
+    unsure: frozenset[str]
+
+    def candidates(self, service: str) -> tuple[str, ...]:
+        named = self.names.get(service, ())
+        return tuple(sorted({*named, *self.unsure})) if self.unsure else named
+
+
+class Catalog:
+    """Reads one tree through the cache."""
+
+    def __init__(self, tree: Tree, cache: ParseCache) -> None:
+        self.tree = tree
+        self._cache = cache
+        self._layout: Layout | None = None
+        self._kustomizations: tuple[tuple[str, str], ...] = ()
+
+    def text(self, path: str) -> str:
+        found = self.tree.read_all([path]).get(path)
+        if found is None:
+            what = "it is no UTF-8 text" if path in self.tree else "it is not there"
+            raise ManifestError(what, where=path, hint="correct the manifests repository")
+        return found
+
+    def facts(self, path: str) -> FileFacts:
+        return self._parsed("facts", path, read_facts)
+
+    def kustomization(self, path: str) -> Kustomization:
+        return self._parsed("kustomization", path, read_kustomization)
+
+    def _parsed(self, kind: str, path: str, read: Callable[[str, str], T]) -> T:
+        if path not in self.tree:
+            raise ManifestError("it is not there", where=path, hint="correct who refers to it")
+        blob = self.tree.blob(path)
+        found: T | None = self._cache.get(kind, blob)
+        if found is None:
+            found = read(self.text(path), path)
+            self._cache.put(kind, blob, found)
+        return found
+
+    def preload_facts(self, paths: Iterable[str]) -> None:
+        """Parse many files with one read. Broken ones are left for whoever asks for them."""
+        self._preload("facts", paths, read_facts)
+
+    def _preload(self, kind: str, paths: Iterable[str], read: Callable[[str, str], object]) -> None:
+        for blob, path, text in self._uncached(kind, paths):
+            try:
+                self._cache.put(kind, blob, read(text, path))
+            except ManifestError:
+                continue
+
+    def _uncached(self, kind: str, paths: Iterable[str]) -> list[tuple[str, str, str]]:
+        """(blob, path, text) of what the cache does not know yet, each content once."""
+        missing: dict[str, str] = {}
+        for path in paths:
+            if path in self.tree:
+                blob = self.tree.blob(path)
+                if blob not in missing and self._cache.get(kind, blob) is None:
+                    missing[blob] = path
+        if not missing:
+            return []
+        texts = self.tree.read_all(missing.values())
+        return [(blob, path, texts[path]) for blob, path in missing.items() if path in texts]
+
+    def layout(self) -> Layout:
+        if self._layout is None:
+            layout = kustomization_files(self.tree.paths())
+            files = [path for group in layout.values() for path in group]
+            self._preload("kustomization", files, read_kustomization)
+            self._kustomizations = tuple((path, self.tree.blob(path)) for path in files)
+            self._layout = layout
+        return self._layout
+
+    def share_layout(self, other: Catalog) -> None:
+        """Take over what another tree with the same kustomizations and paths has found."""
+        self._layout, self._kustomizations = other.layout(), other._kustomizations
+
+    def index(self, name: str, folder: str) -> Index:
+        """The environment's index, brought up to date from the one of another head."""
+        layout = self.layout()
+        plain = () if folder in layout else tuple(files_below(self.tree, folder))
+        signature = (folder, self._kustomizations, plain)
+        old: Index | None = self._cache.view(name)
+        if old is not None and not self._still_holds(old, signature):
+            old = None
+        if old is None:
+            graph = build_graph(self.tree, folder, layout, self.kustomization)
+        else:
+            graph = old.graph
+        new = self._updated(signature, graph, old)
+        if new is not old:
+            self._cache.put_view(name, new)
+        return new
+
+    def _still_holds(self, old: Index, signature: object) -> bool:
+        return (
+            old.signature == signature
+            and not any(path in self.tree for path in old.graph.missing)
+            and all(path in self.tree for path in old.graph.files)
+        )
+
+    def _updated(self, signature: object, graph: Graph, old: Index | None) -> Index:
+        blob = self.tree.blob
+        blobs = {path: blob(path) for path in graph.files}
+        if old is not None and blobs == old.blobs:
+            return old
+        before = old.blobs if old else {}
+        changed = [path for path, each in blobs.items() if before.get(path) != each]
+        self._preload_names(changed)
+        gone = set(changed)
+        names = dict(old.names) if old else {}
+        unsure = set(old.unsure) - gone if old else set()
+        if old:
+            stale = [n for n, paths in names.items() if not gone.isdisjoint(paths)]
+            for name in stale:
+                names[name] = tuple(path for path in names[name] if path not in gone)
+        for path in changed:
+            found = self._cache.get("names", blobs[path])
+            if found is None or found is ANY:
+                unsure.add(path)
+                continue
+            for name in found:
+                names[name] = (*names.get(name, ()), path)
+        return Index(signature, graph, blobs, names, frozenset(unsure))
+
+    def _preload_names(self, paths: Iterable[str]) -> None:
+        for blob, _, text in self._uncached("names", paths):
+            names = possible_names(text)
+            self._cache.put("names", blob, ANY if names is None else names)

@@ -1,0 +1,195 @@
+"""Changes values of a document, and entries of a kustomization's lists: old text to new text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.nodes import (
+    Node,
+    check_keys,
+    is_mapping,
+    is_null,
+    is_sequence,
+    own_entry,
+    parse,
+    parse_positions,
+    text_of,
+)
+from mlflow_gitops.manifests.scalars import plain_or_quoted
+from mlflow_gitops.manifests.spans import (
+    Splice,
+    Unclear,
+    after_colon,
+    apply,
+    column_of,
+    end_of,
+    is_empty,
+    line_break,
+    line_end,
+    next_line,
+)
+from mlflow_gitops.manifests.splice import Place, insert_lines, set_text, shared_nodes
+from mlflow_gitops.manifests.verify import Path, check_only_changed, differences
+
+__all__ = ["add_to_list", "remove_from_list", "set_values"]
+
+Values = Mapping[tuple[str, ...], str]
+
+
+def set_values(text: str, document: int, values: Values, where: str) -> str:
+    """The text with these values set in one of its documents, and every other byte as it was."""
+    roots = parse_positions(text, where)
+    for root in roots:
+        check_keys(root, where)
+    root = roots[document]
+    place = Place(text, where, shared_nodes(root))
+    new = text
+    try:
+        for path, value in values.items():  # one by one: two may go in at the same place
+            new = apply(new, set_text(place, root, path, value))
+            if new != place.text:
+                root = parse_positions(new, where)[document]
+                place = Place(new, where, shared_nodes(root))
+    except (Unclear, IndexError) as unclear:
+        raise _unusual(where, str(unclear)) from None
+    wanted: dict[Path, str] = {(document, *path): value for path, value in values.items()}
+    check_only_changed(text, new, wanted, where)
+    return new
+
+
+def add_to_list(text: str, key: str, entry: str, where: str, *, item_key: str = "") -> str:
+    """The kustomization with one more entry at the end of a list, `- entry` or `- item_key: entry`.
+
+    The list is made where it is missing.
+    """
+    item = plain_or_quoted(entry)
+    if item_key:
+        item = f"{item_key}: {item}"
+    roots = parse_positions(text, where)
+    root = roots[0] if roots else None
+    try:
+        new = apply(text, _added(text, root, key, item, where))
+    except Unclear as unclear:
+        raise _unusual(where, str(unclear)) from None
+    before, after = _list_of(text, key, where), _list_of(new, key, where)
+    kept = len(after) == len(before) + 1 and all(
+        not list(differences(a, b)) for a, b in zip(before, after, strict=False)
+    )
+    _check_others_kept(text, new, key, where)
+    last = after[-1] if after else None
+    if last is not None and item_key:
+        last = own_entry(last, item_key, where)
+        last = last[1] if last else None
+    if not kept or text_of(last) != entry:
+        raise _unusual(where, f"`{key}` cannot take one more entry")
+    return new
+
+
+def remove_from_list(text: str, key: str, index: int, where: str) -> str:
+    """The kustomization without one entry of a list; `[]` stays where it was the last one."""
+    root = parse_positions(text, where)[0]
+    try:
+        new = apply(text, _removed(text, root, key, index, where))
+    except Unclear as unclear:
+        raise _unusual(where, str(unclear)) from None
+    before, after = _list_of(text, key, where), _list_of(new, key, where)
+    del before[index]
+    _check_others_kept(text, new, key, where)
+    if len(before) != len(after) or any(
+        list(differences(a, b)) for a, b in zip(before, after, strict=True)
+    ):
+        raise _unusual(where, f"an entry of `{key}` cannot be removed")
+    return new
+
+
+def _list_of(text: str, key: str, where: str) -> list[Node]:
+    roots = parse(text, where)
+    entry = own_entry(roots[0], key, where) if roots and is_mapping(roots[0]) else None
+    return list(entry[1].value) if entry and is_sequence(entry[1]) else []
+
+
+def _check_others_kept(before: str, after: str, key: str, where: str) -> None:
+    old, new = parse(before, where), parse(after, where)
+    changed = (
+        path
+        for one, two in zip(old, new, strict=False)
+        for path, _ in differences(one, two)
+        if path[:1] != (key,)
+    )
+    first = next(changed, None)
+    if first not in (None, ()) or (old and len(old) != len(new)):
+        raise _unusual(where, f"a change to `{key}` would change something else")
+
+
+def _added(text: str, root: Node, key: str, item: str, where: str) -> list[Splice]:
+    if root is None or is_null(root):
+        eol = line_break(text)
+        gap = "" if not text or text.endswith(("\n", "\r")) else eol
+        return [Splice(len(text), len(text), f"{gap}{key}:{eol}  - {item}{eol}")]
+    entry = own_entry(root, key, where)
+    if entry is None:
+        if root.flow_style:
+            raise Unclear("the kustomization is in flow style")
+        indent = column_of(text, root.value[0][0].start_mark.index)
+        lines = [f"{' ' * indent}{key}:", f"{' ' * indent}  - {item}"]
+        return insert_lines(text, end_of(text, *root.value[-1]), lines)
+    name, value = entry
+    indent = column_of(text, name.start_mark.index)
+    if is_null(value) or (is_sequence(value) and not value.value):
+        if root.flow_style:
+            raise Unclear("the kustomization is in flow style")
+        end, start = end_of(text, *entry), after_colon(text, name)
+        emptied = [] if is_empty(text, value) else [Splice(start, end, "")]
+        return [*emptied, *insert_lines(text, end, [f"{' ' * indent}  - {item}"])]
+    if not is_sequence(value):
+        raise Unclear(f"`{key}` is no list")
+    end = end_of(text, *entry)
+    if value.flow_style:
+        last = _item_end(text, value.value[-1])
+        flow = f"{{{item}}}" if ": " in item else item
+        return [Splice(last, last, f", {flow}")]
+    return insert_lines(text, end, [f"{_dash(text, value)}{item}"])
+
+
+def _dash(text: str, sequence: Node) -> str:
+    """What stands before an item: the file's own indentation and space."""
+    last = sequence.value[-1].start_mark.index
+    dash = text.rindex("-", 0, last)
+    return " " * column_of(text, dash) + text[dash:last]
+
+
+def _item_end(text: str, item: Node) -> int:
+    return end_of(text, None, item)
+
+
+def _removed(text: str, root: Node, key: str, index: int, where: str) -> list[Splice]:
+    entry = own_entry(root, key, where)
+    assert entry is not None
+    name, value = entry
+    item = value.value[index]
+    start = item.start_mark.index
+    if value.flow_style:
+        if len(value.value) == 1:
+            return [Splice(start, _item_end(text, item), "")]
+        if index + 1 < len(value.value):
+            return [Splice(start, value.value[index + 1].start_mark.index, "")]
+        return [Splice(_item_end(text, value.value[index - 1]), _item_end(text, item), "")]
+    dash = text.rindex("-", 0, start)
+    line = dash - column_of(text, dash)
+    if text[line:dash].strip(" ") or text[dash + 1 : start].strip():
+        raise Unclear("an item is written in an unusual form")
+    end = next_line(text, line_end(text, _item_end(text, item)))
+    emptied = []
+    if len(value.value) == 1:
+        at = after_colon(text, name)
+        emptied = [Splice(at, at, " []")]
+    return [*emptied, Splice(line, end, "")]
+
+
+def _unusual(where: str, why: str) -> ManifestError:
+    return ManifestError(
+        f"it is written in a form that cannot be changed safely: {why}",
+        where=where,
+        hint="write it in plain block style",
+    )

@@ -1,0 +1,266 @@
+"""All environments of one branch's tree: what Git says of a service, and the edits that change it.
+
+The only entry point for reading and changing manifests. After each change the edited tree is read
+again: the service must be as wanted, and no file that another environment reads may have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.cache import ParseCache
+from mlflow_gitops.manifests.catalog import Catalog, Index
+from mlflow_gitops.manifests.enlist import enlist
+from mlflow_gitops.manifests.facts import predictor_of, spec_of
+from mlflow_gitops.manifests.kustomization import FILE_NAMES
+from mlflow_gitops.manifests.promote import promote
+from mlflow_gitops.manifests.retire import retire
+from mlflow_gitops.manifests.scaffold import check_name
+from mlflow_gitops.manifests.services import Resolver, Service
+from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
+from mlflow_gitops.ports import Tree
+from mlflow_gitops.state import Environment, Predictor, ServiceSpec
+
+__all__ = ["Manifests"]
+
+Changes = dict[str, str | None]
+
+
+class Manifests:
+    """Reads and edits, as texts, the manifests of the environments that live on one branch.
+
+    `cache` is shared between heads. All methods raise ManifestError where a person must change
+    something, with the file in `where`.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        environments: Mapping[str, Environment],
+        cache: ParseCache | None = None,
+    ) -> None:
+        self._tree = tree
+        self._environments = environments
+        self._cache = ParseCache() if cache is None else cache
+        self._catalog = Catalog(tree, self._cache)
+        self._resolvers: dict[str, Resolver] = {}
+
+    def committed(self, environment: str, service: str) -> ServiceSpec | None:
+        """What Git says; None where the service is not in the environment.
+
+        A URI or label that nobody set is "" in the spec.
+        """
+        found = self._find(environment, service)
+        return spec_of(found.fields) if found else None
+
+    def predictor(self, environment: str, service: str) -> Predictor | None:
+        """How the service loads its files, base and patches merged."""
+        found = self._find(environment, service)
+        return predictor_of(found.fields) if found else None
+
+    def services(self, environment: str) -> Mapping[str, ServiceSpec]:
+        """Every service that can be read, by name. `problems` tells of the others."""
+        return self._all(environment)[0]
+
+    def problems(self, environment: str) -> tuple[ManifestError, ...]:
+        """What is broken, or written in a form that is not supported."""
+        return tuple(self._all(environment)[1])
+
+    def set_service(
+        self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
+    ) -> Changes:
+        """Path to new text (None deletes) that make Git say `spec`; empty where it does already.
+
+        A service that is not there is scaffolded; `predictor` then says how it loads its files.
+        """
+        check_name(service)
+        _check_spec(spec, service)
+        found = self._resolver(environment).find(service)
+        if found is None:
+            changes = self._scaffold(environment, service, spec, predictor)
+        elif found.deleted:
+            raise ManifestError(
+                f"a patch deletes `{service}` from {environment}",
+                where=next((s.file for s in reversed(found.setters)), found.file),
+                hint="remove that patch to bring the service back",
+            )
+        else:
+            if spec_of(found.fields).rollout != spec.rollout:
+                raise ManifestError(
+                    f"`{service}` has a traffic split in Git that differs from the one asked for, "
+                    f"and splits are not written yet",
+                    where=found.file,
+                    hint="change spec.canary or canaryTrafficPercent by hand",
+                )
+            changes = self._promote(environment, found, spec)
+        self._check(environment, service, spec, changes)
+        return changes
+
+    def remove_service(self, environment: str, service: str) -> Changes:
+        """Path to new text (None deletes) that take the service out of this environment only."""
+        found = self._find(environment, service)
+        if found is None:
+            return {}
+        resolver = self._resolver(environment)
+        changes = retire(
+            found,
+            resolver.index.graph,
+            folder=self._folder(environment),
+            facts=self._catalog.facts,
+            read=self._catalog.text,
+            owned=lambda path: self._owns(environment, path),
+            layers=resolver.kustomizations_of,
+        )
+        self._check(environment, service, None, changes)
+        return changes
+
+    def _folder(self, environment: str) -> str:
+        path = self._environments[environment].path.strip("/")
+        return "" if path == "." else path
+
+    def _index(self, environment: str) -> Index:
+        return self._resolver(environment).index
+
+    def _resolver(self, environment: str) -> Resolver:
+        found = self._resolvers.get(environment)
+        if found is None:
+            folder = self._folder(environment)
+            if f"{folder}/Chart.yaml".lstrip("/") in self._tree:
+                raise ManifestError(
+                    "the environment's folder is a Helm chart, which is not supported yet",
+                    where=f"{folder}/Chart.yaml".lstrip("/"),
+                    hint="point `path` at plain manifests or a kustomization",
+                )
+            found = Resolver(self._catalog, self._catalog.index(environment, folder))
+            self._resolvers[environment] = found
+        return found
+
+    def _find(self, environment: str, service: str) -> Service | None:
+        found = self._resolver(environment).find(service)
+        return None if found is None or found.deleted else found
+
+    def _find_quietly(self, environment: str, service: str) -> Service | None:
+        """One environment's error never stops another."""
+        try:
+            return self._find(environment, service)
+        except ManifestError:
+            return None
+
+    def _touched(self, environment: str) -> frozenset[str]:
+        """Every file that the environment reads."""
+        try:
+            return self._index(environment).graph.touched
+        except ManifestError:
+            return frozenset(files_below(self._tree, self._folder(environment)))
+
+    def _all(self, environment: str) -> tuple[dict[str, ServiceSpec], list[ManifestError]]:
+        resolver = self._resolver(environment)
+        specs: dict[str, ServiceSpec] = {}
+        problems = resolver.problems()
+        for name in resolver.names():
+            try:
+                found = resolver.find(name)
+            except ManifestError as error:
+                problems.append(error)
+                continue
+            if found is not None and not found.deleted:
+                specs[name] = spec_of(found.fields)
+        return specs, problems
+
+    def _others(self, environment: str) -> list[str]:
+        return [name for name in self._environments if name != environment]
+
+    def _owns(self, environment: str, path: str) -> bool:
+        """Whether the file is this environment's alone."""
+        folder = self._folder(environment)
+        if not inside(path, folder):
+            return False
+        for other in self._others(environment):
+            deeper = self._folder(other)
+            if inside(f"{deeper}/", folder) and deeper != folder and inside(path, deeper):
+                return False
+            if path in self._touched(other):
+                return False
+        return True
+
+    def _promote(self, environment: str, service: Service, spec: ServiceSpec) -> Changes:
+        return promote(
+            service,
+            spec,
+            folder=self._folder(environment),
+            read=self._catalog.text,
+            owned=lambda path: self._owns(environment, path),
+            exists=lambda path: path in self._tree,
+        )
+
+    def _scaffold(
+        self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
+    ) -> Changes:
+        others = [self._find_quietly(name, service) for name in self._others(environment)]
+        changes = enlist(
+            self._catalog,
+            self._index(environment),
+            self._environments[environment],
+            folder=self._folder(environment),
+            service=service,
+            spec=spec,
+            predictor=predictor,
+            elsewhere=[found for found in others if found is not None],
+            folders=[self._folder(name) for name in self._environments],
+        )
+        edited = self._edited(changes)
+        found = edited._find(environment, service)
+        if found is None:
+            raise ManifestError(
+                f"`{service}` cannot be added to {environment}",
+                where=self._folder(environment),
+                hint="add its InferenceService by hand once",
+            )
+        return {**changes, **edited._promote(environment, found, spec)}
+
+    def _edited(self, changes: Changes) -> Manifests:
+        edited = Manifests(EditedTree(self._tree, changes), self._environments, self._cache)
+        if not any(path not in self._tree or _shapes(path, text) for path, text in changes.items()):
+            edited._catalog.share_layout(self._catalog)
+        return edited
+
+    def _check(
+        self, environment: str, service: str, spec: ServiceSpec | None, changes: Changes
+    ) -> None:
+        """The proof: read the edited tree as if it were committed."""
+        if not changes:
+            return
+        edited = self._edited(changes)
+        found = edited.committed(environment, service)
+        if found != spec:
+            raise ManifestError(
+                f"after the edit `{service}` in {environment} would be {found}, not {spec}",
+                where=self._folder(environment),
+                hint="something else in the environment sets its URI or version: remove that",
+            )
+        for other in self._others(environment):
+            for manifests in (self, edited):
+                read = manifests._touched(other)
+                shared = next((path for path in changes if path in read), None)
+                if shared is not None:
+                    raise ManifestError(
+                        f"a change for {environment} would change {other} too",
+                        where=shared,
+                        hint="give each environment its own folder",
+                    )
+
+
+def _shapes(path: str, text: str | None) -> bool:
+    """Whether a change to the file can change what an environment is made of."""
+    return text is None or path.endswith(FILE_NAMES)
+
+
+def _check_spec(spec: ServiceSpec, service: str) -> None:
+    for what, value in (("URI", spec.uri), ("version", spec.version)):
+        if not value or not value.isprintable() or value != value.strip():
+            raise ManifestError(
+                f"the {what} {value!r} cannot be written into a manifest",
+                where=service,
+                hint="it must be one line of printable characters",
+            )

@@ -1,0 +1,206 @@
+"""YAML text to composed nodes, and questions about nodes. The boundary to the two YAML libraries.
+
+`parse` is for reading many files: libyaml where there is one, ruamel.yaml for what it refuses.
+`parse_positions` is for edits: ruamel.yaml's composer, whose marks count the text's characters.
+Both give nodes of the same shape (`id`, `tag`, `value`, `start_mark`, `end_mark`), and neither
+expands an alias, so a small file cannot grow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError as RuamelError
+
+from mlflow_gitops.errors import ManifestError
+
+__all__ = [
+    "Node",
+    "check_keys",
+    "child",
+    "entries",
+    "is_mapping",
+    "is_null",
+    "is_scalar",
+    "is_sequence",
+    "items",
+    "own_entry",
+    "parse",
+    "parse_positions",
+    "text_of",
+]
+
+Node = Any
+"""A composed node of PyYAML or of ruamel.yaml."""
+
+STR = "tag:yaml.org,2002:str"
+NULL = "tag:yaml.org,2002:null"
+MERGE = "tag:yaml.org,2002:merge"
+MOST_DEPTH = 100  # deeper nesting is no manifest, and libyaml's composer recurses in C
+SUSPECT = re.compile(r"^ {200}|(?:[-?:][ \t]+){20}", re.MULTILINE)
+
+_loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parse(text: str, where: str) -> list[Node]:
+    """The documents' root nodes, for reading. Raises ManifestError with line and column."""
+    body = text.removeprefix("\ufeff")
+    try:
+        _check_depth(body, where)
+        return list(yaml.compose_all(body, Loader=_loader))
+    except yaml.YAMLError:
+        return parse_positions(text, where)  # a second anchor of one name, for one, is good YAML
+    except RecursionError:
+        raise _too_deep(where) from None
+
+
+def parse_positions(text: str, where: str) -> list[Node]:
+    """The documents' root nodes, with marks whose `index` counts characters of `text`."""
+    reader = YAML(typ="rt", pure=True)
+    reader.composer.warn_double_anchors = False
+    try:
+        _check_depth(text.removeprefix("\ufeff"), where)
+        return list(reader.compose_all(text))
+    except (RuamelError, yaml.YAMLError) as error:
+        raise _broken(error, text, where) from None
+    except RecursionError:
+        raise _too_deep(where) from None
+    except (ValueError, NotImplementedError, AttributeError, IndexError) as error:
+        # ruamel.yaml lets a few of these out for malformed directives and escapes
+        raise ManifestError(f"not YAML: {error}", where=where, hint="correct the file") from None
+
+
+def _check_depth(text: str, where: str) -> None:
+    if text.count("[") + text.count("{") < 2 * MOST_DEPTH and not SUSPECT.search(text):
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MOST_DEPTH:
+                raise _too_deep(where)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _too_deep(where: str) -> ManifestError:
+    return ManifestError(
+        f"nested deeper than {MOST_DEPTH} levels", where=where, hint="this is no manifest"
+    )
+
+
+def _broken(error: Exception, text: str, where: str) -> ManifestError:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
+    if mark is not None:
+        line, column = mark.line + 1, mark.column + 1
+    else:
+        before = text[: getattr(error, "position", 0)]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return ManifestError(
+        f"broken YAML at line {line}, column {column}: {problem}",
+        where=where,
+        hint="correct the file in the manifests repository",
+    )
+
+
+def is_mapping(node: Node) -> bool:
+    return node is not None and node.id == "mapping"
+
+
+def is_sequence(node: Node) -> bool:
+    return node is not None and node.id == "sequence"
+
+
+def is_scalar(node: Node) -> bool:
+    return node is not None and node.id == "scalar"
+
+
+def is_null(node: Node) -> bool:
+    return is_scalar(node) and str(node.tag) == NULL
+
+
+def text_of(node: Node) -> str | None:
+    """A scalar's text as written (`12` and `"12"` alike); None for null and collections."""
+    return None if not is_scalar(node) or is_null(node) else str(node.value)
+
+
+def items(node: Node) -> list[Node]:
+    return list(node.value) if is_sequence(node) else []
+
+
+def own_entry(mapping: Node, key: str, where: str) -> tuple[Node, Node] | None:
+    """The key and value that are written in the mapping itself. A key given twice is an error."""
+    found: tuple[Node, Node] | None = None
+    for each in mapping.value:
+        if each[0].value == key and is_scalar(each[0]):
+            if found is not None:
+                raise _duplicate(each[0], where)
+            found = each
+    return found
+
+
+def entries(mapping: Node) -> Iterator[tuple[str, Node]]:
+    """Every key with its value, those that `<<` merges in included; the own ones win."""
+    seen: set[str] = set()
+    merged: list[Node] = []
+    for key, value in mapping.value if is_mapping(mapping) else ():
+        if str(key.tag) == MERGE or (key.value == "<<" and is_scalar(key) and not key.style):
+            merged += items(value) or [value]
+        elif is_scalar(key):
+            seen.add(key.value)
+            yield key.value, value
+    for source in merged:
+        for name, value in entries(source):
+            if name not in seen:
+                seen.add(name)
+                yield name, value
+
+
+def child(mapping: Node, *path: str, where: str = "") -> Node:
+    """The value at the end of the path, through merge keys; None where there is none."""
+    node = mapping
+    for key in path:
+        if not is_mapping(node):
+            return None
+        own = own_entry(node, key, where)
+        if own is not None:
+            node = own[1]
+        else:
+            node = next((value for name, value in entries(node) if name == key), None)
+    return node
+
+
+def check_keys(root: Node, where: str) -> None:
+    """Raises ManifestError where any mapping has a key twice: readers differ on which counts."""
+    seen: set[int] = set()
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if is_mapping(node):
+            keys: set[str] = set()
+            for key, value in node.value:
+                if is_scalar(key):
+                    if key.value in keys:
+                        raise _duplicate(key, where)
+                    keys.add(key.value)
+                todo += (key, value)
+        elif is_sequence(node):
+            todo += node.value
+
+
+def _duplicate(key: Node, where: str) -> ManifestError:
+    mark = key.start_mark
+    return ManifestError(
+        f"the key `{key.value}` is given twice, again at line {mark.line + 1}, "
+        f"column {mark.column + 1}",
+        where=where,
+        hint="remove one of the two",
+    )

@@ -1,0 +1,137 @@
+"""The files of a service that is not in an environment yet: text for a base, an overlay, a patch.
+
+A base that is there is used as it is. The layout is the one that kustomize renders for several
+environments at once: no namespace, URI or version in the base.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from posixpath import basename, dirname
+
+from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.facts import Document
+from mlflow_gitops.manifests.scalars import plain_or_quoted, quoted
+from mlflow_gitops.manifests.templates import render
+from mlflow_gitops.manifests.tree import relative
+from mlflow_gitops.state import Predictor, ServiceSpec
+
+__all__ = [
+    "SERVICE_ACCOUNT",
+    "base_files",
+    "base_root",
+    "check_name",
+    "leaf_files",
+    "overlay_text",
+    "patch_text",
+    "plain_text",
+]
+
+SERVICE_ACCOUNT = "kserve-s3-sa"
+NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+API_VERSION = "serving.kserve.io/v1beta1"
+
+
+def check_name(name: str) -> None:
+    """KServe's own rule for the name of an InferenceService."""
+    if len(name) > 63 or not NAME.fullmatch(name):
+        raise ManifestError(
+            f"`{name}` cannot be the name of an InferenceService: it takes lower-case letters, "
+            f"digits and `-`, starts with a letter, and has at most 63 characters",
+            where="mlflow-gitops.yaml",
+            hint=f"map the model to a name, in the settings: services: {{{quoted(name)}: <name>}}",
+        )
+
+
+def base_root(folder: str, exists: Callable[[str], bool]) -> str:
+    """The folder of the bases that belongs to an environment's folder."""
+    above = dirname(folder)
+    grouped = basename(above) in ("overlays", "environments", "envs")
+    beside, over = f"{above}/base".lstrip("/"), f"{dirname(above)}/base".lstrip("/")
+    if grouped and not exists(beside):
+        return over
+    return beside
+
+
+def patch_text(base: Document, name: str, key: str, *, uri: str | None, version: str | None) -> str:
+    """A strategic-merge patch; what is None is left out.
+
+    Group, version and namespace must be those that the base has in its file, or nothing matches.
+    """
+    lines = [f"apiVersion: {base.api_version}", "kind: InferenceService", "metadata:"]
+    lines.append(f"  name: {name}")
+    if base.namespace:
+        lines.append(f"  namespace: {plain_or_quoted(base.namespace)}")
+    if version is not None:
+        lines += ["  labels:", f"    model-version: {quoted(version)}"]
+    if uri is not None:
+        lines += ["spec:", "  predictor:", f"    {key}:"]
+        lines.append(f"      storageUri: {plain_or_quoted(uri)}")
+    return "\n".join([*lines, ""])
+
+
+def _model(predictor: Predictor, uri: str = "") -> str:
+    """The lines under `spec.predictor.<key>:` that say how to load the files."""
+    lines: list[str] = []
+    if predictor.key == "model":
+        lines += ["modelFormat:", f"  name: {plain_or_quoted(predictor.model_format)}"]
+    if predictor.protocol:
+        lines.append(f"protocolVersion: {plain_or_quoted(predictor.protocol)}")
+    if predictor.runtime:
+        lines.append(f"runtime: {plain_or_quoted(predictor.runtime)}")
+    if uri:
+        lines.append(f"storageUri: {plain_or_quoted(uri)}")
+    return "".join(f"      {line}\n" for line in lines)
+
+
+def _service(
+    name: str, predictor: Predictor, *, account: bool, metadata: str = "", uri: str = ""
+) -> str:
+    return render(
+        "service/inference-service.yaml",
+        name=name,
+        metadata=metadata,
+        account=f"    serviceAccountName: {SERVICE_ACCOUNT}\n" if account else "",
+        key=predictor.key,
+        model=_model(predictor, uri),
+    )
+
+
+def base_files(folder: str, name: str, predictor: Predictor, *, account: bool) -> dict[str, str]:
+    return {
+        f"{folder}/kustomization.yaml": render("service/base-kustomization.yaml"),
+        f"{folder}/inference-service.yaml": _service(name, predictor, account=account),
+    }
+
+
+def leaf_files(
+    folder: str, base: str, document: Document, key: str, spec: ServiceSpec, namespace: str = ""
+) -> dict[str, str]:
+    patch = patch_text(document, document.name, key, uri=spec.uri, version=spec.version)
+    return {
+        f"{folder}/kustomization.yaml": render(
+            "service/leaf-kustomization.yaml",
+            namespace=f"namespace: {plain_or_quoted(namespace)}\n" if namespace else "",
+            base=relative(base, folder),
+        ),
+        f"{folder}/model-version.yaml": patch,
+    }
+
+
+def overlay_text(namespace: str, resources: Iterable[str]) -> str:
+    """An environment's own kustomization."""
+    return render(
+        "service/overlay-kustomization.yaml",
+        namespace=f"namespace: {plain_or_quoted(namespace)}\n" if namespace else "",
+        resources="".join(f"  - {plain_or_quoted(each)}\n" for each in resources),
+    )
+
+
+def plain_text(
+    name: str, predictor: Predictor, spec: ServiceSpec, namespace: str, *, account: bool
+) -> str:
+    """A whole InferenceService, for an environment that is a plain directory."""
+    metadata = f"  namespace: {plain_or_quoted(namespace)}\n" if namespace else ""
+    metadata += f"  labels:\n    model-version: {quoted(spec.version)}\n"
+    return _service(name, predictor, account=account, metadata=metadata, uri=spec.uri)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.state import ServiceKey, ServiceSpec, Settings, Snapshot, State, Status
 from mlflow_gitops.wish import model_of
 
-__all__ = ["Deployed", "deployed", "told", "told_of_all"]
+__all__ = ["Deployed", "deployed", "problems", "told", "told_of_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,17 @@ def deployed(
             key = ServiceKey(environment.name, model_of(service, settings))
             found.append(Deployed(key, service, spec, branch, tree.head))
     return found
+
+
+def problems(
+    observer: Observer, settings: Settings, environments: Collection[str]
+) -> list[ManifestError]:
+    """What cannot be read in the environments, and is therefore missing from `deployed`."""
+    found: dict[str, ManifestError] = {}
+    for name in environments:
+        _, manifests = observer.manifests(settings.environments[name], settings)
+        found.update((str(error), error) for error in manifests.problems(name))
+    return list(found.values())
 
 
 def told(snapshot: Snapshot, environment: str) -> Status | None:

@@ -32,7 +32,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class GitOpsDeploymentError(MlflowException, click.ClickException):
+class GitOpsDeploymentError(MlflowException, click.ClickException):  # type: ignore[misc] # no types
     """A failure for people. `cause` is the typed error: what, where, next step."""
 
     def __init__(self, cause: GitOpsError) -> None:

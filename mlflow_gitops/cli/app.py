@@ -52,7 +52,7 @@ class App:
 class Commands(click.Group):
     """A group whose `main` ends with this tool's exit codes, and never with a bare traceback."""
 
-    def main(  # type: ignore[override]
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
@@ -81,10 +81,11 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if args and not args[0].startswith("-"):
-                hint = did_you_mean(args[0], self.list_commands(ctx))
-                error.message = f"There is no command `{args[0]}`{hint}"
-            raise
+            if not args or args[0].startswith("-"):
+                raise
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            text = f"There is no command `{clean(args[0])}`{hint}"
+            raise click.UsageError(text, ctx) from error
 
 
 def _exit_code(app: App, run: Callable[[], Any]) -> int:

@@ -9,7 +9,7 @@ import click
 
 from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments, print_json
-from mlflow_gitops.deployed import Deployed, deployed, told_of_all
+from mlflow_gitops.deployed import Deployed, deployed, problems, told_of_all
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.render import clean, print_table
 from mlflow_gitops.state import ServiceKey, Status
@@ -30,6 +30,8 @@ def status(app: App, environments: tuple[str, ...], as_json: bool) -> None:
     settings = session.settings()
     names = known_environments(environments, settings)
     found = deployed(session.observer, settings, names)
+    for problem in problems(session.observer, settings, names):
+        click.echo(f"Warning: {clean(str(problem))}", err=True)
     states = _states(session, names)
     if as_json:
         print_json({"services": [_fields(each, states.get(each.key)) for each in found]})

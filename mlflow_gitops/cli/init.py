@@ -1,0 +1,186 @@
+"""`mlflow-gitops init`: a manifests repository to start from, in a folder or as a first commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from mlflow_gitops.cli.app import App
+from mlflow_gitops.errors import ConfigError, RepositoryError, RequestError
+from mlflow_gitops.manifests import InitOptions, scaffold_repository
+from mlflow_gitops.ports import Repository
+from mlflow_gitops.render import clean
+from mlflow_gitops.state import Edit
+
+__all__ = ["init"]
+
+EXAMPLE_URL = "https://git.example.com/your-organisation/manifests.git"
+MESSAGE = "Start a manifests repository\n\nScaffolded by `mlflow-gitops init`.\n"
+SHOWN = 20  # files in an error
+
+
+@click.command()
+@click.argument(
+    "directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=True)
+)
+@click.option("--bucket", required=True, help="The S3 bucket that published versions go to.")
+@click.option("--prefix", default="", help="A key prefix in that bucket.")
+@click.option("--branch", default="main", show_default=True, help="The repository's branch.")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Scaffold a base for this model too."
+)
+@click.option("--owners", metavar="TEAM", help="Who approves changes, for CODEOWNERS.")
+@click.option("--role-arn", metavar="ARN", help="The IAM role that KServe reads the bucket with.")
+@click.option("--no-gpu-example", is_flag=True, help="Leave out the example that needs a GPU.")
+@click.option("--push", is_flag=True, help="Make it the first commit of the empty repository.")
+@click.pass_obj
+def init(
+    app: App,
+    directory: Path | None,
+    bucket: str,
+    prefix: str,
+    branch: str,
+    models: tuple[str, ...],
+    owners: str | None,
+    role_arn: str | None,
+    no_gpu_example: bool,
+    push: bool,
+) -> None:
+    """Scaffold a manifests repository: into DIR, or with --push into the repository itself.
+
+    Nothing that is there is overwritten, and nothing is half-written.
+    """
+    if push == (directory is not None):
+        raise click.UsageError("Give either DIR or --push.")
+    url = app.process().repository
+    options = InitOptions(
+        bucket=bucket,
+        repository_url=url or EXAMPLE_URL,
+        prefix=prefix,
+        branch=branch,
+        models=tuple(dict.fromkeys(models)),
+        gpu_example=not no_gpu_example,
+    )
+    if owners is not None:
+        options = replace(options, owners=owners)
+    if role_arn is not None:
+        options = replace(options, account_role_arn=role_arn)
+    files = scaffold_repository(options)
+    if directory is None:
+        _push(app.session().repository, branch, files)
+    else:
+        _write(directory, files)
+        click.echo(f"Wrote {len(files)} files to {clean(str(directory))}.")
+    _tell_next_steps(directory, branch, url)
+
+
+def _push(repository: Repository, branch: str, files: Mapping[str, str]) -> None:
+    repository.fetch()
+    _check_empty(repository)
+    change = repository.push(branch, "", [Edit(files=files, message=MESSAGE)])[0]
+    click.echo(f"Pushed {len(files)} files to {branch} of {repository.identity}: {change.commit}")
+
+
+def _check_empty(repository: Repository) -> None:
+    try:
+        there = repository.default_branch
+    except ConfigError:  # what an empty repository answers
+        return
+    except RepositoryError:
+        there = "some branch"
+    raise RequestError(
+        f"the repository is not empty, it has {there}",
+        where=repository.identity,
+        hint="scaffold into a clone of it, `mlflow-gitops init DIR`, and commit what you want",
+    )
+
+
+def _write(directory: Path, files: Mapping[str, str]) -> None:
+    """All files or none: what is there is found first, and what fails is undone."""
+    _check_free(directory, files)
+    made: list[Path] = []
+    try:
+        for name, text in files.items():
+            path = directory / name
+            made += _make_folders(path.parent)
+            with path.open("x", encoding="utf-8", newline="") as file:
+                made.append(path)
+                file.write(text)
+    except OSError as error:
+        _undo(made)
+        raise RequestError(
+            f"the files cannot be written: {error.strerror or type(error).__name__}",
+            where=clean(str(error.filename or directory)),
+            hint="nothing was kept; name a folder that this user may write to",
+        ) from error
+    except BaseException:
+        _undo(made)
+        raise
+
+
+def _check_free(directory: Path, files: Mapping[str, str]) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise RequestError(
+            "it is no folder", where=clean(str(directory)), hint="name a folder, new or empty"
+        )
+    taken = sorted({each for name in files for each in _in_the_way(directory, name)})
+    if not taken:
+        return
+    more = f"\n    and {len(taken) - SHOWN} more" if len(taken) > SHOWN else ""
+    names = "".join(f"\n    {clean(name)}" for name in taken[:SHOWN])
+    raise RequestError(
+        f"{len(taken)} files are there already, and nothing was written:{names}{more}",
+        where=clean(str(directory)),
+        hint="name an empty folder, and copy over what you want",
+    )
+
+
+def _in_the_way(directory: Path, name: str) -> list[str]:
+    """The file itself, or a file where a folder has to be; links count, wherever they lead."""
+    path = directory / name
+    above = [directory / part for part in Path(name).parents if part != Path()]
+    blocking = [
+        each for each in above if each.is_symlink() or (each.exists() and not each.is_dir())
+    ]
+    if path.exists() or path.is_symlink():
+        blocking.append(path)
+    return [str(each.relative_to(directory)) for each in blocking]
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Those that were made, outermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
+def _undo(made: list[Path]) -> None:
+    for path in reversed(made):
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _tell_next_steps(directory: Path | None, branch: str, url: str) -> None:
+    steps = []
+    if directory is not None:
+        target = clean(url) if url else "<URL of your repository>"
+        steps.append(
+            f"cd {clean(str(directory))} && git init -b {branch} && git add -A && "
+            f"git commit -m 'Start' && git push {target} {branch}"
+        )
+    if not url:
+        steps.append("export MLFLOW_GITOPS_REPOSITORY=<URL of your repository>")
+        steps.append(f"replace {EXAMPLE_URL} in argocd/*.yaml by that URL")
+    steps += [
+        "set the IAM role in models/base/common/service-account.yaml",
+        "mlflow-gitops config check",
+        "kubectl apply -f argocd/",
+        "mlflow-gitops serve",
+    ]
+    click.echo("Next:")
+    for number, step in enumerate(steps, start=1):
+        click.echo(f"  {number}. {step}")

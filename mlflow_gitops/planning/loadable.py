@@ -1,0 +1,304 @@
+"""Would the service's runtime load these files as they are? Says no before a byte is copied. PURE.
+
+Which server KServe takes, and which file names that server looks for, are facts of KServe 0.14 to
+0.20 and MLServer 1.7. File names and MLmodel are enough; nothing is unpickled. A runtime that is
+not KServe's own may load anything, so it is never refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning import runtimes
+from mlflow_gitops.planning.mlmodel import Flavors, parse_flavors
+from mlflow_gitops.planning.sources import shown
+from mlflow_gitops.state import ModelFiles, Predictor
+
+__all__ = ["check_loadable", "default_predictor"]
+
+DATA_KEYS = ("pickled_model", "data")
+NOT_IN_MLSERVER = ("h2o", "prophet", "spacy", "spark", "statsmodels")
+ENVIRONMENT = "environment.tar.gz"
+MLFLOW = Predictor("mlflow", "v2")
+RAW = (
+    *(Predictor(name) for name in ("sklearn", "xgboost", "lightgbm", "tensorflow", "triton")),
+    *(Predictor(name) for name in ("huggingface", "pytorch", "pmml", "paddle")),
+)
+SHOWN = 5  # names
+
+OWN_RUNTIME = "name a `runtime` of your own in the InferenceService, which loads these files"
+USE_MLFLOW = (
+    "set `modelFormat: {name: mlflow}` and `protocolVersion: v2` under `predictor.model`, without "
+    "a `runtime`: that loads these files as they are"
+)
+RELOG_BARE = "log the model again without an input example"
+RELOG_SKOPS = (
+    'log the model again with serialization_format="cloudpickle"; or serve it as modelFormat '
+    f"mlflow with protocolVersion v2 and put an {ENVIRONMENT} (conda-pack, with mlflow 3.10 or "
+    f"later and skops) beside MLmodel; or {OWN_RUNTIME}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The files that reach the server: KServe leaves out empty ones."""
+
+    paths: frozenset[str]
+    flavors: Flavors
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        return tuple(sorted(path for path in self.paths if "/" not in path))
+
+    @property
+    def is_skops(self) -> bool:
+        formats = (flavor.get("serialization_format") for flavor in self.flavors.values())
+        return "skops" in formats or any(path.endswith(".skops") for path in self.top)
+
+    def data_of(self, flavor: str) -> str:
+        """The file or folder that MLflow says the flavor's model is in; "" if it does not."""
+        values = self.flavors.get(flavor, {})
+        found = (values.get(key) for key in DATA_KEYS)
+        return shown(next((value for value in found if isinstance(value, str)), ""))
+
+
+Check = Callable[[Contents, str], None]
+
+
+def check_loadable(files: ModelFiles, predictor: Predictor) -> None:
+    """Raise PublishError, with the way out, where the runtime would not load the files.
+
+    `files` is the as-is layout. A broken MLmodel is an error whatever the runtime is. A predictor
+    without a format is a container of the user's own: nothing is known of it.
+    """
+    contents = _contents(files)
+    if not (predictor.model_format or predictor.runtime):
+        return
+    server = predictor.runtime or _selected(predictor)
+    check = CHECKS.get(server)
+    if check is None:
+        return
+    name = predictor.model_format
+    if name not in runtimes.served_by(server):
+        raise _refused(predictor, f"{server} does not serve this format", _way_out(contents))
+    try:
+        check(contents, name)
+    except _CannotLoadError as no:
+        raise _refused(predictor, no.what, no.hint or _way_out(contents)) from None
+
+
+def default_predictor(files: ModelFiles) -> Predictor:
+    """What loads the files as they are, for a service that is made new. Raises PublishError."""
+    if files.mlmodel:  # what MLflow logged is served by MLflow's own loader, or not at all
+        check_loadable(files, MLFLOW)
+        return MLFLOW
+    for predictor in RAW:
+        try:
+            check_loadable(files, predictor)
+        except PublishError:
+            continue
+        return predictor
+    raise PublishError(
+        "no runtime of KServe's own loads these files as they are",
+        where=", ".join(sorted(files.files)[:SHOWN]),
+        hint=f"log the model with MLflow; or write the InferenceService yourself and {OWN_RUNTIME}",
+    )
+
+
+class _CannotLoadError(Exception):
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+def _refused(predictor: Predictor, what: str, hint: str) -> PublishError:
+    protocol = f", protocolVersion {predictor.protocol}" if predictor.protocol else ""
+    runtime = f", runtime {predictor.runtime}" if predictor.runtime else ""
+    where = f"modelFormat {predictor.model_format}{protocol}{runtime}"
+    return PublishError(f"the version's files would not load: {what}", where=where, hint=hint)
+
+
+def _contents(files: ModelFiles) -> Contents:
+    flavors = parse_flavors(files.mlmodel) if files.mlmodel else {}
+    return Contents(frozenset(path for path, size in files.files.items() if size), flavors)
+
+
+def _selected(predictor: Predictor) -> str:
+    """The server that KServe takes where none is named."""
+    name = predictor.model_format
+    by_protocol = runtimes.SELECTED.get(name)
+    if by_protocol is None:
+        known = ", ".join(runtimes.SELECTED)
+        hint = f"take one of: {known}; or {OWN_RUNTIME}"
+        raise _refused(predictor, f"KServe ships no runtime for the format `{name}`", hint)
+    protocol = predictor.protocol or runtimes.PROTOCOL_OF.get(name, "v1")
+    if protocol in by_protocol:
+        return by_protocol[protocol]
+    said = "" if predictor.protocol else ", which is meant where none is given"
+    options = " or ".join(f"`protocolVersion: {each}`" for each in by_protocol)
+    raise _refused(
+        predictor,
+        f"KServe ships no runtime for `{name}` with protocolVersion {protocol}{said}",
+        f"set {options} in the InferenceService; or {OWN_RUNTIME}",
+    )
+
+
+def _way_out(contents: Contents) -> str:
+    """What to do about it: MLflow's own loader, where that would do."""
+    if not contents.flavors:
+        return OWN_RUNTIME
+    try:
+        _mlflow(contents, "mlflow")
+    except _CannotLoadError as no:
+        return no.hint
+    return f"{USE_MLFLOW}; or {OWN_RUNTIME}"
+
+
+# What each server looks for
+
+
+def _one_file(contents: Contents, flavor: str, suffixes: tuple[str, ...]) -> None:
+    """The server takes the one file of these suffixes, whatever it holds."""
+    _check_flavor(contents, flavor)
+    found = [path for path in contents.top if path.endswith(suffixes)]
+    data = contents.data_of(flavor)
+    if len(found) > 1:
+        what = f"more than one file could be the model: {', '.join(found)}"
+        has_example = any("input_example" in path for path in found)
+        raise _CannotLoadError(
+            what, f"{RELOG_BARE}; or {_way_out(contents)}" if has_example else ""
+        )
+    if found and found != [data] and data:
+        _check_skops(contents)
+        raise _CannotLoadError(f"the server would take {found[0]}, but the model is in {data}")
+    if not found:
+        _check_skops(contents)
+        kinds = ", ".join(f"*{suffix}" for suffix in suffixes)
+        there = f"; the model is in {data}" if data else ""
+        raise _CannotLoadError(f"the server looks for one of {kinds} at the top{there}")
+
+
+def _fixed_name(contents: Contents, flavor: str, names: tuple[str, ...]) -> None:
+    """The server takes the first of these names that is there."""
+    _check_flavor(contents, flavor)
+    found = next((name for name in names if name in contents.paths), "")
+    data = contents.data_of(flavor)
+    if not found or (data and found != data):
+        _check_skops(contents)
+        there = f"; the model is in {data}" if data else ""
+        raise _CannotLoadError(f"the server looks for {', '.join(names)} at the top{there}")
+
+
+def _check_flavor(contents: Contents, flavor: str) -> None:
+    """What a server can unpickle need not be what it can serve."""
+    if not contents.flavors:
+        if "python_model.pkl" in contents.top:
+            raise _CannotLoadError(
+                "python_model.pkl is a Python function, and no model of that format"
+            )
+        return
+    if flavor not in contents.flavors:
+        others = sorted(set(contents.flavors) - {"python_function"}) or ["python_function"]
+        named = shown(", ".join(others))
+        raise _CannotLoadError(f"MLmodel says that they are of the flavor {named}")
+
+
+def _check_skops(contents: Contents) -> None:
+    if contents.is_skops:
+        raise _CannotLoadError(
+            "the model is saved as skops, which the server cannot read", RELOG_SKOPS
+        )
+
+
+def _sklearn(contents: Contents, name: str) -> None:
+    _one_file(contents, name, (".joblib", ".pkl", ".pickle"))
+
+
+def _xgboost(contents: Contents, name: str) -> None:
+    _one_file(contents, name, (".bst", ".json", ".ubj"))
+
+
+def _lightgbm(contents: Contents, name: str) -> None:
+    _one_file(contents, name, (".bst",))
+
+
+def _mlserver(contents: Contents, name: str) -> None:
+    if name == "mlflow":
+        _mlflow(contents, name)
+    elif name == "sklearn":
+        _fixed_name(contents, name, ("model.joblib", "model.pickle", "model.pkl"))
+    elif name == "xgboost":
+        _fixed_name(contents, name, ("model.bst", "model.json", "model.ubj"))
+    else:
+        _fixed_name(contents, name, ("model.bst",))
+
+
+def _mlflow(contents: Contents, _: str) -> None:
+    if "MLmodel" not in contents.paths:
+        raise _CannotLoadError(
+            "there is no MLmodel at the top", "log the model with MLflow and register that"
+        )
+    if "python_function" not in contents.flavors:
+        raise _CannotLoadError(
+            "MLmodel has no flavor python_function, which MLflow's server loads",
+            "log the model with its MLflow flavor, so that python_function is made too",
+        )
+    if ENVIRONMENT in contents.paths:
+        return
+    _check_skops(contents)
+    own = f"put an {ENVIRONMENT} (conda-pack) beside MLmodel; or {OWN_RUNTIME}"
+    absent = [flavor for flavor in NOT_IN_MLSERVER if flavor in contents.flavors]
+    if absent:
+        raise _CannotLoadError(f"the server's image has no {absent[0]}", own)
+    if any(path.endswith(".pt2") for path in contents.paths) and "pytorch" in contents.flavors:
+        relog = 'log the model again with serialization_format="pickle"'
+        raise _CannotLoadError(
+            "its image is too old for PyTorch's .pt2 files", f"{relog}; or {own}"
+        )
+
+
+def _shape(what: str, pattern: str) -> Check:
+    shape = re.compile(pattern)
+
+    def check(contents: Contents, name: str) -> None:
+        if not any(shape.fullmatch(path) for path in contents.paths):
+            raise _CannotLoadError(
+                f"the format {name} needs the layout {what}, which cannot be made yet"
+            )
+
+    return check
+
+
+def _paddle(contents: Contents, _: str) -> None:
+    for suffixes in ((".pdmodel", ".json"), (".pdiparams",)):
+        found = [path for path in contents.top if path.endswith(suffixes)]
+        if len(found) != 1:
+            kinds = " or ".join(f"*{suffix}" for suffix in suffixes)
+            raise _CannotLoadError(f"exactly one {kinds} has to be at the top")
+
+
+def _pmml(contents: Contents, _: str) -> None:
+    if sum(path.endswith(".pmml") for path in contents.top) != 1:
+        raise _CannotLoadError("exactly one *.pmml has to be at the top")
+
+
+CHECKS: Mapping[str, Check] = {
+    runtimes.SKLEARN: _sklearn,
+    runtimes.XGBOOST: _xgboost,
+    runtimes.LIGHTGBM: _lightgbm,
+    runtimes.MLSERVER: _mlserver,
+    runtimes.TENSORFLOW: _shape("<number>/saved_model.pb", r"\d+/saved_model\.pb(txt)?"),
+    runtimes.TRITON: _shape("<model>/<number>/<file>", r"[^/]+/\d+/.+"),
+    runtimes.TORCHSERVE: _shape(
+        "config/config.properties and model-store/*.mar", r"model-store/[^/]+\.mar"
+    ),
+    runtimes.HUGGINGFACE: _shape("config.json at the top", r"config\.json"),
+    runtimes.VLLM: _shape("config.json at the top", r"config\.json"),
+    runtimes.PMML: _pmml,
+    runtimes.PADDLE: _paddle,
+    runtimes.AUTOGLUON: lambda _contents, _name: None,
+}

@@ -1,0 +1,249 @@
+"""The two documents that make a path write-once: the claim before the copy, the manifest after.
+
+A claim says whose path it is. A manifest says what is there, and is written last: what it names is
+complete. Both lie beside the version's prefix, never in it, where KServe would load them. PURE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.fields import Fields, UnreadableError, read_object
+from mlflow_gitops.planning.sources import check_path, shown
+from mlflow_gitops.state import Identity, Publication
+
+__all__ = [
+    "MOST_CHARACTERS",
+    "Claim",
+    "File",
+    "Manifest",
+    "Place",
+    "claim_of",
+    "claim_text",
+    "digest_of",
+    "manifest_of",
+    "manifest_text",
+    "parse_claim",
+    "parse_manifest",
+    "place_of",
+]
+
+FORMAT = 1
+MOST_CHARACTERS = 64 * 1024 * 1024  # some 400,000 files
+FOLDER = "_manifests"
+URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)/")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a revision's objects are. `prefix` ends in "/"; `claim` and `manifest` are keys."""
+
+    bucket: str
+    prefix: str
+    claim: str
+    manifest: str
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class File:
+    """One published file: `sha256` is 64 lower-case hexadecimal digits of all its bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose path it is: what a version is, and where its files come from."""
+
+    uri: str
+    model: str
+    number: str
+    name: str
+    identity: Identity
+    layout: str
+    source: str
+
+    def __str__(self) -> str:
+        made = f"created {self.identity.created}"
+        run = f", run {self.identity.run_id}" if self.identity.run_id else ""
+        model = f", model id {self.identity.model_id}" if self.identity.model_id else ""
+        text = (
+            f"version {self.number} of {self.model} ({made}{run}{model}) from {shown(self.source)}"
+        )
+        return "".join(c if c.isprintable() else "�" for c in text)
+
+    def is_of(self, publication: Publication) -> bool:
+        """Whether it is the same version in the same layout; a model can have been renamed."""
+        return (self.identity, self.layout) == (publication.identity, publication.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What was published: the claim, every file, when (ISO 8601 in UTC) and by which tool."""
+
+    claim: Claim
+    files: tuple[File, ...]
+    created: str
+    tool: str
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.files)
+
+
+def place_of(uri: str) -> Place:
+    """The keys of a publication's URI. Raises PublishError for one that KServe would misread."""
+    found = URI.fullmatch(uri)
+    if found is None:
+        raise PublishError(
+            "a version cannot be published to this address",
+            where=uri,
+            hint="it has to be s3://<bucket>/<service>/v<version>/: correct `artifacts` and "
+            "`services` in mlflow-gitops.yaml",
+        )
+    bucket, path = found[1], found[2]
+    check_path(path)
+    folder, _, name = path.rpartition("/")
+    if name.endswith(".claim") or FOLDER in path.split("/"):
+        raise PublishError(
+            f"`{FOLDER}` and names that end in `.claim` are kept for the manifests",
+            where=uri,
+            hint="give the version or the service another name",
+        )
+    beside = f"{folder}/{FOLDER}/{name}" if folder else f"{FOLDER}/{name}"
+    return Place(bucket, f"{path}/", f"{beside}.claim.json", f"{beside}.json")
+
+
+def digest_of(files: Iterable[File]) -> str:
+    """SHA-256 over the text that `sha256sum` prints for the files, sorted by name (LC_ALL=C)."""
+    lines = (f"{file.sha256}  {file.path}\n" for file in sorted(files))
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+
+
+def claim_of(publication: Publication) -> Claim:
+    return Claim(
+        uri=publication.uri,
+        model=publication.model,
+        number=publication.number,
+        name=publication.name,
+        identity=publication.identity,
+        layout=publication.layout,
+        source=publication.source,
+    )
+
+
+def manifest_of(
+    publication: Publication, files: Iterable[File], *, created: str, tool: str
+) -> Manifest:
+    return Manifest(claim_of(publication), tuple(sorted(files)), created, tool)
+
+
+def claim_text(claim: Claim) -> str:
+    """The same claim gives the same text."""
+    return _text({"kind": "claim", **_claim_values(claim)})
+
+
+def manifest_text(manifest: Manifest) -> str:
+    files = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in manifest.files]
+    return _text(
+        {
+            "kind": "revision",
+            **_claim_values(manifest.claim),
+            "digest": manifest.digest,
+            "created": manifest.created,
+            "tool": manifest.tool,
+            "files": files,
+        }
+    )
+
+
+def parse_claim(text: str) -> Claim:
+    """Raises UnreadableError."""
+    return _claim(_fields(text, "claim"))
+
+
+def parse_manifest(text: str) -> Manifest:
+    """Raises UnreadableError, also where the digest is not that of the files."""
+    fields = _fields(text, "revision")
+    listed = fields.values.get("files")
+    if not isinstance(listed, list) or not listed:
+        raise UnreadableError("`files` has to be a list that is not empty")
+    files = tuple(_file(value, f"files[{index}].") for index, value in enumerate(listed))
+    if len({file.path for file in files}) != len(files):
+        raise UnreadableError("`files` names a file twice")
+    manifest = Manifest(
+        _claim(fields), tuple(sorted(files)), fields.text("created"), fields.text("tool")
+    )
+    if fields.text("digest") != manifest.digest:
+        raise UnreadableError("`digest` is not the digest of `files`")
+    return manifest
+
+
+def _claim_values(claim: Claim) -> dict[str, object]:
+    identity = claim.identity
+    return {
+        "format": FORMAT,
+        "uri": claim.uri,
+        "model": claim.model,
+        "number": claim.number,
+        "name": claim.name,
+        "identity": {
+            "created": identity.created,
+            "run_id": identity.run_id,
+            "model_id": identity.model_id,
+        },
+        "layout": claim.layout,
+        "source": claim.source,
+    }
+
+
+def _text(values: dict[str, object]) -> str:
+    return json.dumps(values, indent=1, ensure_ascii=True) + "\n"
+
+
+def _fields(text: str, kind: str) -> Fields:
+    fields = Fields(read_object(text, MOST_CHARACTERS))
+    if fields.number("format") != FORMAT:
+        raise UnreadableError(f"its format is not {FORMAT}: a newer version of this tool wrote it")
+    fields.choice("kind", (kind,))
+    return fields
+
+
+def _claim(fields: Fields) -> Claim:
+    identity = fields.object("identity")
+    return Claim(
+        uri=fields.text("uri"),
+        model=fields.text("model"),
+        number=fields.text("number"),
+        name=fields.text("name"),
+        identity=Identity(
+            identity.number("created"), identity.text("run_id"), identity.text("model_id")
+        ),
+        layout=fields.text("layout"),
+        source=fields.text("source"),
+    )
+
+
+def _file(value: object, path: str) -> File:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"`{path[:-1]}` has to be an object")
+    fields = Fields(value, path)
+    file = File(fields.text("path"), fields.number("size"), fields.text("sha256"))
+    if file.size < 0 or not SHA256.fullmatch(file.sha256):
+        raise UnreadableError(f"`{path[:-1]}` has no right size and sha256")
+    try:
+        check_path(file.path)
+    except PublishError as error:
+        raise UnreadableError(f"`{path}path`: {error.what}") from None
+    return file

@@ -22,6 +22,7 @@ __all__ = ["Catalog", "Index"]
 
 T = TypeVar("T")
 ANY = frozenset({"*"})
+LAYOUT = ("kustomizations",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,12 @@ class Catalog:
         if self._layout is None:
             layout = kustomization_files(self.tree.paths())
             files = [path for group in layout.values() for path in group]
-            self._preload("kustomization", files, read_kustomization)
-            self._kustomizations = tuple((path, self.tree.blob(path)) for path in files)
+            blobs = {path: self.tree.blob(path) for path in files}
+            known: Mapping[str, str] = self._cache.view(LAYOUT) or {}
+            changed = [path for path, blob in blobs.items() if known.get(path) != blob]
+            self._preload("kustomization", changed, read_kustomization)
+            self._cache.put_view(LAYOUT, blobs)
+            self._kustomizations = tuple(blobs.items())
             self._layout = layout
         return self._layout
 

@@ -66,7 +66,8 @@ def add_to_list(text: str, key: str, entry: str, where: str, *, item_key: str = 
     item = plain_or_quoted(entry)
     if item_key:
         item = f"{item_key}: {item}"
-    roots = parse_positions(text, where)
+    mark, text = _split_mark(text)
+    roots = parse(text, where)
     root = roots[0] if roots else None
     try:
         new = apply(text, _added(text, root, key, item, where))
@@ -83,12 +84,13 @@ def add_to_list(text: str, key: str, entry: str, where: str, *, item_key: str = 
         last = last[1] if last else None
     if not kept or text_of(last) != entry:
         raise _unusual(where, f"`{key}` cannot take one more entry")
-    return new
+    return mark + new
 
 
 def remove_from_list(text: str, key: str, index: int, where: str) -> str:
     """The kustomization without one entry of a list; `[]` stays where it was the last one."""
-    root = parse_positions(text, where)[0]
+    mark, text = _split_mark(text)
+    root = parse(text, where)[0]
     try:
         new = apply(text, _removed(text, root, key, index, where))
     except Unclear as unclear:
@@ -100,7 +102,13 @@ def remove_from_list(text: str, key: str, index: int, where: str) -> str:
         list(differences(a, b)) for a, b in zip(before, after, strict=True)
     ):
         raise _unusual(where, f"an entry of `{key}` cannot be removed")
-    return new
+    return mark + new
+
+
+def _split_mark(text: str) -> tuple[str, str]:
+    """The byte order mark apart. Lists have thousands of entries: libyaml's positions serve."""
+    body = text.removeprefix("\ufeff")
+    return text[: len(text) - len(body)], body
 
 
 def _list_of(text: str, key: str, where: str) -> list[Node]:

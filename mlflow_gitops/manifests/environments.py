@@ -45,14 +45,18 @@ class Manifests:
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
         self._resolvers: dict[str, Resolver] = {}
+        self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
 
     def committed(self, environment: str, service: str) -> ServiceSpec | None:
         """What Git says; None where the service is not in the environment.
 
         A URI or label that nobody set is "" in the spec.
         """
-        found = self._find(environment, service)
-        return spec_of(found.fields) if found else None
+        key = (environment, service)
+        if key not in self._committed:
+            found = self._find(environment, service)
+            self._committed[key] = spec_of(found.fields) if found else None
+        return self._committed[key]
 
     def predictor(self, environment: str, service: str) -> Predictor | None:
         """How the service loads its files, base and patches merged."""

@@ -61,6 +61,12 @@ FRAMEWORKS = (
 Fields = Mapping[str, str | None]
 
 _NAME = re.compile(r"""\bname["']?[ \t]*:(?:[ \t\r\n]|\#[^\n]*\n)*["']?([-\w.]+)""")
+_PATCH_FORM = re.compile(
+    r"apiVersion: (?P<api>serving\.kserve\.io/v1beta1)\nkind: InferenceService\nmetadata:\n"
+    r"  name: (?P<name>(?!null\n|true\n|false\n)[a-z][-a-z0-9]*)\n  labels:\n"
+    r'    model-version: "(?P<version>[A-Za-z0-9._-]+)"\nspec:\n  predictor:\n    model:\n'
+    r"      storageUri: (?P<uri>s3://[A-Za-z0-9/._-]+)\n"
+)
 _INDIRECT = re.compile(r"[&*\\!?|>]|<<")
 
 
@@ -107,6 +113,9 @@ def possible_names(text: str) -> frozenset[str] | None:
 
 
 def read_facts(text: str, where: str) -> FileFacts:
+    plain = _PATCH_FORM.fullmatch(text)
+    if plain is not None:
+        return _from_patch_form(plain)
     documents: list[Document] = []
     operations: list[str] = []
     listed: list[str] = []
@@ -127,6 +136,12 @@ def read_facts(text: str, where: str) -> FileFacts:
                 )
     others = sum(1 for each in roots if not is_null(each)) - sum(d.is_service for d in documents)
     return FileFacts(tuple(documents), tuple(operations), tuple(listed), others)
+
+
+def _from_patch_form(found: re.Match[str]) -> FileFacts:
+    """The patch that this tool writes, without a YAML parser: there is one for each service."""
+    fields = {LABEL: found["version"], "model": "", "model.storageUri": found["uri"]}
+    return FileFacts((Document(0, found["api"], "InferenceService", found["name"], "", fields),))
 
 
 def _document(index: int, root: Node, where: str) -> Document:

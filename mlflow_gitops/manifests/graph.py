@@ -45,11 +45,10 @@ class Graph:
 
 def kustomization_files(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for path in paths:
-        if path.endswith(FILE_NAMES):
-            folder, _, name = path.rpartition("/")
-            if name in FILE_NAMES:
-                found[folder] = (*found.get(folder, ()), path)
+    for path in [path for path in paths if path.endswith(FILE_NAMES)]:
+        folder, _, name = path.rpartition("/")
+        if name in FILE_NAMES:
+            found[folder] = (*found.get(folder, ()), path)
     return found
 
 
@@ -136,7 +135,7 @@ class _Walk:
             self.kustomizations[path] = kustomization
             self.note_patches(kustomization, folder)
         chain = (*above, path)
-        for reference in kustomization.references:
+        for _, _, reference in kustomization.listed:
             self.reference(reference, folder, path, chain)
 
     def note_patches(self, kustomization: Kustomization, folder: str) -> None:

@@ -100,14 +100,7 @@ class Kustomization:
     patches: tuple[PatchEntry, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     replacements: tuple[str, ...] = ()
-
-    @property
-    def references(self) -> tuple[str, ...]:
-        return tuple(reference for _, _, reference in self.listed)
-
-    @property
-    def components(self) -> tuple[str, ...]:
-        return tuple(each for field, _, each in self.listed if field == "components")
+    components: tuple[str, ...] = ()
 
 
 def read_kustomization(text: str, where: str) -> Kustomization:
@@ -119,17 +112,19 @@ def read_kustomization(text: str, where: str) -> Kustomization:
         return Kustomization()
     if not is_mapping(root):
         raise ManifestError("not a kustomization", where=where, hint="it must be a mapping")
+    listed = tuple(
+        (field, index, text_of(node) or "")
+        for field in ("resources", "bases", "components")
+        for index, node in enumerate(_list(root, field, where))
+    )
     return Kustomization(
-        listed=tuple(
-            (field, index, text_of(node) or "")
-            for field in ("resources", "bases", "components")
-            for index, node in enumerate(_list(root, field, where))
-        ),
+        listed=listed,
         patches=tuple(_patches(root, where)),
         obstacles=tuple(_obstacles(root, where)),
         replacements=tuple(
             text_of(child(each, "path")) or "" for each in _list(root, "replacements", where)
         ),
+        components=tuple(reference for field, _, reference in listed if field == "components"),
     )
 
 

@@ -170,6 +170,8 @@ def child(mapping: Node, *path: str, where: str = "") -> Node:
         own = own_entry(node, key, where)
         if own is not None:
             node = own[1]
+        elif own_entry(node, "<<", where) is None:
+            return None
         else:
             node = next((value for name, value in entries(node) if name == key), None)
     return node

@@ -4,11 +4,12 @@
 process needs to get there. Both are checked here, whole, before anything acts on them: an error
 names the key or the variable, and what is allowed. Nothing is read from disk or network but the
 secret files that variables name, through a callable that the caller may replace. `reference` has
-the one table that documents, and decides, which keys and variables there are.
+the tables that document, and decide, which keys and variables there are.
 """
 
 from mlflow_gitops.config.document import Problem
-from mlflow_gitops.config.process import Process, Secret, target_uri
+from mlflow_gitops.config.process import Process, target_uri
+from mlflow_gitops.config.secret import Secret
 from mlflow_gitops.config.settings import SETTINGS_FILE, check_settings, parse_settings
 
 __all__ = [

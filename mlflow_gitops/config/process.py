@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlflow_gitops.config.document import did_you_mean
 from mlflow_gitops.config.names import unprintable
-from mlflow_gitops.config.reference import PREFIX, VARIABLES
+from mlflow_gitops.config.reference_variables import PREFIX, VARIABLES
+from mlflow_gitops.config.secret import Secret, read_text
 from mlflow_gitops.errors import ConfigError
 
-__all__ = ["Process", "Secret", "target_uri"]
+__all__ = ["Process", "target_uri"]
 
 TARGET = "gitops"
 ROWS = {row.name: row for row in VARIABLES}
@@ -30,73 +30,6 @@ ENDPOINTS = (
 )
 SYSTEM_STATE = "/var/lib/mlflow-gitops"
 HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
-
-
-def read_text(path: str) -> str:
-    """A secret file, as it is now."""
-    return Path(path).read_text(encoding="utf-8")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Secret:
-    """A secret of the environment, or of the file that the environment names.
-
-    `variable` is the one for the value; with `_FILE` at its end it names the file.
-    """
-
-    variable: str
-    value: str = ""
-    path: str = ""
-    read: Callable[[str], str] = field(default=read_text, compare=False)
-
-    def text(self) -> str:
-        """The secret as it is now, "" where none is set. Raises ConfigError."""
-        if not self.path:
-            return self.value
-        try:
-            text = self.read(self.path).removeprefix("\ufeff").strip()
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"the file cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}",
-                where=f"{self.variable}_FILE",
-                hint=f"put the secret into {self.path}, readable for this process, or unset this",
-            ) from None
-        if not text:
-            raise ConfigError(
-                "the file is empty",
-                where=f"{self.variable}_FILE",
-                hint=f"put the secret into {self.path}",
-            )
-        return text
-
-    def line(self) -> str:
-        """A secret that is one line without spaces."""
-        text = self.text()
-        if text and (unprintable(text) or " " in text):
-            raise self._refused("is more than one word")
-        return text
-
-    def lines(self) -> tuple[str, ...]:
-        """Several secrets: separated by commas in a variable, one a line in a file."""
-        text = self.text()
-        parts = text.splitlines() if self.path else text.split(",")
-        found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
-        if any(map(unprintable, found)):
-            raise self._refused("has an unprintable character")
-        if text and not found:
-            raise self._refused("holds no secret")
-        return found
-
-    def data(self) -> bytes | None:
-        try:
-            return self.text().encode() or None
-        except UnicodeEncodeError:
-            raise self._refused("is no text in UTF-8") from None
-
-    def _refused(self, what: str) -> ConfigError:
-        name = f"{self.variable}_FILE" if self.path else self.variable
-        allowed = ROWS[self.variable].allowed if self.variable in ROWS else "a text"
-        return ConfigError(f"the secret {what}", where=name, hint=f"allowed: {allowed}")
 
 
 @dataclass(frozen=True, slots=True)

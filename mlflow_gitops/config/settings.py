@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
-from mlflow_gitops.config.reference import SETTINGS
+from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.state import Environment, Selector, Settings
 

@@ -1,0 +1,124 @@
+"""Every key of `mlflow-gitops.yaml`: what is allowed, what it means, and why its default."""
+
+from __future__ import annotations
+
+from mlflow_gitops.config.reference import Setting
+
+__all__ = ["SETTINGS"]
+
+SETTINGS = (
+    Setting(
+        "artifacts",
+        "mapping",
+        None,
+        "Where published versions are kept, and where they may come from.",
+    ),
+    Setting(
+        "artifacts.bucket",
+        "S3 bucket name: 3 to 63 lower-case letters, digits, `.` and `-`",
+        None,
+        "The bucket that versions are published to, written once.",
+        "There is none: nothing may be written to a place that nobody named.",
+    ),
+    Setting(
+        "artifacts.prefix",
+        "letters, digits, `.`, `_`, `-` and `/`; no `..`, no `/` at either end",
+        "",
+        "Goes before `<service>/v<version>/` in every key.",
+        "A bucket of its own needs none.",
+    ),
+    Setting(
+        "artifacts.sources",
+        "list of URI prefixes (`s3://bucket/folder`, `gs://…`) or absolute paths",
+        "[]",
+        "Places that a version's files may come from, beside the tracking server's own artifact "
+        "root. Each means that folder and what is below it.",
+        "Whoever registers a version chooses its source, so other places are opened one by one.",
+    ),
+    Setting(
+        "version-name",
+        "`number`, or `{tag: <key of a version tag>}`",
+        "number",
+        "What names a published version: MLflow's number, or the version tag, for example "
+        "`{tag: semver}`.",
+        "Every version has a number, and it never changes.",
+    ),
+    Setting(
+        "services",
+        "mapping of model to InferenceService",
+        "{}",
+        "The models whose InferenceService has another name.",
+        "The same name in MLflow and in Kubernetes is the easiest to follow.",
+    ),
+    Setting(
+        "services.<model>",
+        "1 to 63 lower-case letters, digits and `-`, first a letter, last no `-`",
+        "the model's name",
+        "`metadata.name` of the model's InferenceService. Two models cannot share one.",
+        "Names are never made up from others: two models would end in one service.",
+    ),
+    Setting(
+        "environments",
+        "mapping of at least one environment",
+        None,
+        "The places to deploy to.",
+    ),
+    Setting(
+        "environments.<name>",
+        "1 to 63 lower-case letters, digits and `-`, first and last no `-`",
+        None,
+        "One environment, for example `staging`. The name stays: the registry's records use it.",
+    ),
+    Setting(
+        "environments.<name>.select",
+        "one of `{stage: Staging}`, `{stage: Production}`, `{alias: <alias>}`, "
+        "`{tag: {<key>: <value>}}`",
+        None,
+        "What in the registry selects a version for this environment.",
+        "There is none: it decides what runs.",
+    ),
+    Setting(
+        "environments.<name>.path",
+        "relative path of a folder, without `.`, `..` or a `/` at the end",
+        None,
+        "The folder of this environment's manifests, from the root of the repository.",
+        "There is none: two environments in one folder would overwrite each other.",
+    ),
+    Setting(
+        "environments.<name>.namespace",
+        "1 to 63 lower-case letters, digits and `-`, first and last no `-`",
+        "",
+        "The Kubernetes namespace, for manifests that are scaffolded.",
+        "Without it the kustomization or Argo CD decides.",
+    ),
+    Setting(
+        "environments.<name>.branch",
+        "name of a branch, without `refs/heads/`",
+        "",
+        "The branch that is read and committed to.",
+        "Without it, the repository's default branch.",
+    ),
+    Setting(
+        "environments.<name>.delivery",
+        "`commit`",
+        "commit",
+        "How a change reaches the branch: `commit` pushes to it.",
+        "`pull-request` is not supported by this version.",
+    ),
+    Setting(
+        "environments.<name>.models",
+        "list of at least one name or pattern (`*`, `?`, `[…]`)",
+        '["*"]',
+        "Which registered models this environment takes; upper and lower case differ.",
+        "All: the selector alone decides.",
+    ),
+    Setting(
+        "environments.<name>.max-changes",
+        "whole number, 1 or more",
+        "20",
+        "The most services that one resync changes by itself; for more it changes none and "
+        "waits for `reconcile --yes` or `adopt`.",
+        "More than a busy day brings, far less than what a wrong registry or a first run would "
+        "rewrite.",
+    ),
+)

@@ -1,0 +1,156 @@
+"""Every environment variable that is read: what is allowed, what it means, and why its default."""
+
+from __future__ import annotations
+
+from mlflow_gitops.config.reference import Variable
+
+__all__ = ["PREFIX", "VARIABLES"]
+
+PREFIX = "MLFLOW_GITOPS_"
+
+SECRET_FILE = "path of a file with it; read when it is used, so that it may be rotated"  # noqa: S105 - a text for people
+
+VARIABLES = (
+    Variable(
+        "MLFLOW_GITOPS_REPOSITORY",
+        "URL, `user@host:path` or path",
+        "",
+        "The Git repository of manifests. `--repository` and `-t gitops:<URL>` win over it.",
+        "There is none: the tool commits only where it is told to.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_GIT_USERNAME",
+        "text without `:`",
+        "x-access-token",
+        "The user name that goes with the token.",
+        "GitHub's apps ask for this one, and most hosts take any name with a token.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_GIT_TOKEN",
+        "text without spaces",
+        "",
+        "The token or password for a repository over HTTP(S). Never in a URL, a log or a commit.",
+        "Without it Git's own credentials are used, and SSH keys for SSH.",
+    ),
+    Variable("MLFLOW_GITOPS_GIT_TOKEN_FILE", SECRET_FILE, "", "Instead of the variable above."),
+    Variable(
+        "MLFLOW_GITOPS_AUTHOR_NAME",
+        "text with a letter or digit, without `<` and `>`",
+        "mlflow-gitops",
+        "Author and committer of the commits.",
+        "Who asked is in the commit's trailers.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_AUTHOR_EMAIL",
+        "address without spaces, `<` and `>`",
+        "mlflow-gitops@localhost",
+        "The author's address.",
+        "It belongs to nobody, so no Git host takes the commits for a person's.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_STATE_DIR",
+        "absolute path",
+        "`$XDG_STATE_HOME/mlflow-gitops`, else `$HOME/.local/state/mlflow-gitops`, else "
+        "`/var/lib/mlflow-gitops`",
+        "The clone cache and the service's queue. It may be lost: both are filled again.",
+        "Where a user's programs keep what survives a restart and needs no backup.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_S3_ENDPOINT",
+        "http:// or https:// URL",
+        "`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`, else `MLFLOW_S3_ENDPOINT_URL`",
+        "The S3 server, where it is not AWS's.",
+        "What AWS's tools and MLflow use already.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_WEBHOOK_SECRETS",
+        "list of texts, separated by commas",
+        "",
+        "The secrets of MLflow's webhooks; each of them is accepted, so that one can be replaced.",
+        "There is none: a delivery that nobody signed is refused.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_WEBHOOK_SECRETS_FILE",
+        "path of a file with one secret a line",
+        "",
+        "Instead of the variable above.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_REQUEST_KEY",
+        "text; the same for the MLflow server's plugin and this process",
+        "",
+        "Signs the request records that the server plugin writes, so that who asked is proven.",
+        "Without it a name is shown as claimed.",
+    ),
+    Variable("MLFLOW_GITOPS_REQUEST_KEY_FILE", SECRET_FILE, "", "Instead of the variable above."),
+    Variable(
+        "MLFLOW_GITOPS_RESYNC_SECONDS",
+        "whole number of seconds",
+        "300",
+        "Time between two resyncs of `serve`.",
+        "The longest wait for a change that no webhook told of, at one listing of the registry.",
+        bounds=(10, 86_400),
+    ),
+    Variable(
+        "MLFLOW_GITOPS_HOST",
+        "host name or address",
+        "127.0.0.1",
+        "Where `serve` listens; `0.0.0.0` or `::` for every interface.",
+        "Nothing is open to a network that nobody opened it to.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_PORT",
+        "whole number",
+        "8080",
+        "The port that `serve` listens on; 0 for any free one.",
+        "It needs no privilege.",
+        bounds=(0, 65_535),
+    ),
+    Variable(
+        "MLFLOW_GITOPS_THREADS",
+        "whole number",
+        "4",
+        "How many models `serve` works on at once.",
+        "Most of a promotion waits for Git and S3, and pushes to one branch go one by one.",
+        bounds=(1, 64),
+    ),
+    Variable(
+        "MLFLOW_GITOPS_DEBUG",
+        "`1` or `0`",
+        "0",
+        "Show the traceback of an unforeseen error; the same as `--debug`.",
+        "A traceback can quote what should not be shown.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_INNER_APP",
+        "name of an app of MLflow's `mlflow.app` plugins",
+        "",
+        "On the MLflow server: the app to run inside `--app-name gitops`, for example "
+        "`basic-auth`.",
+        "MLflow takes one app only.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_SOAK",
+        "`1`",
+        "",
+        "For this project's own tests: many more rounds (`make soak`).",
+    ),
+    Variable(
+        "MLFLOW_TRACKING_URI",
+        "URI",
+        "MLflow's own",
+        "The MLflow tracking server.",
+    ),
+    Variable(
+        "MLFLOW_REGISTRY_URI",
+        "URI",
+        "`MLFLOW_TRACKING_URI`",
+        "The model registry, where it is another server.",
+    ),
+    Variable(
+        "AWS_REGION",
+        "name of a region",
+        "`AWS_DEFAULT_REGION`, else boto3's own",
+        "The bucket's region. The credentials are found by boto3, in all its usual places.",
+    ),
+)

@@ -1,0 +1,308 @@
+"""The settings: what is taken, and for each mistake the line, the key and the way out."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_gitops.config import Problem, check_settings, parse_settings
+from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.state import Environment, Selector, Settings
+
+SMALLEST = """\
+artifacts:
+  bucket: prod-ml-models
+environments:
+  staging:
+    select: {stage: Staging}
+    path: models/overlays/staging
+"""
+
+WHOLE = """\
+artifacts:
+  bucket: prod-ml-models
+  prefix: team-a/models
+  sources: [s3://lake/models, /mnt/models/, "gs://other"]
+version-name: {tag: semver}
+services:
+  Fraud Detector: fraud-detector
+  churn: churn-v2
+environments:
+  staging: &base
+    select: {stage: staging}
+    path: models/overlays/staging
+    namespace: ml-staging
+    branch: ""
+    delivery: commit
+    models: ["fraud-*", churn]
+    max-changes: 5
+  production-eu:
+    select: {alias: champion}
+    path: models/overlays/eu
+    branch: release/eu
+  "1":
+    select: {tag: {deploy: on}}
+    path: models/overlays/staging
+    branch: release/eu
+"""
+
+
+def environment(**changes: str) -> str:
+    """The smallest settings with the lines of one environment changed."""
+    lines = {"select": "{stage: Staging}", "path": "models/staging", **changes}
+    body = "".join(f"    {k.replace('_', '-')}: {v}\n" for k, v in lines.items())
+    return f"artifacts: {{bucket: prod-ml-models}}\nenvironments:\n  staging:\n{body}"
+
+
+def top(**changes: str) -> str:
+    return SMALLEST + "".join(f"{k.replace('_', '-')}: {v}\n" for k, v in changes.items())
+
+
+def artifacts(**changes: str) -> str:
+    inner = ", ".join(f"{k}: {v}" for k, v in {"bucket": "prod-ml-models", **changes}.items())
+    return SMALLEST.replace("artifacts:\n  bucket: prod-ml-models", f"artifacts: {{{inner}}}")
+
+
+def only(text: str) -> Problem:
+    problems = check_settings(text)
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+def test_the_smallest_settings_take_every_default() -> None:
+    staging = Environment("staging", Selector("stage", "Staging"), "models/overlays/staging")
+    assert parse_settings(SMALLEST) == Settings({"staging": staging}, "prod-ml-models")
+
+
+def test_every_key_arrives_where_it_belongs() -> None:
+    settings = parse_settings(WHOLE)
+    assert (settings.bucket, settings.prefix) == ("prod-ml-models", "team-a/models")
+    assert settings.sources == ("s3://lake/models/", "/mnt/models/", "gs://other/")
+    assert settings.version_tag == "semver"
+    assert settings.service("Fraud Detector") == "fraud-detector"
+    assert list(settings.environments) == ["staging", "production-eu", "1"]
+    assert settings.environments["staging"] == Environment(
+        name="staging",
+        select=Selector("stage", "Staging"),
+        path="models/overlays/staging",
+        namespace="ml-staging",
+        models=("fraud-*", "churn"),
+        max_changes=5,
+    )
+    assert settings.environments["production-eu"].select == Selector("alias", "champion")
+    assert settings.environments["1"].select == Selector("tag", "deploy", "on")
+
+
+@pytest.mark.parametrize("word", ["Production", "production", "PRODUCTION"])
+def test_a_stage_is_known_in_any_case(word: str) -> None:
+    settings = parse_settings(environment(select=f"{{stage: {word}}}"))
+    assert settings.environments["staging"].select == Selector("stage", "Production")
+
+
+def test_environments_may_select_the_same_and_share_an_anchor() -> None:
+    text = environment(select="&s {stage: Production}") + (
+        "  us:\n    select: *s\n    path: models/us\n"
+    )
+    assert parse_settings(text).environments["us"].select == Selector("stage", "Production")
+
+
+def test_a_value_as_yaml_1_2_reads_it() -> None:
+    for word in ("on", "no", "yes", "2024-01-01", "1_000", "1:30"):
+        settings = parse_settings(environment(select=f"{{tag: {{deploy: {word}}}}}"))
+        assert settings.environments["staging"].select.value == word
+
+
+WRONG = [
+    # text, key's path, line, part of what is said
+    ("", "", 1, "is empty"),
+    ("# nothing yet\n", "", 1, "is empty"),
+    ("- a\n", "", 1, "has to be a mapping, and is a list"),
+    ("text\n", "", 1, "has to be a mapping"),
+    ("{}\n", "artifacts", 1, "is missing"),
+    (SMALLEST + "---\na: 1\n", "", 7, "single document"),
+    (SMALLEST + "\tx: 1\n", "", 7, "spaces"),
+    (SMALLEST + "a: [1\n", "", 8, "column"),
+    (SMALLEST + "a: \x00\n", "", 7, "U+0000"),
+    (SMALLEST + "a: *b\n", "", 7, "undefined alias"),
+    ("- " * 600, "", 1, "nested too deeply"),
+    ("x" * (2 * 1024 * 1024 + 1), "", 1, "characters"),
+    (top(extra="1"), "extra", 7, "is no known key"),
+    (top(enviroments="{}"), "enviroments", 7, "did you mean `environments`?"),
+    (top(environments="{}"), "environments", 7, "is there twice, first on line 3"),
+    (SMALLEST + "7: a\n", "7", 7, "is no text"),
+    (SMALLEST + "? [a]\n: b\n", '[""]', 7, "is no text"),
+    (SMALLEST + "<<: {a: 1}\n", '["<<"]', 7, "merge keys"),
+    # artifacts
+    (artifacts(bucket="null"), "artifacts.bucket", 1, "is empty"),
+    (artifacts(bucket="123"), "artifacts.bucket", 1, 'put it in quotes: "123"'),
+    (artifacts(bucket="true"), "artifacts.bucket", 1, "is true or false"),
+    (artifacts(bucket="[a]"), "artifacts.bucket", 1, "is a list"),
+    (artifacts(bucket="!!binary aaa"), "artifacts.bucket", 1, "YAML tag"),
+    (artifacts(bucket="Prod"), "artifacts.bucket", 1, "`Prod` is no name for an S3 bucket"),
+    (artifacts(bucket="ab"), "artifacts.bucket", 1, "no name"),
+    (artifacts(bucket="a" * 64), "artifacts.bucket", 1, "no name"),
+    (artifacts(bucket="a..b"), "artifacts.bucket", 1, "no name"),
+    (artifacts(bucket="abc-"), "artifacts.bucket", 1, "no name"),
+    (artifacts(bucket="10.0.0.1"), "artifacts.bucket", 1, "no name"),
+    (artifacts(bucket="xn--abc"), "artifacts.bucket", 1, "S3 keeps for itself"),
+    (artifacts(bucket="abc-s3alias"), "artifacts.bucket", 1, "S3 keeps for itself"),
+    (artifacts(bucket="s3://abc/x"), "artifacts.bucket", 1, "artifacts.prefix"),
+    (artifacts(prefix="/a"), "artifacts.prefix", 1, "begins with `/`"),
+    (artifacts(prefix="a/"), "artifacts.prefix", 1, "ends with `/`"),
+    (artifacts(prefix="a//b"), "artifacts.prefix", 1, "two `/`"),
+    (artifacts(prefix="a/../b"), "artifacts.prefix", 1, "`..`"),
+    (artifacts(prefix="a b"), "artifacts.prefix", 1, "not safe"),
+    (artifacts(prefix='"a\\nb"'), "artifacts.prefix", 1, "unprintable"),
+    (artifacts(sources="s3://a"), "artifacts.sources", 1, "has to be a list"),
+    (artifacts(sources="[/]"), "artifacts.sources[0]", 1, "everything"),
+    (artifacts(sources="[/a, relative]"), "artifacts.sources[1]", 1, "neither"),
+    (artifacts(sources="['s3://']"), "artifacts.sources[0]", 1, "names no place"),
+    (artifacts(sources="['file:///']"), "artifacts.sources[0]", 1, "names no place"),
+    (artifacts(sources="['runs:/abc']"), "artifacts.sources[0]", 1, "looked up"),
+    (artifacts(sources="['s3://a/%2e%2e/b']"), "artifacts.sources[0]", 1, "climbs"),
+    (artifacts(sources="['s3://a/*']"), "artifacts.sources[0]", 1, "patterns"),
+    (artifacts(sources="['https://u:p4ss@h/a']"), "artifacts.sources[0]", 1, "credentials"),
+    (artifacts(sources="['s3://h:x/a']"), "artifacts.sources[0]", 1, "no URI"),
+    (artifacts(region="x"), "artifacts.region", 1, "is no known key"),
+    # version-name, services
+    (top(version_name="tag"), "version-name", 7, "`tag` names no version"),
+    (top(version_name="{}"), "version-name.tag", 7, "is missing"),
+    (top(version_name="{tag: gitops.x}"), "version-name.tag", 7, "writes itself"),
+    (top(version_name="[]"), "version-name", 7, "is a list"),
+    (top(services="[]"), "services", 7, "has to be a mapping"),
+    (top(services=""), "services", 7, "is empty"),
+    (top(services="{a: Fraud}"), "services.a", 7, "InferenceService"),
+    (top(services="{a: 1x}"), "services.a", 7, "InferenceService"),
+    (top(services="{a: x.y}"), "services.a", 7, "InferenceService"),
+    (top(services=f"{{a: {'x' * 64}}}"), "services.a", 7, "InferenceService"),
+    (top(services="{a/b: x}"), 'services["a/b"]', 7, "registered model"),
+    (top(services="{a: x, b: x}"), "services.b", 7, "the model `a` already"),
+    (top(services="{a: x, a: y}"), "services.a", 7, "is there twice"),
+    # environments
+    ("artifacts: {bucket: abc}\nenvironments: {}\n", "environments", 2, "names no environment"),
+    ("artifacts: {bucket: abc}\n", "environments", 1, "is missing"),
+    (SMALLEST.replace("staging:", "eu.staging:"), 'environments["eu.staging"]', 4, "DNS label"),
+    (SMALLEST.replace("staging:", "Staging:"), "environments.Staging", 4, "DNS label"),
+    (SMALLEST + "  prod:\n", "environments.prod", 7, "is empty"),
+    (environment(max_change="1"), "environments.staging.max-change", 6, "`max-changes`"),
+    (environment(path="null"), "environments.staging.path", 5, "is empty"),
+    (environment(path='""'), "environments.staging.path", 5, "is empty"),
+    (environment(path="/a"), "environments.staging.path", 5, "begins with"),
+    (environment(path="a/"), "environments.staging.path", 5, "ends with"),
+    (environment(path="."), "environments.staging.path", 5, "is `.`"),
+    (environment(path="a/./b"), "environments.staging.path", 5, "is `.`"),
+    (environment(path="../a"), "environments.staging.path", 5, "`..`"),
+    (environment(path="a\\b"), "environments.staging.path", 5, "one of the characters"),
+    (environment(path="a/-b"), "environments.staging.path", 5, "begins with `-`"),
+    (environment(path="a/.Git/b"), "environments.staging.path", 5, "Git's own"),
+    (environment(path='":(glob)a"'), "environments.staging.path", 5, "characters"),
+    (environment(path='"a\\ud800"'), "environments.staging.path", 5, "unprintable"),
+    (environment(namespace="A_b"), "environments.staging.namespace", 6, "DNS label"),
+    (environment(branch="a..b"), "environments.staging.branch", 6, "no name for a branch"),
+    (environment(branch="refs/heads/a"), "environments.staging.branch", 6, "bare name"),
+    (environment(branch="mlflow-gitops/a"), "environments.staging.branch", 6, "its own"),
+    (environment(delivery="pull-request"), "environments.staging.delivery", 6, "not supported by"),
+    (environment(delivery="push"), "environments.staging.delivery", 6, "no way to deliver"),
+    (environment(models="[]"), "environments.staging.models", 6, "takes no model"),
+    (environment(models='"*"'), "environments.staging.models", 6, "has to be a list"),
+    (environment(models="[*]"), "", 6, "in quotes"),
+    (environment(models="[a/b]"), "environments.staging.models[0]", 6, "matches no name"),
+    (environment(models="[1]"), "environments.staging.models[0]", 6, "in quotes"),
+    (environment(max_changes="0"), "environments.staging.max-changes", 6, "is 0"),
+    (environment(max_changes="-1"), "environments.staging.max-changes", 6, "1 or more"),
+    (environment(max_changes="true"), "environments.staging.max-changes", 6, "whole number"),
+    (environment(max_changes="1.5"), "environments.staging.max-changes", 6, "whole number"),
+    (environment(max_changes="'5'"), "environments.staging.max-changes", 6, "whole number"),
+    (environment(max_changes="9" * 5000), "environments.staging.max-changes", 6, "1 or more"),
+    # select
+    (environment(select="Staging"), "environments.staging.select", 4, "has to be a mapping"),
+    (environment(select="{}"), "environments.staging.select", 4, "0 keys instead of one"),
+    (environment(select="{stage: Staging, alias: a}"), "environments.staging.select", 4, "2 keys"),
+    (environment(select="{stage: Archived}"), "environments.staging.select.stage", 4, "not depl"),
+    (environment(select="{stage: None}"), "environments.staging.select.stage", 4, "not deployed"),
+    (environment(select="{stage: null}"), "environments.staging.select.stage", 4, "is empty"),
+    (environment(select="{stage: Live}"), "environments.staging.select.stage", 4, "is no stage"),
+    (environment(select="{stages: a}"), "environments.staging.select.stages", 4, "`stage`"),
+    (environment(select="{alias: latest}"), "environments.staging.select.alias", 4, "keeps for"),
+    (environment(select="{alias: v3}"), "environments.staging.select.alias", 4, "keeps for"),
+    (environment(select="{alias: a b}"), "environments.staging.select.alias", 4, "no alias"),
+    (environment(select="{tag: deploy}"), "environments.staging.select.tag", 4, "a mapping"),
+    (environment(select="{tag: {}}"), "environments.staging.select.tag", 4, "0 pairs"),
+    (environment(select="{tag: {a: b, c: d}}"), "environments.staging.select.tag", 4, "2 pairs"),
+    (environment(select="{tag: {a: ''}}"), "environments.staging.select.tag.a", 4, "is empty"),
+    (environment(select="{tag: {a: true}}"), "environments.staging.select.tag.a", 4, "in quotes"),
+    (
+        environment(select="{tag: {gitops.a: b}}"),
+        'environments.staging.select.tag["gitops.a"]',
+        4,
+        "writes itself",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "path", "line", "said"), WRONG)
+def test_a_mistake_is_told_with_its_place(text: str, path: str, line: int, said: str) -> None:
+    problem, *more = check_settings(text)
+    assert (problem.path, problem.line) == (path, line)
+    assert len(more) == (text == "{}\n"), "each mistake is told once; `{}` lacks two keys"
+    assert said in str(problem)
+    with pytest.raises(ConfigError):
+        parse_settings(text)
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_lines() -> None:
+    text = environment(path="/a", max_changes="0", delivery="x") + "extra: 1\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(text, where="manifests/mlflow-gitops.yaml")
+    assert caught.value.where == "manifests/mlflow-gitops.yaml"
+    assert caught.value.what.startswith("4 problems in the settings:\n  line 5: environments.")
+    assert [p.line for p in check_settings(text)] == [5, 6, 7, 8]
+    assert "config check" in caught.value.hint
+
+
+def test_a_single_problem_is_an_error_at_its_line_and_key() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(environment(max_changes="0"))
+    assert caught.value.where == "mlflow-gitops.yaml:6: environments.staging.max-changes"
+    assert caught.value.what == "is 0 (allowed: whole number, 1 or more)"
+
+
+def test_a_password_in_a_source_is_not_repeated() -> None:
+    problem = only(artifacts(sources="['https://user:p4ssw0rd@host/a']"))
+    assert "p4ssw0rd" not in str(problem)
+
+
+def two(one: str, other: str) -> str:
+    head = "artifacts: {bucket: abc}\nenvironments:\n"
+    select = "select: {stage: Staging}"
+    return f"{head}  a: {{{select}, {one}}}\n  b: {{{select}, {other}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("path: m", "path: m", "b"),
+        ("path: m, branch: x", "path: m, branch: x", "b"),
+        ("path: m", 'path: m, branch: ""', "b"),
+        ("path: m", "path: m/n", "b"),
+        ("path: m/n/o", "path: m", "a"),
+        ("path: m", "path: mn", ""),
+        ("path: m, branch: x", "path: m, branch: y", ""),
+        ("path: m, branch: x", "path: m", ""),  # nobody knows the default branch here
+    ],
+)
+def test_two_environments_in_each_others_way(one: str, other: str, told: str) -> None:
+    problems = check_settings(two(one, other))
+    assert [p.path for p in problems] == ([f"environments.{told}"] if told else [])
+
+
+def test_with_the_default_branch_known_naming_it_is_the_same_as_leaving_it_out() -> None:
+    text = two("path: m, branch: main", "path: m")
+    assert check_settings(text, default_branch="trunk") == []
+    assert only_with(text, "main").path == "environments.b"
+    with pytest.raises(ConfigError):
+        parse_settings(text, default_branch="main")
+
+
+def only_with(text: str, default_branch: str) -> Problem:
+    (problem,) = check_settings(text, default_branch=default_branch)
+    return problem

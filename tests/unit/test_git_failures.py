@@ -1,0 +1,112 @@
+"""Git's words, and what they mean for the queue and for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_gitops.adapters.git_failures import push_refusal, redact, remote_failure
+from mlflow_gitops.errors import GitOpsError, HeadMovedError, RepositoryError, TransientError
+
+WORDS = [
+    ("fatal: Authentication failed for 'https://h/x/'", RepositoryError),
+    ("fatal: could not read Username for 'https://h': terminal prompts disabled", RepositoryError),
+    ("git@h: Permission denied (publickey).\nfatal: Could not read from remote", RepositoryError),
+    (
+        "remote: Permission to a/b denied to c.\nThe requested URL returned error: 403",
+        RepositoryError,
+    ),
+    (
+        "fatal: unable to access 'https://h/': The requested URL returned error: 404",
+        RepositoryError,
+    ),
+    ("remote: Repository not found.\nfatal: repository 'https://h/' not found", RepositoryError),
+    ("fatal: '/srv/x' does not appear to be a git repository", RepositoryError),
+    ("Host key verification failed.\nfatal: Could not read from remote", RepositoryError),
+    ("fatal: unable to access: server certificate verification failed", RepositoryError),
+    ("fatal: unable to access: SSL certificate problem: self signed certificate", RepositoryError),
+    ("fatal: unable to access: The requested URL returned error: 301", RepositoryError),
+    ("fatal: unable to access: The requested URL returned error: 500", TransientError),
+    ("fatal: unable to access: The requested URL returned error: 429", TransientError),
+    ("fatal: unable to access: Could not resolve host: h", TransientError),
+    ("ssh: Could not resolve hostname h: Name or service not known", TransientError),
+    ("fatal: unable to access: Failed to connect to h port 1: Connection refused", TransientError),
+    ("error: RPC failed; curl 56\nfatal: early EOF", TransientError),
+    ("fatal: the remote end hung up unexpectedly", TransientError),
+    ("fatal: write error: No space left on device", TransientError),
+    ("words that nobody has seen before", TransientError),
+    ("", TransientError),
+]
+
+
+@pytest.mark.parametrize(("words", "kind"), WORDS)
+def test_what_the_remote_says_decides_whether_to_retry(words: str, kind: type[GitOpsError]) -> None:
+    error = remote_failure("fetching", words, "h/x")
+    assert type(error) is kind
+    assert error.where == "h/x"
+    assert error.hint
+
+
+REFUSALS = [
+    ("[rejected] (stale info)", HeadMovedError),
+    ("[rejected] (fetch first)", HeadMovedError),
+    ("[rejected] (non-fast-forward)", HeadMovedError),
+    (
+        "[remote rejected] (cannot lock ref 'refs/heads/main': is at 1 but expected 2)",
+        HeadMovedError,
+    ),
+    ("[remote rejected] (failed to update ref)", HeadMovedError),
+    ("[remote rejected] (pre-receive hook declined)", RepositoryError),
+    ("[remote rejected] (hook declined)", RepositoryError),
+    ("[remote rejected] (protected branch hook declined)", RepositoryError),
+    ("[remote rejected] (push declined due to repository rule violations)", RepositoryError),
+    ("[remote rejected] (branch is currently checked out)", RepositoryError),
+    ("[remote rejected] (something new)", RepositoryError),
+    ("[remote rejected] (Internal Server Error)", TransientError),
+    ("[remote failure] (remote failed to report status)", TransientError),
+    ("[remote rejected] (unpacker error)", TransientError),
+]
+
+
+@pytest.mark.parametrize(("refusal", "kind"), REFUSALS)
+def test_a_refused_push_says_why(refusal: str, kind: type[GitOpsError]) -> None:
+    porcelain = f"To /srv/x\n!\tabc:refs/heads/main\t{refusal}\nDone\n"
+    error = push_refusal("main", porcelain, "remote: go away\n", "h/x")
+    assert type(error) is kind
+    assert "main" in error.where
+    assert error.hint
+
+
+def test_a_protected_branch_is_told_in_the_servers_words_and_with_a_way_out() -> None:
+    porcelain = "!\tabc:refs/heads/main\t[remote rejected] (protected branch hook declined)\n"
+    words = "remote: error: GH006: Protected branch update failed\nhint: pull first\n"
+    error = push_refusal("main", porcelain, words, "h/x")
+    assert error is not None
+    assert "GH006: Protected branch update failed" in error.what
+    assert "pull first" not in error.what
+    assert "bypass" in error.hint
+    assert "branch of its own" in error.hint
+
+
+def test_a_server_cannot_flood_the_error() -> None:
+    porcelain = "!\tabc:refs/heads/main\t[remote rejected] (hook declined)\n"
+    words = "\n".join(f"remote: line {number}" for number in range(10_000))
+    assert len(str(push_refusal("main", porcelain, words, "h/x"))) < 1200
+
+
+def test_no_refusal_is_no_error() -> None:
+    assert push_refusal("main", "To x\n \ta:b\tok\nDone\n", "", "h") is None
+    assert push_refusal("main", "", "fatal: the remote end hung up", "h") is None
+
+
+def test_secrets_and_control_characters_are_taken_out() -> None:
+    words = (
+        "fatal: 'https://ada:s3cret@h/x' Authorization: Basic YWRhOnMzY3JldA==\n"
+        "and s3cret again \x1b[31mred\x07 \u202ebidi"
+    )
+    shown = redact(words, ("s3cret", ""))
+    assert "s3cret" not in shown
+    assert "YWRhOnMzY3JldA" not in shown
+    assert "ada" not in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "https://h/x" in shown

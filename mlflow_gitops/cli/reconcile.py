@@ -17,7 +17,7 @@ from mlflow_gitops.state import ServiceKey, Settings, State
 __all__ = ["reconcile"]
 
 
-@click.command()
+@click.command(short_help="Bring Git to what the registry asks for.")
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @environments_option
 @click.option(

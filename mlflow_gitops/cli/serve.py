@@ -20,7 +20,7 @@ QUEUE = "queue.db"
 LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 
 
-@click.command()
+@click.command(short_help="Serve webhooks, work and resync.")
 @click.option("--host", help="The address to listen on, instead of MLFLOW_GITOPS_HOST.")
 @click.option(
     "--port",

@@ -17,7 +17,7 @@ from mlflow_gitops.state import ServiceKey, Status
 __all__ = ["status"]
 
 
-@click.command()
+@click.command(short_help="Show what Git says of every service.")
 @environments_option
 @as_json
 @click.pass_obj

@@ -208,7 +208,9 @@ def test_a_new_request_sorts_after_all_known_ones(latest: list[str], time: str) 
 
 
 def test_free_text_becomes_one_line() -> None:
-    assert one_line("fix\n\nRequested-By: root\u2028x ", "reason", 100) == "fix Requested-By: root x"
+    assert (
+        one_line("fix\n\nRequested-By: root\u2028x ", "reason", 100) == "fix Requested-By: root x"
+    )
 
 
 @pytest.mark.parametrize("text", ["a\x1b[31m", "a\x00", "x" * 11])

@@ -22,6 +22,7 @@ from mlflow.utils.rest_utils import http_request
 from mlflow_gitops.adapters.registry_errors import is_unknown, place, talking
 from mlflow_gitops.adapters.registry_rows import Model, joined, model_of, name_filter, snapshot_of
 from mlflow_gitops.adapters.registry_sources import resolve, root_of
+from mlflow_gitops.adapters.registry_wire import own_connections
 from mlflow_gitops.errors import RegistryError, RequestError, TransientError
 from mlflow_gitops.planning.deliveries import DELIVERED, delivered_text
 from mlflow_gitops.planning.records import (
@@ -235,7 +236,7 @@ class MlflowRegistry:
     @contextmanager
     def _talking(self, where: str) -> Iterator[None]:
         try:
-            with talking(where):
+            with talking(where), own_connections(self._uri):
                 yield
         except TransientError:
             self._answered = float("-inf")  # ask again before MLflow's client repeats for minutes

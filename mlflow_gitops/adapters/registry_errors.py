@@ -120,8 +120,9 @@ def _not_answered(error: requests.exceptions.RequestException, where: str) -> Gi
 
 def _ran_out_of_time(error: requests.exceptions.RequestException) -> bool:
     """With retries in play, a timeout comes wrapped as the reason for giving up."""
-    given_up = error.args[0] if error.args else None
-    return isinstance(getattr(given_up, "reason", None), urllib3.exceptions.TimeoutError)
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    is_refused = isinstance(reason, urllib3.exceptions.NewConnectionError)  # it is one, there
+    return isinstance(reason, urllib3.exceptions.TimeoutError) and not is_refused
 
 
 def _answered(error: MlflowException, where: str) -> GitOpsError:

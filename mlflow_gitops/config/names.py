@@ -9,7 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from urllib.parse import unquote, urlsplit
+
+from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.sources import parse_location
 
 __all__ = [
     "alias_complaint",
@@ -35,7 +37,6 @@ PREFIX = re.compile(r"[A-Za-z0-9._/-]{0,512}")
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 TAG_KEY = re.compile(r"[\w./ :-]{1,200}")  # a request record's key is longer, and has to fit in 250
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
-NO_PLACES = ("models", "runs")
 OURS = "mlflow-gitops"
 
 
@@ -117,25 +118,16 @@ def branch_complaint(text: str) -> str:
 
 
 def source_complaint(text: str) -> str:
-    """Never quotes what it complains about beyond the scheme: a URI can hold a password."""
-    if text != text.strip() or any(c in text for c in "*?[]\\"):
-        return "is no prefix: patterns, backslashes and spaces at an end are not allowed"
-    if ".." in unquote(unquote(text)).split("/"):
-        return "climbs out of its folder with `..`"
-    if text.startswith("/"):
-        return "" if text.strip("/") else "is the root: it would allow everything"
-    if not SCHEME.match(text):
+    """As strict as the check of a version's source. Never quotes it: it can hold a password."""
+    if text != text.strip() or any(c in text for c in "*?[]"):
+        return "is no prefix: patterns and spaces at an end are not allowed"
+    if not text.startswith("/") and not SCHEME.match(text):
         return "is neither an absolute path nor a URI with a scheme in lower case"
     try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises where it is no number
-    except ValueError:
-        return "is no URI"
-    if parts.scheme in NO_PLACES:
-        return f"names no place: `{parts.scheme}:` is looked up in the registry"
-    if "#" in text or ("@" in parts.netloc and parts.scheme in ("http", "https", "ftp", "sftp")):
-        return "holds credentials or a fragment"
-    return "" if parts.netloc or parts.path.strip("/") else "names no place below its scheme"
+        place = parse_location(text)
+    except PublishError as error:
+        return error.what.removeprefix("the source cannot be used: ")
+    return "" if place.host or place.segments else "would allow everything"
 
 
 def alias_complaint(text: str) -> str:

@@ -31,7 +31,7 @@ def event(key: str, detail: str) -> Any:
             "due_at": case((running, work.c.due_at), else_=sooner),
             "reason": "event",
             "detail": detail,
-            "attempts": case((running, work.c.attempts), else_=0),
+            "attempts": 0,
             "found": 0,
             "marked_at": now(),
         },

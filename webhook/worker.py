@@ -73,7 +73,8 @@ class Worker:
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
         self._stopped = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of `_running`
+        self._claiming = threading.Lock()  # so that two leases of a key come in order
         self._running: dict[str, Lease] = {}
         self._workers: list[threading.Thread] = []
         self._helpers: list[threading.Thread] = []
@@ -120,26 +121,32 @@ class Worker:
         rings, fresh = self.queue.rings(), self.resynced_at is None
         # What an earlier process' resync marked waits for this one's: only a resync knows which
         # environments must not be changed by themselves.
-        lease = self.queue.claim(events_only=fresh)
+        with self._claiming:
+            lease = self.queue.claim(events_only=fresh)
+            began = lease is not None and self._begin(lease)
         if lease is None:
             due = self.queue.next_due(events_only=fresh)
             wait = POLL_SECONDS if due is None else min(due, POLL_SECONDS)
             if not self._stopping.is_set():
                 self.queue.wait(rings, wait)
-        elif self._stopping.is_set():
-            self.queue.settle(lease, released())
-        elif self._begin(lease):
+        elif began:
             self._run(lease)
 
     def _begin(self, lease: Lease) -> bool:
-        """False if this very process still works on the key: it lost its lease while stalled.
-
-        The run then goes on under the new lease, and ends as of the marks that it began with.
+        """False if there is nothing to run: it is time to stop, or this very process still works
+        on the key and lost its lease while stalled. That run then goes on under the new lease,
+        and ends as of the marks that it began with.
         """
         with self._lock:
             earlier = self._running.get(lease.key)
-            self._running[lease.key] = replace(lease, gen=earlier.gen) if earlier else lease
-            return earlier is None
+            if earlier is not None:
+                self._running[lease.key] = replace(lease, gen=earlier.gen)
+                return False
+            if not self._stopping.is_set():
+                self._running[lease.key] = lease
+                return True
+        self.queue.settle(lease, released())
+        return False
 
     def _run(self, lease: Lease) -> None:
         try:

@@ -183,6 +183,13 @@ class TestLeases:
         assert queue.settle(take(queue), IDLE)
         assert queue.claim() is None
 
+    def test_an_event_starts_the_count_of_interrupted_runs_anew(self, queue: Queue) -> None:
+        queue.mark("m", "event")
+        take(queue, lease=0)
+        take(queue, lease=0)
+        queue.mark("m", "event")
+        assert take(queue).attempt == 1
+
     def test_it_shows_as_queued_once_it_ran_out(self, queue: Queue) -> None:
         queue.mark("m", "event")
         take(queue, lease=0)

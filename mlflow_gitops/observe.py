@@ -65,7 +65,8 @@ class Observer:
         """The settings of the default branch, as last fetched."""
         text = self.repository.settings_text()
         if self._settings is None or self._settings[0] != text:
-            self._settings = (text, parse_settings(text))
+            branch = self.repository.default_branch
+            self._settings = (text, parse_settings(text, default_branch=branch))
         return self._settings[1]
 
     def manifests(self, environment: Environment, settings: Settings) -> tuple[Tree, Manifests]:

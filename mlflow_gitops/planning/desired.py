@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
 from mlflow_gitops.state import (
@@ -122,7 +122,7 @@ def desired_service(
     if asked:
         chosen = max(asked, key=lambda v: _order(requests.get(v.number)))
         request = requests.get(chosen.number) or seen(chosen, now)
-        return _wish(chosen, request, selected, requests, environment, settings, delivered)
+        return _wish(chosen, request, selected, requests, environment, settings)
     return _unchanged(
         snapshot, environment, delivered, selected, requests, settings, kept=kept, now=now
     )
@@ -142,23 +142,26 @@ def _wish(
     requests: Mapping[str, Request],
     environment: Environment,
     settings: Settings,
-    delivered: Delivered | None,
 ) -> Desired:
     _check_ready(chosen)
-    verb = {"rollback": "a rollback was asked for", "deploy": "it was asked for"}
-    reason = (
-        verb.get(request.action, "it was asked for") + _by(request)
-        if request.recorded
-        else f"it {'is' if delivered is None else 'came to be'} in {environment.select}"
-    )
     return Desired(
         request=request,
         version=chosen,
         spec=_spec(settings, chosen),
         new=True,
         matched=_all_seen(selected, requests),
-        reason=f"version {chosen.number}: {reason}",
+        reason=_why(chosen, request, environment),
     )
+
+
+def _why(version: ModelVersion, request: Request, environment: Environment) -> str:
+    """The same sentence before the promotion and at every later look."""
+    if not request.recorded:
+        why = request.reason or f"it is in {environment.select}"
+    else:
+        verb = "a rollback to it was asked for" if request.action == "rollback" else "asked for"
+        why = verb + _by(request) + (f": {request.reason}" if request.reason else "")
+    return f"version {version.number}: {why}"
 
 
 def _unchanged(
@@ -193,18 +196,15 @@ def _unchanged(
             version=current,
             spec=_spec_or(settings, current, delivered.spec),
             matched=kept,
-            reason=f"version {current.number} was delivered before",
+            reason=_why(current, delivered.request, environment),
             notes=_newer(current, selected),
         )
     left = _left(snapshot, environment, delivered, settings)
     remaining = selected[0]
     if left == "dropped" and len(selected) == 1 and remaining.number not in delivered.refused:
-        request = requests.get(remaining.number)
-        if request is None or request.id == kept.get(remaining.number):
-            request = seen(remaining, now)
-        wish = _wish(remaining, request, selected, requests, environment, settings, delivered)
-        text = f"version {delivered.request.version} left {environment.select}; only version "
-        return _replace_reason(wish, f"{text}{remaining.number} remains")
+        text = f"version {delivered.request.version} left {environment.select}; only this remains"
+        request = replace(seen(remaining, now), reason=text)
+        return _wish(remaining, request, selected, requests, environment, settings)
     return Desired(
         request=delivered.request,
         version=current,
@@ -228,17 +228,6 @@ def _why_not_taken(
     return (
         f"version {delivered.request.version}, which was delivered, {how}; version {names} was "
         "there before and was not asked for again: nothing changes"
-    )
-
-
-def _replace_reason(desired: Desired, reason: str) -> Desired:
-    return Desired(
-        request=desired.request,
-        version=desired.version,
-        spec=desired.spec,
-        new=desired.new,
-        matched=desired.matched,
-        reason=reason,
     )
 
 

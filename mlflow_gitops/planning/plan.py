@@ -131,7 +131,6 @@ def _in_sync(plan: Plan, desired: Desired, delivered: Delivered | None) -> Plan:
         plan,
         kind=Kind.RECORD,
         state=state,
-        reason=f"{desired.reason}; Git says so already",
         refused=_refused_after(desired, delivered),
     )
 

@@ -59,7 +59,14 @@ class Session:
     def registry(self) -> Registry:
         from mlflow_gitops.adapters.registry import MlflowRegistry
 
-        return MlflowRegistry(self.process.tracking_uri, self.process.registry_uri)
+        process = self.process
+        if not (process.tracking_uri or process.registry_uri):
+            raise ConfigError(  # MLflow would make a database of its own, in the current folder
+                "no MLflow server is named",
+                where="MLFLOW_TRACKING_URI",
+                hint="set it to the server's URL",
+            )
+        return MlflowRegistry(process.tracking_uri, process.registry_uri)
 
     @cached_property
     def observer(self) -> Observer:

@@ -36,6 +36,7 @@ setup(
         "test": [
             "boto3-stubs[s3]",
             "filelock>=3",
+            "flask-wtf>=1.2",
             "hypothesis>=6.100",
             "import-linter>=2",
             "jsonschema>=4.20",

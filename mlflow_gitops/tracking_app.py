@@ -8,7 +8,7 @@ machinery the `model_version_tag.set` event for it. So URLs and secrets stay reg
 The answer to the user is never changed, and no failure here reaches it: the move stands, and the
 service's resync finds what was not recorded.
 
-Environment: `MLFLOW_GITOPS_REQUEST_KEY` signs the records (the service has the same key), so that
+Environment: `MLFLOW_GITOPS_REQUEST_KEY` (or `…_FILE`) signs the records (the service has the same key), so that
 who asked counts as proven. `MLFLOW_GITOPS_INNER_APP` names another app of MLflow's `mlflow.app`
 entry points to run inside, such as `basic-auth`, which is also what knows who asks.
 """
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 
+from mlflow_gitops.config import Process
 from mlflow_gitops.planning.fields import UnreadableError
 from mlflow_gitops.planning.records import REQUESTS, is_moving, parse_request, request_text
 from mlflow_gitops.state import Request
@@ -38,6 +39,7 @@ __all__ = ["create_app", "install"]
 
 OURS = "gitops"
 GROUP = "mlflow.app"
+KEY_VARIABLES = ("MLFLOW_GITOPS_REQUEST_KEY", "MLFLOW_GITOPS_REQUEST_KEY_FILE")
 IS_PROMPT = "mlflow.prompt.is_prompt"
 BASIC_AUTH = "mlflow.server.auth:authenticate_request_basic_auth"
 INSTALLED = "mlflow-gitops"
@@ -75,7 +77,7 @@ def install(app: flask.Flask) -> None:
     if INSTALLED in app.extensions:
         return
     app.extensions[INSTALLED] = True
-    key = os.environ.get("MLFLOW_GITOPS_REQUEST_KEY", "").encode() or None
+    process = Process.from_environ({k: v for k, v in os.environ.items() if k in KEY_VARIABLES})
 
     def after(response: flask.Response) -> flask.Response:
         read = _reader(response)
@@ -83,7 +85,7 @@ def install(app: flask.Flask) -> None:
             try:
                 move = read(response)
                 if move is not None:
-                    _record(move, _user(app), key)
+                    _record(move, _user(app), process.request_key)
             except Exception:
                 _log.exception("action=request_record_failed: the move stands; a resync finds it")
         return response

@@ -8,7 +8,8 @@ machinery the `model_version_tag.set` event for it. So URLs and secrets stay reg
 The answer to the user is never changed, and no failure here reaches it: the move stands, and the
 service's resync finds what was not recorded.
 
-Environment: `MLFLOW_GITOPS_REQUEST_KEY` (or `…_FILE`) signs the records (the service has the same key), so that
+Environment: `MLFLOW_GITOPS_REQUEST_KEY`, or a file that `…_FILE` names, signs the records (the
+service has the same key), so that
 who asked counts as proven. `MLFLOW_GITOPS_INNER_APP` names another app of MLflow's `mlflow.app`
 entry points to run inside, such as `basic-auth`, which is also what knows who asks.
 """

@@ -1,0 +1,213 @@
+"""The write-once store in S3. Order of effects: claim, copy, seal.
+
+A claim beside the path says whose it is, before a byte of the version is written; the manifest
+says what is there, after the last. Killed at any point, the next run goes on where this one
+stopped. What may be there and what not is decided in `planning.write_once`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow_gitops import __version__
+from mlflow_gitops.adapters.copying import Copy
+from mlflow_gitops.adapters.s3 import Bucket, Clients
+from mlflow_gitops.adapters.sources import (
+    MLMODEL,
+    Source,
+    inspect,
+    mlmodel_text,
+    open_source,
+)
+from mlflow_gitops.errors import PublishError, TransientError
+from mlflow_gitops.planning import write_once
+from mlflow_gitops.planning.revision_manifest import (
+    MOST_CHARACTERS,
+    Claim,
+    File,
+    Manifest,
+    Place,
+    claim_of,
+    claim_text,
+    manifest_of,
+    manifest_text,
+    parse_claim,
+    parse_manifest,
+    place_of,
+)
+from mlflow_gitops.state import ModelFiles, Publication, Revision
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from mlflow_gitops.ports import Clock, Progress
+
+__all__ = ["S3ArtifactStore"]
+
+PART = 16 * 1024 * 1024  # bytes; memory is at most this for each worker
+WORKERS = 4
+JSON = "application/json"
+TOOL = f"mlflow-gitops {__version__}"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(slots=True)
+class S3ArtifactStore:
+    """`ports.ArtifactStore` in a bucket of any S3 server that honours conditional writes.
+
+    `endpoint_url` and `region` are "" where boto3's own rules decide, which also find the
+    credentials; `client` gives a client instead. `tracking_uri` is where `mlflow-artifacts:` leads.
+    `scratch` is where single files are kept that only MLflow can read. Safe for several threads.
+    """
+
+    endpoint_url: str = ""
+    region: str = ""
+    tracking_uri: str = ""
+    scratch: Path | None = None
+    workers: int = WORKERS
+    part: int = PART
+    clock: Clock = now
+    client: Callable[[], S3Client] | None = None
+    _proved: set[tuple[str, str]] = field(default_factory=set)
+    _clients: Callable[[], S3Client] = field(init=False)
+
+    def __post_init__(self) -> None:
+        own = Clients(self.endpoint_url, self.region, connections=2 * self.workers)
+        self._clients = self.client or own
+
+    def sealed(self, publication: Publication) -> Revision | None:
+        place = place_of(publication.uri)
+        bucket = self._bucket(place)
+        content = bucket.read(place.manifest, MOST_CHARACTERS)
+        if content is None:
+            self._read_claim(bucket, place, publication)
+            return None
+        uri = place.uri(place.manifest)
+        manifest = write_once.read_document(content, parse_manifest, uri)
+        write_once.check_manifest(manifest, publication, place)
+        write_once.check_complete(manifest, _listed(bucket, place), place)
+        mlmodel = _sealed_mlmodel(bucket, place, manifest)
+        return _revision(publication, manifest, mlmodel, created=False)
+
+    def inspect(self, source: str) -> ModelFiles:
+        return inspect(self._source(source))
+
+    def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
+        standing = self.sealed(publication)
+        if standing is not None:
+            return standing
+        place = place_of(publication.uri)
+        bucket = self._bucket(place)
+        source = self._source(publication.source)
+        contents = inspect(source)
+        write_once.check_keys(contents.files, place)
+        self._claim(bucket, place, publication)
+        if max(contents.files.values()) > self.part:
+            self._prove_multipart(bucket, place, publication)
+        there = _listed(bucket, place)
+        write_once.check_known(contents.files, there, place)
+        copy = Copy(source, bucket, place, self.part, progress)
+        files = copy.run(contents.files, there, self.workers)
+        _check_mlmodel(contents, files, place)
+        manifest = manifest_of(publication, files, created=self.clock(), tool=TOOL)
+        is_ours = self._seal(bucket, place, publication, manifest)
+        return _revision(publication, manifest, contents.mlmodel, created=is_ours)
+
+    def _bucket(self, place: Place) -> Bucket:
+        return Bucket(self._clients(), place.bucket)
+
+    def _source(self, location: str) -> Source:
+        return open_source(
+            location, self._clients, tracking_uri=self.tracking_uri, scratch=self.scratch
+        )
+
+    # The claim, and the proof that the storage honours conditions
+
+    def _claim(self, bucket: Bucket, place: Place, publication: Publication) -> None:
+        """The path is ours when this returns. Once for each bucket, a second write is tried."""
+        found = self._read_claim(bucket, place, publication)
+        is_proved = (place.bucket, "PUT") in self._proved
+        if found is not None and is_proved:
+            return
+        text = claim_text(found or claim_of(publication)).encode()
+        if bucket.put_new(place.claim, text, kind=JSON):
+            if not is_proved and bucket.put_new(place.claim, text, kind=JSON):
+                raise write_once.ignores_conditions(place.uri(place.claim), "a PUT")
+        elif self._read_claim(bucket, place, publication) is None:
+            raise TransientError("the claim went away meanwhile", where=place.uri(place.claim))
+        self._proved.add((place.bucket, "PUT"))
+
+    def _prove_multipart(self, bucket: Bucket, place: Place, publication: Publication) -> None:
+        """Complete an upload of the claim, with its own bytes, where the claim already is."""
+        if (place.bucket, "multipart") in self._proved:
+            return
+        claim = self._read_claim(bucket, place, publication)
+        text = claim_text(claim or claim_of(publication)).encode()
+        if bucket.upload_new(place.claim, [text]):
+            raise write_once.ignores_conditions(place.uri(place.claim), "a multipart upload")
+        self._proved.add((place.bucket, "multipart"))
+
+    def _read_claim(self, bucket: Bucket, place: Place, publication: Publication) -> Claim | None:
+        content = bucket.read(place.claim, MOST_CHARACTERS)
+        if content is None:
+            return None
+        claim = write_once.read_document(content, parse_claim, place.uri(place.claim))
+        write_once.check_claim(claim, publication, place)
+        return claim
+
+    def _seal(
+        self, bucket: Bucket, place: Place, publication: Publication, manifest: Manifest
+    ) -> bool:
+        """Whether this call sealed it; else another publisher did, with the same content."""
+        if bucket.put_new(place.manifest, manifest_text(manifest).encode(), kind=JSON):
+            return True
+        uri = place.uri(place.manifest)
+        content = bucket.read(place.manifest, MOST_CHARACTERS) or b""
+        sealed = write_once.read_document(content, parse_manifest, uri)
+        write_once.check_manifest(sealed, publication, place)
+        write_once.check_same_content(sealed, manifest, place)
+        return False
+
+
+def _listed(bucket: Bucket, place: Place) -> Mapping[str, int]:
+    """The objects below the path, by the names that KServe would give them."""
+    sizes = bucket.sizes(place.prefix)
+    return {key.removeprefix(place.prefix): size for key, size in sizes.items()}
+
+
+def _sealed_mlmodel(bucket: Bucket, place: Place, manifest: Manifest) -> str:
+    file = next((file for file in manifest.files if file.path == MLMODEL), None)
+    if file is None:
+        return ""
+    content = bucket.read(place.prefix + MLMODEL, file.size) or b""
+    uri = place.uri(place.prefix + MLMODEL)
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise PublishError(
+            "the object has other bytes than were sealed",
+            where=uri,
+            hint="find out who wrote it, and restore the object",
+        )
+    return mlmodel_text(content, uri)
+
+
+def _check_mlmodel(contents: ModelFiles, files: tuple[File, ...], place: Place) -> None:
+    """What was judged before the copy has to be what was copied."""
+    read = hashlib.sha256(contents.mlmodel.encode()).hexdigest()
+    copied = next((file.sha256 for file in files if file.path == MLMODEL), read)
+    if contents.mlmodel and copied != read:
+        raise write_once.changed(place.uri(place.prefix + MLMODEL), place)
+
+
+def _revision(
+    publication: Publication, manifest: Manifest, mlmodel: str, *, created: bool
+) -> Revision:
+    sizes = {file.path: file.size for file in manifest.files}
+    return Revision(publication.uri, manifest.digest, ModelFiles(sizes, mlmodel), created)

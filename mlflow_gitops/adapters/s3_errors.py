@@ -1,0 +1,170 @@
+"""Turns what boto3 raises into errors for people, without secrets, signed URLs or bodies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import urllib3.exceptions
+from boto3.exceptions import Boto3Error
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+from mlflow_gitops.errors import ConfigError, GitOpsError, PublishError, TransientError
+
+__all__ = ["code_of", "is_conflict", "is_missing_key", "is_there", "status_of", "talking"]
+
+LOGIN = frozenset(
+    (
+        *("AuthFailure", "ExpiredToken", "InvalidAccessKeyId", "InvalidClientTokenId"),
+        *("InvalidToken", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnauthorizedAccess"),
+    )
+)
+ELSEWHERE = frozenset(
+    (
+        *("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"),
+        *("PermanentRedirect", "TemporaryRedirect"),
+    )
+)
+BUSY = frozenset(
+    (
+        *("RequestLimitExceeded", "RequestTimeout", "RequestTimeoutException", "SlowDown"),
+        *("ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequests"),
+    )
+)
+DAMAGED = frozenset(
+    (
+        *("BadDigest", "IncompleteBody", "InvalidDigest"),
+        *("XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"),
+    )
+)
+CODE = re.compile(r"[A-Za-z0-9.]{1,60}")
+
+CHECK_LOGIN = (
+    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role that is used), and "
+    "that they are of this storage"
+)
+CHECK_POLICY = (
+    "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and "
+    "s3:AbortMultipartUpload on its objects"
+)
+CHECK_ADDRESS = "check MLFLOW_GITOPS_S3_ENDPOINT, and that the storage runs"
+CHECK_REGION = "set AWS_REGION to the bucket's region"
+
+
+def code_of(error: boto.ClientError) -> str:
+    """The server's word for it, or the status; safe to show."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return code if CODE.fullmatch(code) else str(status_of(error))
+
+
+def status_of(error: boto.ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_there(error: boto.ClientError) -> bool:
+    """The condition `If-None-Match: *` failed: an object has this key."""
+    return status_of(error) == 412 or code_of(error) == "PreconditionFailed"
+
+
+def is_conflict(error: boto.ClientError) -> bool:
+    """Another write of the key was going on; neither is known to have won."""
+    return code_of(error) == "ConditionalRequestConflict"
+
+
+def is_missing_key(error: boto.ClientError) -> bool:
+    return code_of(error) in ("NoSuchKey", "404", "NotFound")
+
+
+@contextmanager
+def talking(where: str) -> Iterator[None]:
+    """Whatever boto3 raises inside comes out as a GitOpsError."""
+    try:
+        yield
+    except GitOpsError:
+        raise
+    except boto.ClientError as error:
+        raise _answered(error, where) from None
+    except (boto.BotoCoreError, boto.HTTPClientError, Boto3Error) as error:
+        raise _not_answered(error, where) from None
+    except ResponseParserError:
+        raise PublishError(
+            "what answers there is not an S3 server", where=where, hint=CHECK_ADDRESS
+        ) from None
+    except urllib3.exceptions.HTTPError as error:
+        raise TransientError(
+            f"the storage broke off ({type(error).__name__})", where=where, hint=CHECK_ADDRESS
+        ) from None
+    except ValueError as error:  # boto3's word for an endpoint that is no URL
+        raise _unusable(error, where) from None
+
+
+def _answered(error: boto.ClientError, where: str) -> GitOpsError:
+    code, status = code_of(error), status_of(error)
+    if code == "NoSuchBucket":
+        return PublishError(
+            "there is no such bucket",
+            where=where,
+            hint="create the bucket, or correct `artifacts.bucket` in mlflow-gitops.yaml",
+        )
+    if code in LOGIN or status == 401:
+        return PublishError(
+            f"the storage does not accept the credentials ({code})", where=where, hint=CHECK_LOGIN
+        )
+    if code == "RequestTimeTooSkewed":
+        return PublishError("this machine's clock is wrong", where=where, hint="set the clock")
+    if code in ELSEWHERE or status in (301, 307):
+        return PublishError("the bucket is in another region", where=where, hint=CHECK_REGION)
+    if code in DAMAGED:
+        return TransientError(f"the bytes did not arrive as they were sent ({code})", where=where)
+    if code in BUSY or status in (429, 500, 502, 503, 504):
+        return TransientError(
+            f"the storage cannot do it now ({code})",
+            where=where,
+            hint="it is tried again; if it stays so, look at the storage's log",
+        )
+    if status == 403:
+        return PublishError(
+            f"the storage does not permit it ({code})",
+            where=where,
+            hint=f"{CHECK_POLICY}; or {CHECK_LOGIN}",
+        )
+    if status == 404:
+        return PublishError("there is no such object", where=where, hint="run it again")
+    if status == 501 or code == "NotImplemented":
+        return PublishError(
+            "the storage cannot write on condition, so it could not keep a version as it is",
+            where=where,
+            hint="take a storage that knows `If-None-Match` on PUT and multipart completion",
+        )
+    return PublishError(f"the storage refused it ({code})", where=where, hint=CHECK_ADDRESS)
+
+
+def _not_answered(error: Exception, where: str) -> GitOpsError:
+    kind = type(error).__name__
+    if isinstance(error, (boto.NoCredentialsError, boto.PartialCredentialsError)):
+        return PublishError("there are no credentials for S3", where=where, hint=CHECK_LOGIN)
+    if isinstance(error, (boto.ProfileNotFound, boto.NoAuthTokenError, boto.SSOTokenLoadError)):
+        return PublishError(
+            f"the credentials for S3 cannot be used ({kind})", where=where, hint=CHECK_LOGIN
+        )
+    if isinstance(error, boto.SSLError):
+        return PublishError(
+            "the storage's certificate is not accepted",
+            where=where,
+            hint="set AWS_CA_BUNDLE to the CA that signed it",
+        )
+    if isinstance(error, boto.ParamValidationError):
+        return PublishError("the name cannot be used with S3", where=where, hint="correct it")
+    if isinstance(error, (boto.NoRegionError, boto.InvalidRegionError)):
+        return PublishError("the region cannot be used", where=where, hint=CHECK_REGION)
+    return TransientError(
+        f"the storage cannot be reached ({kind})", where=where, hint=CHECK_ADDRESS
+    )
+
+
+def _unusable(error: ValueError, where: str) -> GitOpsError:
+    if "endpoint" not in str(error).lower():
+        raise error
+    return ConfigError("the S3 endpoint is no URL", where=where, hint=CHECK_ADDRESS)

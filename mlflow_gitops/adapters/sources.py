@@ -1,0 +1,235 @@
+"""Where a version's files come from: a folder, an S3 bucket, or what MLflow itself can read.
+
+A source lists its files and opens them one by one; a model is never held whole, in memory or on
+disk. Which places are allowed is decided in `planning.sources`, before anything is opened here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from mlflow_gitops.adapters.s3 import Bucket
+from mlflow_gitops.adapters.source_errors import reading
+from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.sources import check_path, check_paths, parse_location, shown
+from mlflow_gitops.state import ModelFiles
+
+if TYPE_CHECKING:
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["MLMODEL", "Source", "inspect", "mlmodel_text", "open_source"]
+
+MLMODEL = "MLmodel"
+MOST_MLMODEL = 16 * 1024 * 1024  # bytes
+MOST_FILES = 100_000
+DEEPEST = 50  # folders in folders
+
+LOG_AGAIN = "check that the model was logged completely, and log it again"
+
+
+class Source(Protocol):
+    """Files by name. Raises GitOpsError only."""
+
+    @property
+    def location(self) -> str: ...
+
+    def files(self) -> Mapping[str, int]:
+        """Every file's name, relative and with `/`, and its size in bytes. Names are unchecked."""
+
+    def open(self, path: str) -> AbstractContextManager[IO[bytes]]: ...
+
+
+def open_source(
+    location: str,
+    client: Callable[[], S3Client],
+    *,
+    tracking_uri: str = "",
+    scratch: Path | None = None,
+) -> Source:
+    """The source at a location. `scratch` is where single files are kept while they are copied."""
+    place = parse_location(location)
+    if place.scheme == "file":
+        return LocalSource(location, Path(place.path))
+    if place.scheme == "s3":
+        with reading(location):
+            bucket = Bucket(client(), place.host)
+        return S3Source(location, bucket, f"{place.path}/" if place.path else "")
+    with reading(location):
+        return MlflowSource(location, _repository(location, tracking_uri), scratch)
+
+
+def inspect(source: Source) -> ModelFiles:
+    """The names, all checked, the sizes and the MLmodel's text."""
+    files = source.files()
+    check_paths(files, source.location)
+    if MLMODEL not in files:
+        return ModelFiles(files)
+    where = f"{shown(source.location).rstrip('/')}/{MLMODEL}"
+    if files[MLMODEL] > MOST_MLMODEL:
+        raise PublishError("the MLmodel is too large", where=where, hint=LOG_AGAIN)
+    with source.open(MLMODEL) as stream:
+        content = stream.read(MOST_MLMODEL)
+    return ModelFiles(files, mlmodel_text(content, where))
+
+
+def mlmodel_text(content: bytes, where: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise PublishError("the MLmodel is no UTF-8 text", where=where, hint=LOG_AGAIN) from None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSource:
+    """A folder, read in place. Nothing is reached through symbolic links."""
+
+    location: str
+    root: Path
+
+    def files(self) -> Mapping[str, int]:
+        self._check_root()
+        found: dict[str, int] = {}
+        with reading(self.location):
+            for folder, folders, names in os.walk(self.root, onerror=_raise):
+                for name in (*folders, *names):
+                    path = Path(folder, name)
+                    relative = path.relative_to(self.root).as_posix()
+                    kind = path.lstat()
+                    if stat.S_ISREG(kind.st_mode):
+                        found[relative] = kind.st_size
+                    elif not stat.S_ISDIR(kind.st_mode):
+                        raise _no_file(relative, self.location)
+        return found
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[IO[bytes]]:
+        where = f"{shown(self.location)}/{path}"
+        with reading(where):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(self.root / path, flags), "rb") as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    raise _no_file(path, self.location)
+                yield stream
+
+    def _check_root(self) -> None:
+        with reading(self.location):
+            real = self.root.resolve(strict=True)
+            if real != self.root:
+                raise PublishError(
+                    "the source is reached through a symbolic link",
+                    where=shown(self.location),
+                    hint=f"register the version with its real place, {real}",
+                )
+            if not real.is_dir():
+                raise NotADirectoryError
+
+
+@dataclass(frozen=True, slots=True)
+class S3Source:
+    """A prefix of a bucket. `prefix` ends in "/", or is empty for the whole bucket."""
+
+    location: str
+    bucket: Bucket
+    prefix: str
+
+    def files(self) -> Mapping[str, int]:
+        found = self.bucket.sizes(self.prefix)
+        return {
+            key.removeprefix(self.prefix): size
+            for key, size in found.items()
+            if size or not key.endswith("/")  # consoles mark a folder by an empty object
+        }
+
+    def open(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        return self.bucket.open(self.prefix + path)
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowSource:
+    """Any store that MLflow can read. A file is on disk while it is copied, one for each thread."""
+
+    location: str
+    repository: ArtifactRepository
+    scratch: Path | None = None
+
+    def files(self) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        with reading(self.location):
+            for path, size in self._walk("", DEEPEST):
+                if len(found) == MOST_FILES:
+                    raise PublishError(
+                        f"the source holds more than {MOST_FILES} files",
+                        where=shown(self.location),
+                        hint=LOG_AGAIN,
+                    )
+                found[path] = self._measured(path) if size is None else size
+        return found
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[IO[bytes]]:
+        check_path(path)
+        where = f"{shown(self.location)}/{path}"
+        with (
+            reading(where),
+            TemporaryDirectory(prefix="mlflow-gitops-", dir=self.scratch) as folder,
+        ):
+            self.repository.download_artifacts(path, folder)
+            with Path(folder, path).open("rb") as stream:
+                yield stream
+
+    def _walk(self, folder: str, depth: int) -> Iterator[tuple[str, int | None]]:
+        for info in self.repository.list_artifacts(folder or None):
+            path = str(info.path)
+            check_path(path)
+            if folder and not path.startswith(f"{folder}/"):
+                raise PublishError(
+                    f"the folder `{folder}` lists `{path}`, which is not in it",
+                    where=shown(self.location),
+                    hint=LOG_AGAIN,
+                )
+            if not info.is_dir:
+                yield path, info.file_size
+            elif depth:
+                yield from self._walk(path, depth - 1)
+            else:
+                raise PublishError(
+                    f"`{path}` lies too deep", where=shown(self.location), hint=LOG_AGAIN
+                )
+
+    def _measured(self, path: str) -> int:
+        """MLflow does not tell the size of an empty file."""
+        with self.open(path) as stream:
+            return stream.seek(0, os.SEEK_END)
+
+
+def _repository(location: str, tracking_uri: str) -> ArtifactRepository:
+    import mlflow
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+    uri = location
+    if location.lower().startswith("mlflow-artifacts:"):
+        server = tracking_uri or mlflow.get_tracking_uri()
+        uri = MlflowArtifactsRepository.resolve_uri(location, server)
+    repository: ArtifactRepository = get_artifact_repository(uri)
+    return repository
+
+
+def _no_file(path: str, location: str) -> PublishError:
+    return PublishError(
+        f"`{shown(path)}` is a link or a device, not a file",
+        where=shown(location),
+        hint="log the model again with the file itself",
+    )
+
+
+def _raise(error: Exception) -> Any:
+    raise error

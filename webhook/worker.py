@@ -100,16 +100,19 @@ class Worker:
 
         Meant for the end of the process: a run that outlasts its grace is not interrupted.
         """
+        end = time.monotonic() + grace
         self._stopping.set()
         for _ in self._workers:
             self.queue.ring()
-        end = time.monotonic() + grace
         for thread in self._workers:
             thread.join(max(0.0, end - time.monotonic()))
+        quiet = self._claiming.acquire(timeout=1.0)  # whoever claims just now has begun by then
         self._stopped.set()
         for lease in self._leases():
             log.warning("%r is released unfinished", lease.key, extra={"action": "worker.release"})
             self._try(lambda held=lease: self.queue.settle(held, released()))  # type: ignore[misc]
+        if quiet:
+            self._claiming.release()
 
     # Runs
 
@@ -122,31 +125,26 @@ class Worker:
         # What an earlier process' resync marked waits for this one's: only a resync knows which
         # environments must not be changed by themselves.
         with self._claiming:
+            if self._stopping.is_set():
+                return
             lease = self.queue.claim(events_only=fresh)
             began = lease is not None and self._begin(lease)
         if lease is None:
             due = self.queue.next_due(events_only=fresh)
             wait = POLL_SECONDS if due is None else min(due, POLL_SECONDS)
-            if not self._stopping.is_set():
-                self.queue.wait(rings, wait)
+            self.queue.wait(rings, wait)
         elif began:
             self._run(lease)
 
     def _begin(self, lease: Lease) -> bool:
-        """False if there is nothing to run: it is time to stop, or this very process still works
-        on the key and lost its lease while stalled. That run then goes on under the new lease,
-        and ends as of the marks that it began with.
+        """False if this very process still works on the key: it lost its lease while stalled.
+
+        The run then goes on under the new lease, and ends as of the marks that it began with.
         """
         with self._lock:
             earlier = self._running.get(lease.key)
-            if earlier is not None:
-                self._running[lease.key] = replace(lease, gen=earlier.gen)
-                return False
-            if not self._stopping.is_set():
-                self._running[lease.key] = lease
-                return True
-        self.queue.settle(lease, released())
-        return False
+            self._running[lease.key] = replace(lease, gen=earlier.gen) if earlier else lease
+            return earlier is None
 
     def _run(self, lease: Lease) -> None:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from mlflow_gitops.cli.app import App
+from mlflow_gitops.config import SETTINGS_FILE, parse_settings
 from mlflow_gitops.errors import ConfigError, RepositoryError, RequestError
 from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.ports import Repository
@@ -70,6 +71,7 @@ def init(
     if role_arn is not None:
         options = replace(options, account_role_arn=role_arn)
     files = scaffold_repository(options)
+    parse_settings(files[SETTINGS_FILE], where="the options")  # what it would say of them later
     if directory is None:
         _push(app.session().repository, branch, files)
     else:

@@ -45,6 +45,8 @@ def bind(app: Flask, host: str, port: int, threads: int = 8) -> Any:
     """
     service: Service = app.extensions[EXTENSION]
     try:
+        if not 0 <= port <= 65535:
+            raise OverflowError("a port is from 0 to 65535")  # getaddrinfo would wrap it around
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, _, _, name = found[0]
         listener = socket.socket(family, kind)

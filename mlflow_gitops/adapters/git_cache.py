@@ -23,6 +23,7 @@ __all__ = ["HEADS", "Cache"]
 
 LOCK_POLL = 0.02  # seconds
 HEADS = "refs/heads/"
+DAMAGED = "mlflow-gitops-damaged"
 
 
 @dataclass(slots=True)
@@ -60,12 +61,26 @@ class Cache:
         finally:
             os.close(lock)  # and unlocked with it
 
+    @property
+    def made(self) -> tuple[int, int] | None:
+        """Which making of the folder this is: another process may make it again."""
+        with suppress(OSError):
+            found = os.stat(self.folder)
+            return found.st_dev, found.st_ino
+        return None
+
+    def mark_damaged(self, made: tuple[int, int] | None) -> None:
+        """Whoever opens it next makes it again, unless that was done since."""
+        if made == self.made:
+            with suppress(OSError):
+                (self.folder / DAMAGED).touch()
+
     # With the lock held
 
-    def make_ready(self, object_format: str, *, fresh: bool) -> None:
-        """Make it if it is missing, damaged or of another format, or in any case if `fresh`."""
+    def make_ready(self, object_format: str) -> None:
+        """Make it if it is missing, damaged or of another format."""
         with _as_our_error(self.folder):
-            if not fresh and self._format() == object_format:
+            if self._is_sound(object_format):
                 self._remove_stale_locks()
             else:
                 self._make(object_format)
@@ -99,12 +114,11 @@ class Cache:
         with suppress(GitOpsError):
             self.git.run("-c", "gc.auto=6700", "gc", "--auto", "--quiet")
 
-    def _format(self) -> str:
-        if not (self.folder / "HEAD").is_file():
-            return ""
+    def _is_sound(self, object_format: str) -> bool:
+        if (self.folder / DAMAGED).exists() or not (self.folder / "HEAD").is_file():
+            return False
         answer = self.git.run("rev-parse", "--show-object-format", "--is-bare-repository")
-        words = answer.out.decode("utf-8", "replace").split()
-        return words[0] if answer.code == 0 and words[1:] == ["true"] else ""
+        return answer.code == 0 and answer.out.decode().split() == [object_format, "true"]
 
     def _make(self, object_format: str) -> None:
         """In another place and then moved, so that a killed process leaves no half of it."""
@@ -132,14 +146,6 @@ class Cache:
             (self.folder / f"{name}.lock").unlink(missing_ok=True)
         for stale in (self.folder / "refs").rglob("*.lock"):
             stale.unlink(missing_ok=True)
-
-    @property
-    def made(self) -> tuple[int, int] | None:
-        """Which making of the folder this is: another process may make it again."""
-        with suppress(OSError):
-            found = os.stat(self.folder)
-            return found.st_dev, found.st_ino
-        return None
 
 
 def _try_lock(lock: int) -> bool:

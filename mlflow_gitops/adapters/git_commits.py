@@ -12,7 +12,9 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlflow_gitops.adapters.git_process import Answer, GitProcess
+from mlflow_gitops.adapters.git_failures import says_damaged
+from mlflow_gitops.adapters.git_objects import Objects
+from mlflow_gitops.adapters.git_process import GitProcess
 from mlflow_gitops.adapters.git_tree import FILE_MODES, Entries, Entry, Trees, is_plain
 from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
 from mlflow_gitops.state import Change, Edit
@@ -45,6 +47,7 @@ class Commits:
     """`author` is name and e-mail address; `clock` gives seconds since the epoch."""
 
     git: GitProcess
+    objects: Objects
     trees: Trees
     author: tuple[str, str]
     clock: Callable[[], float]
@@ -64,18 +67,28 @@ class Commits:
         if base == tip:
             return ""
         empty = _object_id("tree", b"", len(tip) == 64)
-        answer = self.git.run("diff-tree", "-p", "--no-ext-diff", base or empty, tip)
-        return _checked(answer).decode("utf-8", "replace")
+        out = self._run("diff-tree", "-p", "--no-ext-diff", base or empty, tip)
+        return out.decode("utf-8", "replace")
+
+    def _run(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        answer = self.git.run(*arguments, stdin=stdin)
+        if answer.code == 0:
+            return answer.out
+        if says_damaged(answer.words):
+            raise self.objects.damage(answer.words)
+        raise TransientError(
+            f"Git could not make the commits ({answer.words.strip()[-500:]})",
+            where=str(self.git.git_dir),
+            hint="it is tried again; check the state folder and its disk",
+        )
 
     def _import(self, base: str, steps: Sequence[Step]) -> Sequence[str]:
         if not steps:
             return []
         person = f"{_plain(self.author[0])} <{_plain(self.author[1])}>"
         stream = _stream(base, steps, f"{person} {int(self.clock())} +0000")
-        answer = self.git.run(
-            "fast-import", "--quiet", "--done", "--force", "--date-format=raw", stdin=stream
-        )
-        return _checked(answer).decode().split()
+        options = ("--quiet", "--done", "--force", "--date-format=raw")
+        return self._run("fast-import", *options, stdin=stream).decode().split()
 
     def _changes(self, base: str, commits: Sequence[str]) -> Sequence[Change]:
         made = [commit for commit in commits if commit]
@@ -91,8 +104,8 @@ class Commits:
         if not commits:
             return []
         arguments = ("diff-tree", "--stdin", "--root", "-p", "--no-ext-diff")
-        answer = self.git.run(*arguments, stdin="".join(f"{c}\n" for c in commits).encode())
-        text = _checked(answer).decode("utf-8", "replace")
+        out = self._run(*arguments, stdin="".join(f"{c}\n" for c in commits).encode())
+        text = out.decode("utf-8", "replace")
         marks = "|".join(re.escape(commit) for commit in commits)
         return re.split(rf"^(?:{marks})\n", text, flags=re.MULTILINE)[1:]
 
@@ -190,12 +203,3 @@ def _object_id(kind: str, data: bytes, sha256: bool) -> str:
 def _plain(text: str) -> str:
     kept = (c for c in text if c not in "<>" and unicodedata.category(c) not in ("Cc", "Cs"))
     return "".join(kept).strip() or "mlflow-gitops"
-
-
-def _checked(answer: Answer) -> bytes:
-    if answer.code == 0:
-        return answer.out
-    raise TransientError(
-        f"Git could not make the commits ({answer.words.strip()[-500:]})",
-        hint="it is tried again; check the state folder and its disk",
-    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, RepositoryError, TransientError
 
-__all__ = ["push_refusal", "redact", "remote_failure"]
+__all__ = ["push_refusal", "redact", "remote_failure", "says_damaged"]
 
 WORDS_LIMIT = 600
 USERINFO = re.compile(r"(?<=://)[^/@\s'\"]+@")
@@ -89,6 +89,12 @@ MOVED = re.compile(
     r"|failed to lock|incorrect old value|reference already exists|remote ref updated since"
     r"|is at [0-9a-f]{40,64} but expected",
 )
+DAMAGED = re.compile(
+    r"bad object|corrupt|unable to (read|parse|resolve)|missing (blob|tree|commit|object)"
+    r"|necessary objects|object file .* is empty|broken ref|bad ref|not a git repository: "
+    r"|invalid object|not a valid object|mismatched algorithms|does not match any"
+)
+CONNECTION = re.compile(r"early EOF|hung up|RPC failed|disconnect|unable to access|reset by peer")
 PASSING = re.compile(r"internal server error|remote failure|timeout|try again", re.IGNORECASE)
 PROTECTED = re.compile(r"hook declined|protected|rule violations|prohibited|not allowed|denied")
 
@@ -142,6 +148,11 @@ def push_refusal(branch: str, porcelain: str, words: str, where: str) -> GitOpsE
         where=place,
         hint=f"see what it says; if the branch is protected, {BYPASS_HINT}",
     )
+
+
+def says_damaged(words: str) -> bool:
+    """Whether Git speaks of the clone here, and not of the remote."""
+    return bool(DAMAGED.search(words)) and not CONNECTION.search(words)
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:

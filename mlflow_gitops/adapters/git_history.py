@@ -55,7 +55,7 @@ class History:
         A `since` that is unknown (dropped from its branch, or made up) has no ancestors.
         """
         with self._lock:
-            known = since if since and self._is_known(since) else ""
+            known = since if is_commit(since) and self._objects.known(since) else ""
             commits = self._walk(head, known).get(service, ())
         for start in range(0, len(commits), BATCH):
             batch = commits[start : start + BATCH]
@@ -85,7 +85,7 @@ class History:
 
     def _merge_base(self, commit: str, of: str) -> bool:
         answer = self._git.run("merge-base", "--is-ancestor", commit, of)
-        if answer.code > 1 and self._is_known(commit):
+        if answer.code > 1 and self._objects.known(commit):
             raise self._unreadable(of, answer)
         return answer.code == 0
 
@@ -100,11 +100,6 @@ class History:
         if answer.code != 0:
             raise self._unreadable(revisions[0], answer)
         return frozenset(map(bytes.fromhex, answer.out.decode().split()))
-
-    def _is_known(self, commit: str) -> bool:
-        if not is_commit(commit):
-            return False
-        return self._git.run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
 
     def _walk(self, head: str, since: str) -> Walk:
         if (head, since) not in self._walks:
@@ -128,6 +123,7 @@ class History:
         answer = self._git.run(
             "rev-list",
             "--date-order",
+            "--encoding=UTF-8",
             "--fixed-strings",
             f"--grep={SERVICE}: ",
             f"--format==%(trailers:key={SERVICE},valueonly,unfold,separator=%x00)",
@@ -139,14 +135,9 @@ class History:
 
     def _unreadable(self, head: str, answer: Answer) -> RepositoryError | TransientError:
         """The head was never fetched; or it was, and the clone is damaged."""
-        if not self._is_known(head):
+        if not self._objects.known(head):
             return _no_commit(head)
-        self._objects.damaged = True
-        return TransientError(
-            f"the history cannot be read ({answer.words.strip()[-300:]})",
-            where=str(self._git.git_dir),
-            hint="the clone is made again at the next fetch",
-        )
+        return self._objects.damage(answer.words)
 
 
 def delivery_of(

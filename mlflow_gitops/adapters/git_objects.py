@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -22,14 +22,17 @@ KEPT = 16 * 2**20  # characters of text
 class Objects:
     """The contents of objects by their full hash. Safe for threads; ends with `close`."""
 
-    def __init__(self, git: GitProcess) -> None:
+    def __init__(self, git: GitProcess, mark_damaged: Callable[[], None]) -> None:
         self._git = git
+        self._mark_damaged = mark_damaged
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._texts: OrderedDict[str, str | None] = OrderedDict()
         self._size = 0
         self.damaged = False
-        """An object was missing that must be there: the clone has to be made again."""
+        """What must be there is not: the clone has to be made again."""
+        self.expected: Collection[str] = ()
+        """Commits that must be there."""
 
     def texts(self, ids: Iterable[str]) -> Mapping[str, str | None]:
         """Blob to text, or to None where it is no UTF-8 text, or too large for one."""
@@ -48,6 +51,28 @@ class Objects:
         """The bytes of each, as Git stores them (of a commit: headers, a blank line, text)."""
         with self._lock:
             return [data or b"" for data in self._contents(ids)]
+
+    def known(self, commit: str) -> bool:
+        """Whether the commit was fetched. Raises TransientError where the clone is damaged."""
+        if self._has(commit):
+            return True
+        sound = next(iter(self.expected), "")
+        if commit in self.expected or (sound and not self._has(sound)):
+            raise self.damage("a branch's commit is missing")
+        return False
+
+    def damage(self, words: str) -> TransientError:
+        """Remember it, until the next fetch makes the clone again. Returns the error to raise."""
+        self.damaged = True
+        self._mark_damaged()
+        return TransientError(
+            f"the clone of the repository is damaged ({words.strip()[-300:]})",
+            where=str(self._git.git_dir),
+            hint="it is made again at the next fetch",
+        )
+
+    def _has(self, commit: str) -> bool:
+        return self._git.run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
 
     def close(self) -> None:
         with self._lock:
@@ -85,12 +110,7 @@ class Objects:
             return self._ask(ids)
         except (OSError, ValueError, EOFError) as error:
             self._stop()
-            self.damaged = True
-            raise TransientError(
-                f"the clone of the repository is damaged: {error}",
-                where=str(self._git.git_dir),
-                hint="it is made again at the next fetch",
-            ) from None
+            raise self.damage(str(error)) from None
 
     def _ask(self, ids: Sequence[str]) -> list[bytes | None]:
         if self._process is None or self._process.poll() is not None:

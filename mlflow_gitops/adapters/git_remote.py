@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mlflow_gitops.adapters.git_cache import HEADS, Cache
-from mlflow_gitops.adapters.git_failures import push_refusal, remote_failure
+from mlflow_gitops.adapters.git_failures import push_refusal, remote_failure, says_damaged
+from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import GitProcess
 from mlflow_gitops.adapters.git_tree import is_plain
 
@@ -20,12 +21,6 @@ log = logging.getLogger(__name__)
 FIRST_TIMEOUT = 10  # times the timeout: the first fetch gets all of the history
 VANISHED = re.compile(r"couldn't find remote ref|not our ref|no such remote ref")
 NONEXISTENT = re.compile(r"nonexistent object|not a valid (SHA1|object|oid)")
-CONNECTION = re.compile(r"early EOF|hung up|RPC failed|disconnect|unable to access|reset by peer")
-DAMAGED = re.compile(
-    r"bad object|corrupt|unable to (read|parse|resolve)|missing (blob|tree|commit|object)"
-    r"|necessary objects|object file .* is empty|broken ref|bad ref|not a git repository: "
-    r"|invalid object|mismatched algorithms|does not match any"
-)
 
 
 class Got(StrEnum):
@@ -70,9 +65,12 @@ class Heads:
 class Remote:
     git: GitProcess
     cache: Cache
+    objects: Objects
 
     def heads(self) -> Heads:
-        answer = self.git.run("ls-remote", "--symref", "--", self._url, remote=True)
+        """What the remote has now. Works whatever became of the clone."""
+        nowhere = replace(self.git, git_dir=self.git.git_dir.with_name("none"))
+        answer = nowhere.run("ls-remote", "--symref", "--", self._url, remote=True)
         if answer.code != 0:
             raise remote_failure("reading the branches", answer.words, self._where)
         return Heads.parse(answer.out.decode("utf-8", "surrogateescape"))
@@ -108,7 +106,7 @@ class Remote:
             return None
         if VANISHED.search(answer.words):
             return Got.MOVED
-        if DAMAGED.search(answer.words) and not CONNECTION.search(answer.words):
+        if says_damaged(answer.words):
             log.warning("the clone of %s is damaged: %s", self._where, answer.words)
             return Got.DAMAGED
         raise remote_failure("fetching", answer.words, self._where)
@@ -134,6 +132,8 @@ class Remote:
         if answer.code != 0:
             said = answer.out.decode("utf-8", "replace")
             refused = push_refusal(branch, said, answer.words, self._where)
+            if refused is None and says_damaged(answer.words):
+                raise self.objects.damage(answer.words)
             raise refused or remote_failure("pushing", answer.words, self._where)
 
     @property

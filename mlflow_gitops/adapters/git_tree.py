@@ -11,7 +11,7 @@ from functools import cached_property
 
 from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import GitProcess
-from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
+from mlflow_gitops.errors import ManifestError, RepositoryError
 
 __all__ = ["FILE_MODES", "Entries", "Entry", "GitTree", "Trees", "is_commit", "is_plain"]
 
@@ -124,14 +124,9 @@ class Trees:
         answer = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit)
         if answer.code == 0:
             return _listed(answer.out)
-        if self._git.run("cat-file", "-e", f"{commit}^{{commit}}").code != 0:
+        if not self._objects.known(commit):
             raise _unknown(commit)
-        self._objects.damaged = True
-        raise TransientError(
-            f"the clone of the repository is damaged ({answer.words.strip()})",
-            where=str(self._git.git_dir),
-            hint="it is made again at the next fetch",
-        )
+        raise self._objects.damage(answer.words)
 
 
 def _listed(out: bytes) -> Entries:

@@ -68,11 +68,11 @@ class GitRepository:
         folder = Path(state_dir).absolute() / "repositories" / f"{name}.git"
         self._git = GitProcess(folder, self._address, timeout, credentials)
         self._cache = Cache(self._git)
-        self._remote = Remote(self._git, self._cache)
-        self._objects = Objects(self._git)
+        self._objects = Objects(self._git, lambda: self._cache.mark_damaged(self._made))
+        self._remote = Remote(self._git, self._cache, self._objects)
         self._trees = Trees(self._git, self._objects)
         self._history = History(self._git, self._objects)
-        self._commits = Commits(self._git, self._trees, author, clock)
+        self._commits = Commits(self._git, self._objects, self._trees, author, clock)
         self._branch_default = branch_default
         self._talking = threading.RLock()  # held while this process talks with the remote
         self._heads: Heads | None = None
@@ -168,7 +168,7 @@ class GitRepository:
             heads = self._remote.heads()
             if heads != self._heads or self._objects.damaged or self._made is None:
                 heads = self._take(heads)
-            self._heads = heads
+            self._set_heads(heads)
         except GitOpsError as error:
             return error
         return None
@@ -194,7 +194,7 @@ class GitRepository:
             built = self._commits.build(base, edits)
             if built.tip != base:
                 self._remote.send(branch, base, built.tip)
-                self._heads = replace(heads, commits={**heads.commits, branch: built.tip})
+                self._set_heads(replace(heads, commits={**heads.commits, branch: built.tip}))
                 self._trees.add(built.tip, built.entries)
                 self._keep(branch, base, built.tip)
             return built.changes
@@ -205,21 +205,23 @@ class GitRepository:
         assert self._heads is not None
         return self._heads
 
+    def _set_heads(self, heads: Heads) -> None:
+        self._objects.expected = frozenset(heads.commits.values())
+        self._heads = heads
+
     def _take(self, heads: Heads) -> Heads:
         """Bring the clone to the remote's state. Returns the heads that it ended with."""
-        fresh = self._objects.damaged and self._cache.made == self._made
         for _ in range(TAKE_ATTEMPTS):
             with self._cache.locked(2 * self._git.timeout):
-                self._cache.make_ready(heads.object_format, fresh=fresh)
+                self._cache.make_ready(heads.object_format)
                 self._forget_other_clone()
                 got = self._remote.get(heads)
                 if got is Got.ALL:
                     self._made = self._cache.made
                     self._tidy()
                     return heads
-            if got is Got.DAMAGED and fresh:
-                break
-            fresh = got is Got.DAMAGED
+                if got is Got.DAMAGED:
+                    self._cache.mark_damaged(self._cache.made)
             heads = self._remote.heads()
         raise TransientError(
             "the branches cannot be brought into the clone",

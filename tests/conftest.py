@@ -1,3 +1,3 @@
 """Fixtures that every kind of test may ask for. A module here imports what it starts lazily."""
 
-pytest_plugins = ["tests.support.mlflow"]
+pytest_plugins = ["tests.support.mlflow", "tests.support.stack"]

@@ -168,10 +168,11 @@ def make_stack(folder: Path, s3: SeaweedFS, mlflow: MlflowServer) -> Stack:
     s3.client().create_bucket(Bucket=bucket)
     stack = Stack(folder, s3, mlflow, bucket)
     stack.git("init", "--quiet", "--bare", "--initial-branch=main", str(stack.bare), folder=folder)
+    options = InitOptions(bucket=bucket, repository_url=str(stack.bare))
     first = folder / "first"
     first.mkdir()
     stack.git("init", "--quiet", "--initial-branch=main", folder=first)
-    for name, text in scaffold_repository(InitOptions(bucket=bucket)).items():
+    for name, text in scaffold_repository(options).items():
         (first / name).parent.mkdir(parents=True, exist_ok=True)
         (first / name).write_text(text)
     stack.git("add", "--all", folder=first)

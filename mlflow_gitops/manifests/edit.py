@@ -39,23 +39,36 @@ Values = Mapping[tuple[str, ...], str]
 
 def set_values(text: str, document: int, values: Values, where: str) -> str:
     """The text with these values set in one of its documents, and every other byte as it was."""
+    mark, text = _split_mark(text)
     roots = parse_positions(text, where)
     for root in roots:
         check_keys(root, where)
-    root = roots[document]
-    place = Place(text, where, shared_nodes(root))
-    new = text
     try:
-        for path, value in values.items():  # one by one: two may go in at the same place
-            new = apply(new, set_text(place, root, path, value))
-            if new != place.text:
-                root = parse_positions(new, where)[document]
-                place = Place(new, where, shared_nodes(root))
+        new = _with_values(text, roots[document], values, where)
+        if new is None:
+            new = _one_by_one(text, document, values, where)
     except (Unclear, IndexError) as unclear:
         raise _unusual(where, str(unclear)) from None
     wanted: dict[Path, str] = {(document, *path): value for path, value in values.items()}
     check_only_changed(text, new, wanted, where)
-    return new
+    return mark + new
+
+
+def _with_values(text: str, root: Node, values: Values, where: str) -> str | None:
+    """All at once; None where two go in at the same place."""
+    place = Place(text, where, shared_nodes(root))
+    splices = [splice for path in values for splice in set_text(place, root, path, values[path])]
+    if len({splice.start for splice in splices}) < len(splices):
+        return None
+    return apply(text, splices)
+
+
+def _one_by_one(text: str, document: int, values: Values, where: str) -> str:
+    for path, value in values.items():
+        root = parse_positions(text, where)[document]
+        place = Place(text, where, shared_nodes(root))
+        text = apply(text, set_text(place, root, path, value))
+    return text
 
 
 def add_to_list(text: str, key: str, entry: str, where: str, *, item_key: str = "") -> str:
@@ -106,7 +119,7 @@ def remove_from_list(text: str, key: str, index: int, where: str) -> str:
 
 
 def _split_mark(text: str) -> tuple[str, str]:
-    """The byte order mark apart. Lists have thousands of entries: libyaml's positions serve."""
+    """The byte order mark apart: libyaml and ruamel.yaml count it differently."""
     body = text.removeprefix("\ufeff")
     return text[: len(text) - len(body)], body
 

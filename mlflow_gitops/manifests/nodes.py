@@ -53,17 +53,32 @@ def parse(text: str, where: str) -> list[Node]:
         _check_depth(body, where)
         return list(yaml.compose_all(body, Loader=_loader))
     except yaml.YAMLError:
-        return parse_positions(text, where)  # a second anchor of one name, for one, is good YAML
+        return _composed(body, where)  # a second anchor of one name, for one, is good YAML
     except RecursionError:
         raise _too_deep(where) from None
 
 
 def parse_positions(text: str, where: str) -> list[Node]:
-    """The documents' root nodes, with marks whose `index` counts characters of `text`."""
-    reader = YAML(typ="rt", pure=True)
+    """The documents' root nodes, with marks whose `index` counts characters of `text`.
+
+    The text has no byte order mark: the two libraries count it differently.
+    """
+    try:
+        return _composed(text, where)
+    except ManifestError:
+        try:  # a tab before a comment, for one, is good YAML
+            _check_depth(text, where)
+            return list(yaml.compose_all(text, Loader=_loader))
+        except yaml.YAMLError:
+            pass
+        raise
+
+
+def _composed(text: str, where: str) -> list[Node]:
+    reader = YAML(typ="safe", pure=True)
     reader.composer.warn_double_anchors = False
     try:
-        _check_depth(text.removeprefix("\ufeff"), where)
+        _check_depth(text, where)
         return list(reader.compose_all(text))
     except (RuamelError, yaml.YAMLError) as error:
         raise _broken(error, text, where) from None

@@ -21,11 +21,12 @@ __all__ = ["check_loadable", "default_predictor"]
 
 DATA_KEYS = ("pickled_model", "data")
 NOT_IN_MLSERVER = ("h2o", "prophet", "spacy", "spark", "statsmodels")
+REPOSITORY = r"[^/]+/\d+/model\.[^/]+(/.+)?|[^/]+/config\.pbtxt"  # of Triton
 ENVIRONMENT = "environment.tar.gz"
 MLFLOW = Predictor("mlflow", "v2")
-RAW = (
-    *(Predictor(name) for name in ("sklearn", "xgboost", "lightgbm", "tensorflow", "triton")),
-    *(Predictor(name) for name in ("huggingface", "pytorch", "pmml", "paddle")),
+RAW = (  # those first that nothing else looks like
+    *(Predictor(name) for name in ("tensorflow", "triton", "huggingface", "pytorch", "paddle")),
+    *(Predictor(name) for name in ("pmml", "sklearn", "lightgbm", "xgboost")),
 )
 SHOWN = 5  # names
 
@@ -292,7 +293,7 @@ CHECKS: Mapping[str, Check] = {
     runtimes.LIGHTGBM: _lightgbm,
     runtimes.MLSERVER: _mlserver,
     runtimes.TENSORFLOW: _shape("<number>/saved_model.pb", r"\d+/saved_model\.pb(txt)?"),
-    runtimes.TRITON: _shape("<model>/<number>/<file>", r"[^/]+/\d+/.+"),
+    runtimes.TRITON: _shape("<model>/<number>/model.*", REPOSITORY),
     runtimes.TORCHSERVE: _shape(
         "config/config.properties and model-store/*.mar", r"model-store/[^/]+\.mar"
     ),

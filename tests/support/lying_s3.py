@@ -1,0 +1,176 @@
+"""A tiny S3 server that answers 200 to conditional writes and overwrites all the same.
+
+Which of its lies it tells is set by `honours_put` and `honours_multipart`. `interfere` may answer
+a request with a status and an S3 error code instead: how a storage refuses or breaks.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Interfere = Callable[[str, str], tuple[int, str] | None]
+
+
+def quiet(method: str, key: str) -> tuple[int, str] | None:
+    return None
+
+
+@dataclass(slots=True)
+class LyingS3:
+    """`writes` are the keys in the order in which objects came to be; `requests` are all."""
+
+    honours_put: bool = False
+    honours_multipart: bool = False
+    interfere: Interfere = quiet
+    endpoint: str = ""
+    objects: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def client(self) -> S3Client:
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="made-up",
+            aws_secret_access_key="a secret that no message may show",
+            config=Config(
+                s3={"addressing_style": "path"},
+                retries={"mode": "standard", "total_max_attempts": 1},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+
+@contextmanager
+def lying_s3(
+    *, honours_put: bool = False, honours_multipart: bool = False, interfere: Interfere = quiet
+) -> Iterator[LyingS3]:
+    """Serve on a free loopback port until the block ends. Every bucket exists."""
+    made = LyingS3(honours_put, honours_multipart, interfere)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            parts = urlsplit(self.path)
+            bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
+            query = {k: v[0] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
+            with made.lock:
+                made.requests.append(f"{self.command} {key}")
+                wrong = made.interfere(self.command, key)
+                if wrong:
+                    self._fail(*wrong)
+                else:
+                    getattr(self, f"on_{self.command.lower()}")(bucket, key, query, body)
+
+        def on_put(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
+            if "uploadId" in query:
+                made.uploads[query["uploadId"]][int(query["partNumber"])] = body
+                self._answer(200, b"", ETag=f'"{hashlib.md5(body).hexdigest()}"')  # noqa: S324
+            elif made.honours_put and self._is_refused(key):
+                self._fail(412, "PreconditionFailed")
+            else:
+                self._write(key, body)
+                self._answer(200, b"", ETag='"etag"')
+
+        def on_post(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
+            if "uploads" in query:
+                upload = uuid.uuid4().hex
+                made.uploads[upload] = {}
+                self._answer(200, _xml("InitiateMultipartUploadResult", UploadId=upload))
+            elif made.honours_multipart and self._is_refused(key):
+                self._fail(412, "PreconditionFailed")
+            else:
+                parts = made.uploads.pop(query["uploadId"])
+                self._write(key, b"".join(parts[number] for number in sorted(parts)))
+                self._answer(200, _xml("CompleteMultipartUploadResult", Key=key))
+
+        def on_delete(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
+            made.uploads.pop(query.get("uploadId", ""), None)
+            self._answer(204, b"")
+
+        def on_get(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
+            if key == "":
+                prefix = query.get("prefix", "")
+                found = sorted(k for k in made.objects if k.startswith(prefix))
+                items = "".join(
+                    f"<Contents><Key>{escape(k)}</Key><Size>{len(made.objects[k])}</Size></Contents>"
+                    for k in found
+                )
+                more = f"<IsTruncated>false</IsTruncated>{items}"
+                self._answer(200, f"<ListBucketResult>{more}</ListBucketResult>".encode())
+            elif key in made.objects:
+                self._answer(200, made.objects[key])
+            else:
+                self._fail(404, "NoSuchKey")
+
+        def on_head(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
+            if key not in made.objects:
+                self._fail(404, "NoSuchKey")
+                return
+            content = made.objects[key]
+            digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            self._answer(200, content, **{"x-amz-checksum-sha256": digest})
+
+        def _is_refused(self, key: str) -> bool:
+            return self.headers.get("If-None-Match") == "*" and key in made.objects
+
+        def _write(self, key: str, body: bytes) -> None:
+            made.objects[key] = body
+            made.writes.append(key)
+
+        def _fail(self, status: int, code: str) -> None:
+            self._answer(status, _xml("Error", Code=code, Message="as the test wants it"))
+
+        def _answer(self, status: int, body: bytes, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    made.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def _xml(root: str, **values: str) -> bytes:
+    inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
+    return f"<{root}>{inner}</{root}>".encode()

@@ -21,6 +21,7 @@ from mlflow_gitops.errors import (
     TerminalError,
     TransientError,
 )
+from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import Observer, View, selected
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
@@ -260,6 +261,7 @@ class Reconciler:
     def _publication(self, plan: Plan) -> Publication:
         assert plan.after is not None
         assert plan.version is not None
+        check_name(plan.place.service)  # first, since it becomes a path in the bucket
         return Publication(
             uri=plan.after.uri,
             source=self.registry.artifact_location(plan.version),

@@ -21,7 +21,6 @@ import pytest
 from tests.support.proxy import Proxy, Seen, proxy
 from tests.support.stack import LEAF, Stack
 
-pytest_plugins = ["tests.support.mlflow", "tests.support.stack"]
 pytestmark = pytest.mark.slow
 
 Names = Callable[[str], str]

@@ -13,7 +13,6 @@ import pytest
 from mlflow_gitops.state import State
 from tests.support.stack import LEAF, Stack
 
-pytest_plugins = ["tests.support.mlflow", "tests.support.stack"]
 pytestmark = pytest.mark.slow
 
 Names = Callable[[str], str]

@@ -182,12 +182,24 @@ def make_stack(folder: Path, s3: SeaweedFS, mlflow: MlflowServer) -> Stack:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, s3_server: SeaweedFS, gitops_mlflow: MlflowServer) -> Stack:
+def s3_credentials(s3_server: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What boto3 finds, for the product in this process."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def stack(
+    tmp_path: Path, s3_server: SeaweedFS, gitops_mlflow: MlflowServer, s3_credentials: None
+) -> Stack:
     """With the server plugin."""
     return make_stack(tmp_path, s3_server, gitops_mlflow)
 
 
 @pytest.fixture
-def plain_stack(tmp_path: Path, s3_server: SeaweedFS, plain_mlflow: MlflowServer) -> Stack:
+def plain_stack(
+    tmp_path: Path, s3_server: SeaweedFS, plain_mlflow: MlflowServer, s3_credentials: None
+) -> Stack:
     """MLflow as it is: nothing records who moved a stage."""
     return make_stack(tmp_path, s3_server, plain_mlflow)

@@ -7,11 +7,10 @@ absence, or a reason why there is none. It never looks at Git: `plan` compares t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
+from mlflow_gitops.planning.naming import check_ready, spec_of, spec_or
 from mlflow_gitops.state import (
     EMPTY,
     Delivered,
@@ -24,9 +23,8 @@ from mlflow_gitops.state import (
     State,
 )
 
-__all__ = ["Desired", "desired_service", "revision_uri", "version_name"]
+__all__ = ["Desired", "desired_service"]
 
-LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 DROPPED_STAGES = ("None", "Archived")
 
 
@@ -35,7 +33,8 @@ class Desired:
     """One service's wish. `state` is set where nothing is wished for, whatever Git says.
 
     `new` tells a request that came after `delivered` from the one that was delivered. `matched`
-    is the selector's set to remember. `spec` is None for an absence (a retirement).
+    is the selector's set to remember once the wish is granted, `kept` (and `left`, see
+    `Delivered`) while it is not. `spec` is None for an absence (a retirement).
     """
 
     request: Request | None = None
@@ -43,44 +42,12 @@ class Desired:
     spec: ServiceSpec | None = None
     new: bool = False
     matched: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    kept: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     left: str = ""
     state: State | None = None
     reason: str = ""
     candidates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def version_name(settings: Settings, version: ModelVersion) -> str:
-    """The published name: MLflow's number, or the tag that the settings name.
-
-    It becomes a Kubernetes label value and a path segment. Raises RegistryError.
-    """
-    if not settings.version_tag:
-        return version.number
-    where = f"{version.model} version {version.number}"
-    name = version.tags.get(settings.version_tag, "")
-    if not name:
-        raise RegistryError(
-            f"the version has no tag `{settings.version_tag}`, which names published versions",
-            where=where,
-            hint=f"set the tag `{settings.version_tag}`, for example to 1.4.0, and ask again",
-        )
-    if name[0] in "vV" and name[1:2].isdigit():
-        name = name[1:]
-    if not LABEL.fullmatch(name):
-        raise RegistryError(
-            f"the tag `{settings.version_tag}` cannot name a version: it has to be 1 to 63 "
-            "letters, digits, '.', '_' or '-', with a letter or digit at both ends",
-            where=where,
-            hint="correct the tag and ask again",
-        )
-    return name
-
-
-def revision_uri(settings: Settings, service: str, name: str) -> str:
-    """`s3://<bucket>/<prefix>/<service>/v<name>/`: KServe lists by bare prefix, so it ends in /."""
-    parts = [settings.bucket, settings.prefix, service, f"v{name}"]
-    return f"s3://{'/'.join(part for part in parts if part)}/"
 
 
 def desired_service(
@@ -98,65 +65,94 @@ def desired_service(
     """
     selected = tuple(v for v in snapshot.versions if environment.select.matches(v))
     kept = _still_matched(selected, delivered)
-    retire = _retirement(requests, delivered)
-    asked = [v for v in selected if _is_asked(v, delivered, requests.get(v.number))]
-    if retire is not None and all(_is_before(requests.get(v.number), retire) for v in asked):
-        return Desired(
-            request=retire,
-            version=snapshot.version(retire.version),
-            new=True,
-            matched=_all_seen(selected, requests),
-            reason=f"asked to retire it{_by(retire)}",
-        )
-    if len(asked) > 1 and not all(v.number in requests for v in asked):
-        names = tuple(v.number for v in asked)
-        return Desired(
-            matched=kept,
-            state=State.AMBIGUOUS,
-            candidates=names,
-            reason=f"versions {', '.join(names)} match {environment.select} and nothing says "
-            "which was asked for last: take all but one out of it, or ask for one with "
-            f"`mlflow deployments update -t gitops --name {environment.name}/{snapshot.model} "
-            f"-m models:/{snapshot.model}/<version>`",
-        )
+    look = _Look(snapshot, environment, delivered, requests, settings, now, selected, kept)
+    return replace(_wished(look), kept=kept, left=_left(look))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is looked at. `kept` is what is left of the set that `delivered` remembers."""
+
+    snapshot: Snapshot
+    environment: Environment
+    delivered: Delivered | None
+    requests: Mapping[str, Request]
+    settings: Settings
+    now: str
+    selected: tuple[ModelVersion, ...]
+    kept: Mapping[str, str]
+
+    def record(self, version: ModelVersion) -> Request | None:
+        """The version's record, unless it is to retire and was answered or overtaken."""
+        request = self.requests.get(version.number)
+        is_old = request and request.action == "retire" and not _is_new(request, self)
+        return None if is_old else request
+
+    def request(self, version: ModelVersion) -> Request:
+        """The new record, or the sight of it: an old record is not what brought it here."""
+        request = self.requests.get(version.number)
+        return request if request and _is_new(request, self) else _seen(version, self.now)
+
+
+def _wished(look: _Look) -> Desired:
+    asked = [v for v in look.selected if _is_asked(v, look)]
+    retire = _retirement(look)
+    if retire and all(_is_before(look.record(v), retire) for v in asked):
+        return _retired(look, retire)
+    rivals = {v.number for v in asked}
+    if retire and look.delivered:
+        rivals.add(retire.version)
+    if len(rivals) > 1 and any(look.record(v) is None for v in asked):
+        return _ambiguous(look, asked, retire)
     if asked:
-        chosen = max(asked, key=lambda v: _order(requests.get(v.number)))
-        request = requests.get(chosen.number) or seen(chosen, now)
-        return _wish(chosen, request, selected, requests, environment, settings)
-    return _unchanged(
-        snapshot, environment, delivered, selected, requests, settings, kept=kept, now=now
+        chosen = max(asked, key=lambda v: _order(look.record(v)))
+        return _version(look, chosen, look.request(chosen))
+    return _unchanged(look)
+
+
+def _retired(look: _Look, retire: Request) -> Desired:
+    return Desired(
+        request=retire,
+        version=look.snapshot.version(retire.version),
+        new=True,
+        matched=_all_seen(look),
+        reason=f"asked to retire it{_by(retire)}",
     )
 
 
-def seen(version: ModelVersion, now: str) -> Request:
-    """A version that entered the selector without a record: the sight of it is the request."""
-    return Request(
-        id=f"seen:{version.number}:{version.identity.created}", version=version.number, time=now
+def _ambiguous(look: _Look, asked: Sequence[ModelVersion], retire: Request | None) -> Desired:
+    names = tuple(v.number for v in asked)
+    which = f"versions {', '.join(names)} match" if names[1:] else f"version {names[0]} matches"
+    also = ", it was asked to retire the service," if retire else ""
+    select, model = look.environment.select, look.snapshot.model
+    return Desired(
+        matched=look.kept,
+        state=State.AMBIGUOUS,
+        candidates=names,
+        reason=f"{which} {select}{also} and nothing says which was asked for last: "
+        "take all but one out of it, or ask for one with "
+        f"`mlflow deployments update -t gitops --name {look.environment.name}/{model} "
+        f"-m models:/{model}/<version>`",
     )
 
 
-def _wish(
-    chosen: ModelVersion,
-    request: Request,
-    selected: Iterable[ModelVersion],
-    requests: Mapping[str, Request],
-    environment: Environment,
-    settings: Settings,
-) -> Desired:
-    _check_ready(chosen)
+def _version(look: _Look, chosen: ModelVersion, request: Request) -> Desired:
+    check_ready(chosen)
     return Desired(
         request=request,
         version=chosen,
-        spec=_spec(settings, chosen),
+        spec=spec_of(look.settings, chosen),
         new=True,
-        matched=_all_seen(selected, requests),
-        reason=_why(chosen, request, environment),
+        matched=_all_seen(look),
+        reason=_why(chosen, request, look.environment),
     )
 
 
 def _why(version: ModelVersion, request: Request, environment: Environment) -> str:
     """The same sentence before the promotion and at every later look."""
-    if not request.recorded:
+    if request.id.startswith("adopted:"):
+        why = "adopted as it stood"
+    elif not request.recorded:
         why = request.reason or f"it is in {environment.select}"
     else:
         verb = "a rollback to it was asked for" if request.action == "rollback" else "asked for"
@@ -164,71 +160,58 @@ def _why(version: ModelVersion, request: Request, environment: Environment) -> s
     return f"version {version.number}: {why}"
 
 
-def _unchanged(
-    snapshot: Snapshot,
-    environment: Environment,
-    delivered: Delivered | None,
-    selected: tuple[ModelVersion, ...],
-    requests: Mapping[str, Request],
-    settings: Settings,
-    *,
-    kept: Mapping[str, str],
-    now: str,
-) -> Desired:
+def _unchanged(look: _Look) -> Desired:
     """Nothing was asked for since `delivered`."""
+    delivered, selected = look.delivered, look.selected
     if delivered is None or (not selected and delivered.spec is not None):
         return Desired(
             request=delivered.request if delivered else None,
-            version=snapshot.version(delivered.request.version) if delivered else None,
-            matched=kept,
-            left=_left(snapshot, environment, delivered, settings),
+            version=look.snapshot.version(delivered.request.version) if delivered else None,
+            matched=look.kept,
             state=State.UNSELECTED,
-            reason=f"no version is in {environment.select}: nothing changes, and nothing is "
+            reason=f"no version is in {look.environment.select}: nothing changes, and nothing is "
             "removed; ask for a version, or to retire the service",
         )
     if delivered.spec is None:
         reason = "adopted without a service" if delivered.adopted else "it was retired"
-        return Desired(request=delivered.request, matched=kept, reason=reason)
-    current = snapshot.version(delivered.request.version)
-    if current is not None and current in selected:
-        return Desired(
-            request=delivered.request,
-            version=current,
-            spec=_spec_or(settings, current, delivered.spec),
-            matched=kept,
-            reason=_why(current, delivered.request, environment),
-            notes=_newer(current, selected),
-        )
-    left = _left(snapshot, environment, delivered, settings)
-    remaining = selected[0]
-    if left == "dropped" and len(selected) == 1 and remaining.number not in delivered.refused:
-        text = f"version {delivered.request.version} left {environment.select}; only this remains"
-        request = replace(seen(remaining, now), reason=text)
-        return _wish(remaining, request, selected, requests, environment, settings)
+        return Desired(request=delivered.request, matched=look.kept, reason=reason)
+    current = look.snapshot.version(delivered.request.version)
+    if current is None or current not in selected:
+        return _without_current(look, delivered)
     return Desired(
         request=delivered.request,
         version=current,
-        matched=kept,
-        left=left,
+        spec=spec_or(look.settings, current, delivered.spec),
+        matched=look.kept,
+        reason=_why(current, delivered.request, look.environment),
+        notes=_newer(current, selected),
+    )
+
+
+def _without_current(look: _Look, delivered: Delivered) -> Desired:
+    """The delivered version is out of the selector; all that are in it were there before."""
+    left, remaining, number = _left(look), look.selected[0], delivered.request.version
+    select = look.environment.select
+    is_sole = len(look.selected) == 1 and remaining.number not in delivered.refused
+    if left == "dropped" and is_sole:
+        why = f"version {number} left {select}; only this remains"
+        return _version(look, remaining, replace(_seen(remaining, look.now), reason=why))
+    unchanged = Desired(
+        request=delivered.request,
+        version=look.snapshot.version(number),
+        matched=look.kept,
         state=State.UNSELECTED,
-        reason=_why_not_taken(delivered, left, selected, environment),
     )
-
-
-def _why_not_taken(
-    delivered: Delivered, left: str, selected: tuple[ModelVersion, ...], environment: Environment
-) -> str:
-    names = ", ".join(v.number for v in selected)
-    how = {
-        "moved on": "moved on to another environment",
-        "dropped": f"left {environment.select}",
-        "gone": "was deleted",
-        "adopted": f"was never in {environment.select}",
-    }[left]
-    return (
-        f"version {delivered.request.version}, which was delivered, {how}; version {names} was "
-        "there before and was not asked for again: nothing changes"
+    if left == "adopted":
+        reason = "adopted as it stood: nothing changes until a version is asked for"
+        return replace(unchanged, state=State.ADOPTED, reason=reason)
+    how = {"moved on": "moved on to another environment", "gone": "was deleted"}
+    names = ", ".join(v.number for v in look.selected)
+    reason = (
+        f"version {number}, which was delivered, {how.get(left, f'left {select}')}; version "
+        f"{names} was there before and was not asked for again: nothing changes"
     )
+    return replace(unchanged, reason=reason)
 
 
 def _still_matched(
@@ -241,32 +224,48 @@ def _still_matched(
     return {n: seen_id for n, seen_id in delivered.matched.items() if n in numbers}
 
 
-def _all_seen(
-    selected: Iterable[ModelVersion], requests: Mapping[str, Request]
-) -> Mapping[str, str]:
-    return {v.number: requests[v.number].id if v.number in requests else "" for v in selected}
+def _all_seen(look: _Look) -> Mapping[str, str]:
+    found = ((v.number, look.requests.get(v.number)) for v in look.selected)
+    return {number: request.id if request else "" for number, request in found}
 
 
-def _is_asked(version: ModelVersion, delivered: Delivered | None, request: Request | None) -> bool:
-    if delivered is None or version.number not in delivered.matched:
+def _seen(version: ModelVersion, now: str) -> Request:
+    """A version that entered the selector without a record: the sight of it is the request."""
+    return Request(
+        id=f"seen:{version.number}:{version.identity.created}", version=version.number, time=now
+    )
+
+
+def _is_asked(version: ModelVersion, look: _Look) -> bool:
+    delivered = look.delivered
+    if delivered is None or version.number not in look.kept:
         return True
     if version.number == delivered.request.version and version.identity != delivered.identity:
         return True  # the number was used again: another version altogether
-    known = (delivered.matched[version.number], delivered.request.id)
-    return request is not None and request.id not in known
+    request = look.requests.get(version.number)
+    return request is not None and _is_new(request, look)
 
 
-def _retirement(requests: Mapping[str, Request], delivered: Delivered | None) -> Request | None:
-    """The newest request to retire that was not answered yet."""
-    wishes = [r for r in requests.values() if r.action == "retire"]
-    if not wishes:
-        return None
-    newest = max(wishes, key=_order)
+def _is_new(request: Request, look: _Look) -> bool:
+    """Whether the record is later than what `delivered` answered.
+
+    The sight of a version has no time of its own: then any other record of a version that is
+    still remembered is new, too.
+    """
+    delivered = look.delivered
     if delivered is None:
-        return newest
-    answered = (delivered.request.id, *delivered.matched.values())
-    is_later = newest.time > delivered.request.time
-    return newest if newest.id not in answered and is_later else None
+        return True
+    if request.id in (delivered.request.id, *look.kept.values()):
+        return False
+    if _order(request) > _order(delivered.request):
+        return True
+    return not delivered.request.recorded and request.version in look.kept
+
+
+def _retirement(look: _Look) -> Request | None:
+    """The newest request to retire that was not answered yet."""
+    wishes = (r for r in look.requests.values() if r.action == "retire" and _is_new(r, look))
+    return max(wishes, key=_order, default=None)
 
 
 def _is_before(request: Request | None, other: Request) -> bool:
@@ -277,20 +276,22 @@ def _order(request: Request | None) -> tuple[str, str]:
     return (request.time, request.id) if request else ("", "")
 
 
-def _left(
-    snapshot: Snapshot, environment: Environment, delivered: Delivered | None, settings: Settings
-) -> str:
+def _left(look: _Look) -> str:
+    """How the delivered version left the selector. What was once told stays: it moved on first."""
+    delivered, environment = look.delivered, look.environment
     if delivered is None or delivered.left or delivered.spec is None:
         return delivered.left if delivered else ""
-    version = snapshot.version(delivered.request.version)
+    version = look.snapshot.version(delivered.request.version)
     if version is None:
         return "gone"
     if environment.select.matches(version):
         return ""
-    if environment.select.kind == "stage":
-        return "dropped" if version.stage in DROPPED_STAGES else "moved on"
-    others = (e for e in settings.environments.values() if e.name != environment.name)
-    return "moved on" if any(e.select.matches(version) for e in others) else "dropped"
+    others = (e for e in look.settings.environments.values() if e.name != environment.name)
+    if any(e.select.matches(version) for e in others):
+        return "moved on"
+    if environment.select.kind == "stage" and version.stage not in DROPPED_STAGES:
+        return "moved on"
+    return "dropped"
 
 
 def _newer(current: ModelVersion, selected: Iterable[ModelVersion]) -> tuple[str, ...]:
@@ -300,33 +301,6 @@ def _newer(current: ModelVersion, selected: Iterable[ModelVersion]) -> tuple[str
         return ()
     text = f"version {', '.join(newer)} is selected too and was changed later than version "
     return (f"{text}{current.number}; if it was asked for, ask again with a request",)
-
-
-def _check_ready(version: ModelVersion) -> None:
-    if version.status == "READY":
-        return
-    where = f"{version.model} version {version.number}"
-    if version.status == "PENDING_REGISTRATION":
-        raise TransientError("the version is still being registered", where=where)
-    raise RegistryError(
-        f"the version is not READY but {version.status}",
-        where=where,
-        hint="register the model again and ask for that version",
-    )
-
-
-def _spec(settings: Settings, version: ModelVersion) -> ServiceSpec:
-    name = version_name(settings, version)
-    uri = revision_uri(settings, settings.service(version.model), name)
-    return ServiceSpec(uri=uri, version=name)
-
-
-def _spec_or(settings: Settings, version: ModelVersion, otherwise: ServiceSpec) -> ServiceSpec:
-    """A naming tag that was taken away later is settings drift, not an error."""
-    try:
-        return _spec(settings, version)
-    except GitOpsError:
-        return otherwise
 
 
 def _by(request: Request) -> str:

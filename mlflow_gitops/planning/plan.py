@@ -97,7 +97,7 @@ def make_plan(
         return replace(plan, state=desired.state)
     if delivered and _is_renamed(key, place, delivered):  # the tags travel with a rename
         return replace(
-            plan, state=State.HELD, matched=delivered.matched, reason=_renamed(key, delivered)
+            plan, state=State.HELD, matched=desired.kept, reason=_renamed(key, delivered)
         )
     if desired.spec == committed:  # Git says it already, whoever wrote it
         return _in_sync(plan, desired, delivered)
@@ -107,7 +107,7 @@ def make_plan(
         return replace(
             plan,
             state=State.HELD,
-            matched=delivered.matched if delivered else EMPTY,
+            matched=desired.kept,
             reason="the manifest has a canary that mlflow-gitops did not write: finish or remove "
             "it in Git first",
         )
@@ -123,16 +123,12 @@ def make_plan(
 
 def _in_sync(plan: Plan, desired: Desired, delivered: Delivered | None) -> Plan:
     state = State.RETIRED if desired.spec is None else State.COMMITTED
+    refused = _refused_after(desired, delivered)
     if desired.spec is None and delivered is not None and delivered.adopted and not desired.new:
         state = State.ADOPTED
     if not desired.new and delivered is not None and _is_current(plan, delivered):
-        return replace(plan, state=state, left="")
-    return replace(
-        plan,
-        kind=Kind.RECORD,
-        state=state,
-        refused=_refused_after(desired, delivered),
-    )
+        return replace(plan, state=state, refused=refused, left="")
+    return replace(plan, kind=Kind.RECORD, state=state, refused=refused)
 
 
 def _is_current(plan: Plan, delivered: Delivered) -> bool:
@@ -153,16 +149,32 @@ def _differs_without_request(
             "it goes out with the next promotion, or when the version is asked for again"
         )
         return replace(plan, state=state, reason=reason, left="")
-    number = delivered.request.version
-    refused = plan.refused if desired.spec is None else tuple({*plan.refused, number})
+    refused = set(plan.refused)
+    if _is_turned_down(delivered.spec, committed):
+        refused.add(delivered.request.version)
     return replace(
         plan,
         state=State.HELD,
-        reason=f"version {number} was delivered, and a person decided otherwise in Git: "
+        reason=f"{_last_done(delivered)}, and a person decided otherwise in Git: "
         f"{_text(committed)} stands until another version, or this one again, is asked for",
         refused=tuple(sorted(refused)),
         left="",
     )
+
+
+def _is_turned_down(delivered: ServiceSpec | None, committed: ServiceSpec | None) -> bool:
+    """A canary beside the version is a hold, and says nothing against the version."""
+    if delivered is None:
+        return False
+    return committed is None or replace(committed, rollout="") != replace(delivered, rollout="")
+
+
+def _last_done(delivered: Delivered) -> str:
+    if delivered.adopted:
+        return f"{_text(delivered.spec)} was adopted"
+    if delivered.spec is None:
+        return "the service was retired"
+    return f"version {delivered.request.version} was delivered"
 
 
 def _is_renamed(key: ServiceKey, place: Place, delivered: Delivered) -> bool:
@@ -180,8 +192,9 @@ def _renamed(key: ServiceKey, delivered: Delivered) -> str:
 def _has_foreign_rollout(committed: ServiceSpec | None, delivered: Delivered | None) -> bool:
     if committed is None or not committed.rollout:
         return False
-    ours = delivered.spec.rollout if delivered and delivered.spec else ""
-    return committed.rollout != ours
+    if delivered is None or delivered.spec is None or delivered.adopted:
+        return True
+    return committed.rollout != delivered.spec.rollout
 
 
 def _refused_after(desired: Desired, delivered: Delivered | None) -> tuple[str, ...]:
@@ -241,16 +254,20 @@ def reports(
 ) -> Mapping[str, Status]:
     """What the registry's versions are told: number to status."""
     message = "; ".join([plan.reason, *plan.notes])
+    is_other = plan.kind is not Kind.NONE and delivered and delivered.spec != plan.after
+    known = None if is_other else delivered  # another version's commit is not this one's
     status = Status(
         state=plan.state,
         message=message,
-        commit=commit or (delivered.commit if delivered else ""),
+        commit=commit or (known.commit if known else ""),
         uri=plan.after.uri if plan.after else "",
-        digest=digest or (delivered.digest if delivered else ""),
+        digest=digest or (known.digest if known else ""),
         time=time,
     )
     told: dict[str, Status] = {}
     before = delivered.request.version if delivered else ""
+    if not before.isdecimal():  # a label in Git that is no version of the registry
+        before = ""
     if plan.candidates:
         told.update(dict.fromkeys(plan.candidates, replace(status, commit="", digest="")))
     elif plan.version is not None:

@@ -8,11 +8,13 @@ trees around it); its trailers only say for which request, and who asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from mlflow_gitops.errors import GitOpsError
-from mlflow_gitops.planning.desired import version_name
+from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.planning.naming import name_or_none
 from mlflow_gitops.planning.plan import Place
 from mlflow_gitops.state import (
+    Action,
     Delivered,
     Delivery,
     Identity,
@@ -24,6 +26,8 @@ from mlflow_gitops.state import (
 )
 
 __all__ = ["adopted", "recovered"]
+
+CLOCKS_DIFFER = 300_000  # milliseconds: the registry's clock against the committer's
 
 
 def recovered(
@@ -39,27 +43,20 @@ def recovered(
 ) -> Delivered:
     """The record that the commit would have left. `delivered` is the stale one, if any.
 
-    With no record at all, a version that is selected beside the delivered one counts as seen,
-    unless its request is later than the commit's: nobody asked for it since.
+    With no record at all, a version that is selected beside the delivered one counts as seen, and
+    as refused: it may be one that people turned down, so it waits until it is asked for.
     """
     number = _number(delivery, spec, snapshot, settings)
-    version = snapshot.version(number)
-    request = Request(
-        id=delivery.trailers.get("Gitops-Request") or f"seen:{number}:{delivery.commit}",
-        version=number,
-        action="deploy" if spec else "retire",
-        time=delivery.trailers.get("Requested-At") or delivery.time,
-        by=delivery.trailers.get("Requested-By", ""),
-    )
-    if delivered is not None:
-        record = requests.get(number)
-        known = record.id if record and record.time <= request.time else request.id
-        matched = {**delivered.matched, number: known}
-    else:
-        matched = _assumed_matched(tuple(selected), requests, request)
+    request = _request(number, delivery, spec, requests.get(number))
+    seen = {
+        v.number
+        for v in selected
+        if delivered is None and v.number != number and not _came_after(v, delivery)
+    }
+    known = dict(delivered.matched) if delivered else dict.fromkeys(seen, "")
     return Delivered(
         request=request,
-        identity=_identity(version, delivery),
+        identity=_identity(snapshot.version(number), delivery),
         model=snapshot.model if delivered is None else delivered.model,
         service=place.service,
         repository=place.repository,
@@ -68,8 +65,8 @@ def recovered(
         spec=spec,
         commit=delivery.commit,
         digest=delivery.trailers.get("Artifact-Digest", ""),
-        matched=matched,
-        refused=delivered.refused if delivered else (),
+        matched=_matched(known, request, requests, selected),
+        refused=_refused(request, delivered, seen),
     )
 
 
@@ -87,9 +84,9 @@ def adopted(
     """The record that takes what stands in Git as delivered, and every request as answered."""
     chosen = tuple(selected)
     label = spec.version if spec else ""
-    named = [v for v in snapshot.versions if label and _name_or_none(settings, v) == label]
+    named = [v for v in snapshot.versions if label and name_or_none(settings, v) == label]
     version = named[-1] if named else None
-    number = version.number if version else label
+    number = version.number if version else ""
     return Delivered(
         request=Request(id=f"adopted:{number}:{now}", version=number, time=now),
         identity=version.identity if version else Identity(created=0),
@@ -111,40 +108,71 @@ def _number(
     claimed = delivery.trailers.get("Model-Version", "")
     if spec is None:
         return claimed
-    named = [v.number for v in snapshot.versions if _name_or_none(settings, v) == spec.version]
+    named = [v.number for v in snapshot.versions if name_or_none(settings, v) == spec.version]
     if claimed in named or not named:
         return claimed or spec.version
     return named[-1]
 
 
-def _name_or_none(settings: Settings, version: ModelVersion) -> str | None:
-    try:
-        return version_name(settings, version)
-    except GitOpsError:
-        return None
+def _request(
+    number: str, delivery: Delivery, spec: ServiceSpec | None, record: Request | None
+) -> Request:
+    """As the registry has it, where its record is still the one that the commit names."""
+    trailers = delivery.trailers
+    request_id = trailers.get("Gitops-Request", "")
+    if record and spec and clean(record.id) == request_id:
+        return record
+    action: Action = "rollback" if trailers.get("Undoes") else "deploy"
+    return Request(
+        id=request_id or f"seen:{number}:{delivery.commit}",
+        version=number,
+        action=action if spec else "retire",
+        time=trailers.get("Requested-At") or delivery.time,
+        by=trailers.get("Requested-By") or trailers.get("Claimed-By", ""),
+        signed="Requested-By" in trailers,
+    )
+
+
+def _matched(
+    known: Mapping[str, str],
+    answered: Request,
+    requests: Mapping[str, Request],
+    selected: Iterable[ModelVersion],
+) -> Mapping[str, str]:
+    """Every record up to the one that was answered was seen with it, and lost against it."""
+    old = {
+        v.number: requests[v.number].id
+        for v in selected
+        if v.number in requests and _is_answered(requests[v.number], answered)
+    }
+    return {**known, answered.version: answered.id, **old}
+
+
+def _is_answered(record: Request, answered: Request) -> bool:
+    return (record.time, record.id) <= (answered.time, answered.id)
+
+
+def _refused(request: Request, delivered: Delivered | None, seen: set[str]) -> tuple[str, ...]:
+    refused = {*delivered.refused} if delivered else seen
+    if delivered and request.action == "rollback":
+        refused.add(delivered.request.version)
+    return tuple(sorted(refused - {request.version}))
 
 
 def _identity(version: ModelVersion | None, delivery: Delivery) -> Identity:
-    """The version's, unless the commit names another run: then the number was used again."""
+    """The version's, unless the commit tells of another: then the number was used again."""
     run_id = delivery.trailers.get("Run-Id", "")
-    if version is None or (run_id and run_id != version.identity.run_id):
+    if version is None or (run_id and run_id != clean(version.identity.run_id)):
         return Identity(created=0, run_id=run_id)
+    if not run_id and _came_after(version, delivery):
+        return Identity(created=0)
     return version.identity
 
 
-def _assumed_matched(
-    selected: tuple[ModelVersion, ...], requests: Mapping[str, Request], delivered: Request
-) -> dict[str, str]:
-    numbers = {v.number for v in selected}
-    if delivered.version not in numbers and delivered.action != "retire":
-        return {}  # it left the selector since: whatever is there now came later
-    matched = {}
-    for number in numbers:
-        request = requests.get(number)
-        if request is None:
-            matched[number] = ""
-        elif request.id == delivered.id or request.time <= delivered.time:
-            matched[number] = request.id
-        else:
-            matched[number] = ""  # a later request: another id than the one seen, so it is new
-    return matched
+def _came_after(version: ModelVersion, delivery: Delivery) -> bool:
+    """Whether it was registered after the commit for certain, by two clocks."""
+    try:
+        committed = datetime.fromisoformat(delivery.time).timestamp() * 1000
+    except ValueError:
+        return False
+    return version.identity.created > committed + CLOCKS_DIFFER

@@ -1,0 +1,81 @@
+"""What a published version is called, where it lies, and whether it can be had yet. PURE.
+
+The name comes from the registry (MLflow's number, or the tag that the settings name) and becomes
+a Kubernetes label value and a segment of the S3 path.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
+from mlflow_gitops.state import ModelVersion, ServiceSpec, Settings
+
+__all__ = ["check_ready", "name_or_none", "revision_uri", "spec_of", "spec_or", "version_name"]
+
+LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+def version_name(settings: Settings, version: ModelVersion) -> str:
+    """The published name. Raises RegistryError."""
+    if not settings.version_tag:
+        return version.number
+    where = f"{version.model} version {version.number}"
+    name = version.tags.get(settings.version_tag, "")
+    if not name:
+        raise RegistryError(
+            f"the version has no tag `{settings.version_tag}`, which names published versions",
+            where=where,
+            hint=f"set the tag `{settings.version_tag}`, for example to 1.4.0, and ask again",
+        )
+    if name[0] in "vV" and name[1:2].isdigit():
+        name = name[1:]
+    if not LABEL.fullmatch(name):
+        raise RegistryError(
+            f"the tag `{settings.version_tag}` cannot name a version: it has to be 1 to 63 "
+            "letters, digits, '.', '_' or '-', with a letter or digit at both ends",
+            where=where,
+            hint="correct the tag and ask again",
+        )
+    return name
+
+
+def revision_uri(settings: Settings, service: str, name: str) -> str:
+    """`s3://<bucket>/<prefix>/<service>/v<name>/`: KServe lists by bare prefix, so it ends in /."""
+    parts = [settings.bucket, settings.prefix, service, f"v{name}"]
+    return f"s3://{'/'.join(part for part in parts if part)}/"
+
+
+def spec_of(settings: Settings, version: ModelVersion) -> ServiceSpec:
+    """What a manifest says of the version. Raises RegistryError where it has no usable name."""
+    name = version_name(settings, version)
+    uri = revision_uri(settings, settings.service(version.model), name)
+    return ServiceSpec(uri=uri, version=name)
+
+
+def spec_or(settings: Settings, version: ModelVersion, otherwise: ServiceSpec) -> ServiceSpec:
+    """A naming tag that was taken away later is settings drift, not an error."""
+    try:
+        return spec_of(settings, version)
+    except GitOpsError:
+        return otherwise
+
+
+def name_or_none(settings: Settings, version: ModelVersion) -> str | None:
+    try:
+        return version_name(settings, version)
+    except GitOpsError:
+        return None
+
+
+def check_ready(version: ModelVersion) -> None:
+    if version.status == "READY":
+        return
+    where = f"{version.model} version {version.number}"
+    if version.status == "PENDING_REGISTRATION":
+        raise TransientError("the version is still being registered", where=where)
+    raise RegistryError(
+        f"the version is not READY but {version.status}",
+        where=where,
+        hint="register the model again and ask for that version",
+    )

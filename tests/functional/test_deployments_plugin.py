@@ -250,3 +250,56 @@ def test_the_module_is_what_mlflow_expects_of_a_plugin() -> None:
     assert found == [module.GitOpsDeploymentClient]
     assert "dry-run" in module.target_help()
     assert callable(module.run_local)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "s3://"),
+        ("MLFLOW_GITOPS_S3_ENDPOINT", "http://127.0.0.1:9", "storage cannot be reached"),
+        ("MLFLOW_GITOPS_REPOSITORY", "http://127.0.0.1:9/manifests.git", "127.0.0.1:9"),
+        ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "127.0.0.1:9"),
+    ],
+)
+def test_a_part_that_cannot_be_used_is_named_and_nothing_is_written(
+    stack: Stack,
+    client: Any,
+    names: Names,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    what: str,
+) -> None:
+    from mlflow.deployments import get_deploy_client
+
+    model = names("fraud")
+    stack.registry.register(model)
+    monkeypatch.setenv(variable, value)
+    refuse(stack, get_deploy_client("gitops"), model, what)
+
+
+def test_a_bucket_that_is_not_there_is_refused(stack: Stack, client: Any, names: Names) -> None:
+    model = names("fraud")
+    stack.registry.register(model)
+    stack.edit_settings(f"bucket: {stack.bucket}", "bucket: there-is-none-such")
+    refuse(stack, client, model, "there-is-none-such")
+
+
+def test_a_protected_branch_leaves_the_request_and_changes_no_git(
+    stack: Stack, client: Any, names: Names
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    model = names("fraud")
+    stack.registry.register(model)
+    hook = stack.bare / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'GH006: Protected branch update failed' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    head = stack.head()
+    with pytest.raises(MlflowException, match="stays asked for in the registry") as caught:
+        client.create_deployment(f"staging/{model}", f"models:/{model}/1")
+    assert "next: " in str(caught.value)
+    assert stack.head() == head
+    assert stack.status(model, "1", "staging")["state"] == "failed"
+    hook.unlink()
+    assert stack.reconcile(model)["staging"].commit == stack.head() != head

@@ -85,23 +85,23 @@ def too_many(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
     ]
 
 
-def print_outcomes(
-    outcomes: Sequence[Outcome], *, diff: bool, columns: Sequence[str] = ("state",)
-) -> None:
-    """A table, then what failed in full, then the diffs."""
+def print_outcomes(outcomes: Sequence[Outcome], *, diff: bool, planned: bool = False) -> None:
+    """A table, then the diffs. `planned` says that nothing was done yet."""
     if outcomes:
-        heads = ["service", *columns, "git", "why"]
-        print_table([head.upper() for head in heads], map(_row, outcomes), sys.stdout)
+        columns = ("SERVICE", "PLAN" if planned else "STATE", "GIT", "WHY")
+        print_table(columns, [_row(outcome, planned) for outcome in outcomes], sys.stdout)
     for outcome in outcomes if diff else ():
         if outcome.diff:
             click.echo(f"\n{outcome.key}" + (f" {outcome.commit}" if outcome.commit else ""))
             print_diff(outcome.diff, sys.stdout)
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: Outcome, planned: bool) -> tuple[str, ...]:
     plan = outcome.plan
     why = "; ".join([outcome.message, *(plan.notes if plan else ())])
-    return (str(outcome.key), outcome.state.value, _git(outcome), why)
+    is_change = planned and plan is not None and plan.changes_git
+    state = plan.kind.value if plan is not None and is_change else outcome.state.value
+    return (str(outcome.key), state, _git(outcome), why)
 
 
 def _git(outcome: Outcome) -> str:

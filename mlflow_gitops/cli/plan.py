@@ -39,7 +39,7 @@ def plan(
         print_json({"services": [outcome_fields(o) for o in outcomes], "blocked": blocked})
         return int(failed)
     shown = [o for o in outcomes if everything or models or is_news(o)]
-    print_outcomes(shown, diff=diff)
+    print_outcomes(shown, diff=diff, planned=True)
     changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git)
     click.echo(f"{changes} of {len(outcomes)} services would change.")
     for reason in blocked:

@@ -92,7 +92,7 @@ def _tell(
         fields = {"services": [outcome_fields(o) for o in outcomes], "blocked": dict(blocked)}
         print_json({**fields, "dry-run": dry_run})
         return
-    print_outcomes(outcomes, diff=True)
+    print_outcomes(outcomes, diff=True, planned=dry_run)
     changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git and not o.error)
     what = "would change; nothing was written" if dry_run else "changed in Git"
     click.echo(f"{changes} of {len(outcomes)} services {what}.")

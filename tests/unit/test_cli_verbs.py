@@ -37,9 +37,11 @@ def test_plan_shows_what_would_change_and_writes_nothing(parts: Parts) -> None:
     result = parts.cli("plan")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["SERVICE", "STATE", "GIT", "WHY"]
+    assert lines[0].split() == ["SERVICE", "PLAN", "GIT", "WHY"]
     assert lines[-1] == "3 of 6 services would change."
-    assert any("production/fraud" in x and "(no service) -> 1" in x for x in lines)
+    assert any(
+        x.split()[:2] == ["production/fraud", "promote"] and "(no service) -> 1" in x for x in lines
+    )
     assert any("production/spam" in x and "unselected" in x for x in lines)
     assert "diff --git" not in result.stdout
     assert parts.written() == before

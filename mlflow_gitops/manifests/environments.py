@@ -114,7 +114,7 @@ class Manifests:
             facts=self._catalog.facts,
             read=self._catalog.text,
             owned=lambda path: self._owns(environment, path),
-            layers=resolver.kustomizations_of,
+            layers=resolver.patches.kustomizations_of,
         )
         self._check(environment, service, None, changes)
         return changes

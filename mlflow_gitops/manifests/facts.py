@@ -30,6 +30,7 @@ from mlflow_gitops.state import Predictor, ServiceSpec
 
 __all__ = [
     "FRAMEWORKS",
+    "GROUP",
     "LABEL",
     "Document",
     "Fields",
@@ -123,7 +124,7 @@ def read_facts(text: str, where: str) -> FileFacts:
     for index, root in enumerate(roots):
         if is_sequence(root):
             paths = (text_of(child(each, "path", where=where)) for each in items(root))
-            operations += (path for path in paths if path)
+            operations += (path for path in paths if path is not None)
         elif is_mapping(root):
             document = _document(index, root, where)
             documents.append(document)

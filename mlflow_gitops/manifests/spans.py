@@ -22,6 +22,7 @@ __all__ = [
     "end_of",
     "line_break",
     "line_end",
+    "line_of",
     "next_line",
 ]
 
@@ -72,6 +73,12 @@ def line_end(text: str, position: int) -> int:
     if rest is None:
         raise Unclear("something else follows on the line")
     return rest.end()
+
+
+def line_of(text: str, position: int) -> int:
+    """Where the line ends that the position is in, whatever it holds."""
+    found = _LINE.match(text, position)
+    return found.end(1) if found else position
 
 
 def next_line(text: str, end: int) -> int:

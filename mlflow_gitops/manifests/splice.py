@@ -33,6 +33,7 @@ from mlflow_gitops.manifests.spans import (
     is_empty,
     line_break,
     line_end,
+    line_of,
     next_line,
 )
 
@@ -133,6 +134,7 @@ def _replace(
 
 def _replace_block(text: str, old: Node, value: str) -> list[Splice]:
     header, first, last = block_content(text, old)
+    last = line_of(text, first + len(text[first:last].rstrip()))
     if not value.isprintable() or value != value.strip() or value.startswith(("#", "\ufeff")):
         raise Unclear("the value does not fit a block scalar")
     indicator = text[header + 1 : first].splitlines()[0].split("#")[0].strip()

@@ -160,10 +160,11 @@ class LineProgress:
 
     out: IO[str]
     what: str = ""
+    size: int = 0
     done: int = 0
 
     def start(self, what: str, files: int, size: int) -> None:
-        self.what, self.done = clean(what), 0
+        self.what, self.size, self.done = clean(what), size, 0
         plural = "" if files == 1 else "s"
         self.out.write(f"{self.what}: {files} file{plural}, {size_text(size)}\n")
         self.out.flush()
@@ -173,7 +174,8 @@ class LineProgress:
         self.done += size
 
     def finish(self) -> None:
-        self.out.write(f"{self.what}: done, {size_text(self.done)}\n")
+        how = "done" if self.done >= self.size else "stopped"
+        self.out.write(f"{self.what}: {how}, {size_text(self.done)}\n")
         self.out.flush()
 
 

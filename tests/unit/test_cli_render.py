@@ -108,3 +108,7 @@ def test_progress_in_a_pipe_is_two_lines() -> None:
     assert out.getvalue() == (
         "publishing fraud v2: 2 files, 2.0 KB\npublishing fraud v2: done, 2.0 KB\n"
     )
+    progress.start("next", 1, 2_000)
+    progress.advance(500)
+    progress.finish()
+    assert out.getvalue().endswith("next: 1 file, 2.0 KB\nnext: stopped, 500 bytes\n")

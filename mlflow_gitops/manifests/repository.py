@@ -166,7 +166,8 @@ def _check(options: InitOptions) -> None:
             where="artifacts.bucket",
             hint="use lower-case letters, digits, `-` and `.`",
         )
-    if not re.fullmatch(r"([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?", options.prefix):
+    part = r"(?!\.\.?(?:/|$))[A-Za-z0-9._-]+"
+    if not re.fullmatch(rf"({part}(/{part})*)?", options.prefix):
         raise ConfigError(
             f"{options.prefix!r} is no key prefix",
             where="artifacts.prefix",

@@ -43,7 +43,9 @@ class EditedTree:
     def blob(self, path: str) -> str:
         if path not in self._changes:
             return self._base.blob(path)
-        return hashlib.sha256(self.read(path).encode()).hexdigest()
+        content = self.read(path).encode()  # Git's own id: what is parsed now serves the commit
+        header = f"blob {len(content)}\0".encode()
+        return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
     def read(self, path: str) -> str:
         if path not in self._changes:

@@ -28,9 +28,9 @@ class MemoryTree:
 
     def blob(self, path: str) -> str:
         content = self._files[path]
-        return hashlib.sha1(
-            content if isinstance(content, bytes) else content.encode(), usedforsecurity=False
-        ).hexdigest()
+        data = content if isinstance(content, bytes) else content.encode()
+        header = f"blob {len(data)}\0".encode()  # as Git does
+        return hashlib.sha1(header + data, usedforsecurity=False).hexdigest()
 
     def read(self, path: str) -> str:
         self.reads.append(path)

@@ -38,6 +38,7 @@ KEPT = frozenset(
     | {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_HTTP_USER_AGENT"}
 )
 KEPT_PREFIXES = ("GIT_SSL_", "GIT_HTTP_PROXY", "GIT_PROXY_SSL_", "GIT_HTTP_LOW_SPEED_")
+KILL_WAIT = 5.0  # seconds, for what a process outside the group still holds open
 DEFAULT_USER = "x-access-token"
 
 
@@ -183,5 +184,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-    with suppress(ValueError, OSError):
-        process.communicate()
+    with suppress(ValueError, OSError, subprocess.TimeoutExpired):
+        process.communicate(timeout=KILL_WAIT)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()

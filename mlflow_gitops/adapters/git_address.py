@@ -20,7 +20,10 @@ PORTS = {"http": 80, "https": 443, "ssh": 22, "git": 9418}
 SCHEMES = (*PORTS, "file")
 HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
 SCP = re.compile(r"(?:(?P<user>[^@/:\[]+)@)?(?P<host>\[[^\]/]+\]|[^:/\[]+):(?P<path>.*)", re.DOTALL)
-SAFE = "give the user name and the token in the environment of the process instead"
+SAFE = (
+    "give them in the environment instead, as MLFLOW_GITOPS_GIT_USERNAME and "
+    "MLFLOW_GITOPS_GIT_TOKEN (or MLFLOW_GITOPS_GIT_TOKEN_FILE)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def _refuse_secrets(parts: SplitResult, scheme: str) -> None:
         raise ConfigError(
             "the repository's URL holds a query or a fragment",
             where=parts.hostname or "",
-            hint=f"end it after the path; {SAFE} if it was meant to hold them",
+            hint=f"end it after the path; if they are credentials, {SAFE}",
         )
 
 

@@ -165,5 +165,7 @@ def _as_our_error(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise TransientError(what, where=str(folder), hint="make room on its disk") from error
         raise ConfigError(
-            what, where=str(folder.parent), hint="let this process write there, or name another"
+            what,
+            where=str(folder.parent),
+            hint="let this process write there, or name another folder (MLFLOW_GITOPS_STATE_DIR)",
         ) from error

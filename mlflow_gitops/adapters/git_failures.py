@@ -18,7 +18,10 @@ WORDS_LIMIT = 600
 USERINFO = re.compile(r"(?<=://)[^/@\s'\"]+@")
 HEADER = re.compile(r"(?i)(authorization:\s*\w+)\s+\S+")
 
-ACCESS_HINT = "check the user name and token in the environment, or the SSH key"
+ACCESS_HINT = (
+    "check MLFLOW_GITOPS_GIT_USERNAME and the token in MLFLOW_GITOPS_GIT_TOKEN (or its _FILE), "
+    "or the SSH key"
+)
 BYPASS_HINT = (
     "let this tool's identity bypass the protection of the branch, or give the environment a "
     "branch of its own in mlflow-gitops.yaml"

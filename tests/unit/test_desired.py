@@ -381,6 +381,14 @@ RETIRING = [
         new=False,
     ),
     Row(
+        "an overtaken request to retire one that is not selected stays so after a mere sight",
+        [row("1", "Archived"), row("2")],
+        TWO_SEEN,
+        "2",
+        records(asked("1", 10, "retire")),
+        new=False,
+    ),
+    Row(
         "retired, then asked for a version",
         [row("2"), row("3")],
         RETIRED,

@@ -131,7 +131,11 @@ def _answered(error: boto.ClientError, where: str) -> GitOpsError:
             hint=f"{CHECK_POLICY}; or {CHECK_LOGIN}",
         )
     if status == 404:
-        return PublishError("there is no such object", where=where, hint="run it again")
+        return PublishError(
+            f"the storage finds nothing there ({code})",
+            where=where,
+            hint=f"check `artifacts.bucket` in mlflow-gitops.yaml; {CHECK_ADDRESS}",
+        )
     if status == 501 or code == "NotImplemented":
         return PublishError(
             "the storage cannot write on condition, so it could not keep a version as it is",

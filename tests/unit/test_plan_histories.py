@@ -575,7 +575,7 @@ IDLE = st.one_of(
     st.tuples(st.just("status"), number, st.sampled_from(["READY", "FAILED_REGISTRATION"])),
 )
 PEOPLE = st.lists(ACTS, max_size=14)
-at_random = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+at_random = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def act(w: World, what: tuple[object, ...], tags: list[str]) -> None:

@@ -87,7 +87,11 @@ def _disk(error: OSError, where: str) -> GitOpsError:
         return PublishError("reading it is not permitted", where=where, hint=CHECK_ACCESS)
     if error.errno == errno.ELOOP:
         return PublishError("it is a symbolic link", where=where, hint="log the file itself")
-    return TransientError(f"the disk fails ({error.strerror})", where=where)
+    return TransientError(
+        f"it cannot be read now ({error.strerror or type(error).__name__})",
+        where=where,
+        hint="it is tried again; if it stays so, look at the disk or the store",
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -8,6 +8,7 @@ change Git, our own commits that no record knows of are read and win over it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mlflow_gitops.config import parse_settings
@@ -15,7 +16,7 @@ from mlflow_gitops.errors import TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.desired import desired_service
 from mlflow_gitops.planning.plan import Place, Plan, make_plan
-from mlflow_gitops.planning.records import request_for
+from mlflow_gitops.planning.records import request_for, status_of
 from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.ports import Clock, Registry, Repository, Tree
 from mlflow_gitops.state import (
@@ -27,6 +28,7 @@ from mlflow_gitops.state import (
     ServiceSpec,
     Settings,
     Snapshot,
+    State,
 )
 
 __all__ = ["Observer", "View", "selected"]
@@ -42,11 +44,18 @@ class View:
     """
 
     plan: Plan
+    snapshot: Snapshot
     environment: Environment
     tree: Tree
     manifests: Manifests
     stored: Delivered | None
     delivered: Delivered | None
+
+    @property
+    def told(self) -> Mapping[str, State]:
+        """What the registry's tags say of each version in this environment."""
+        found = ((v.number, status_of(v, self.environment.name)) for v in self.snapshot.versions)
+        return {number: status.state for number, status in found if status is not None}
 
 
 @dataclass(slots=True)
@@ -60,6 +69,13 @@ class Observer:
     _parsed: ParseCache = field(default_factory=ParseCache)
     _settings: tuple[str, Settings] | None = None
     _manifests: tuple[str, str, Settings, Manifests] | None = None
+
+    def read(self, model: str) -> tuple[Settings, Snapshot]:
+        """Fetch, and read the model, at the same time: each waits for a server of its own."""
+        with ThreadPoolExecutor(1, "gitops-registry") as beside:
+            snapshot = beside.submit(self.registry.snapshot, model)
+            self.repository.fetch()
+            return self.settings(), snapshot.result()
 
     def settings(self) -> Settings:
         """The settings of the default branch, as last fetched."""
@@ -106,7 +122,7 @@ class Observer:
                 delivered = found
                 plan = plan_for(found)
         stored = snapshot.delivered.get(environment.name)
-        return View(plan, environment, tree, manifests, stored, delivered)
+        return View(plan, snapshot, environment, tree, manifests, stored, delivered)
 
     def trusted(self, snapshot: Snapshot, environment: Environment) -> Delivered | None:
         """The record, if it is of this repository and its head is in the branch's history."""

@@ -112,18 +112,14 @@ class Reconciler:
         Errors of one environment are in its outcome; only what concerns all of them is raised.
         With `dry_run` nothing is written anywhere, and the outcomes hold plan and diff.
         """
-        self.repository.fetch()
-        settings = self.observer.settings()
-        snapshot = self.registry.snapshot(model)
+        settings, snapshot = self.observer.read(model)
         return tuple(
             self._service(snapshot, environment, settings, dry_run=dry_run)
             for environment in settings.environments_for(model)
             if only is None or environment.name in only
         )
 
-    def preview(
-        self, snapshot: Snapshot, environment: Environment, settings: Settings
-    ) -> Outcome:
+    def preview(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
         """Plan and diff of one service for a snapshot, a real or an imagined one; writes nothing.
 
         Looks at Git as last fetched. An error is in the outcome.
@@ -278,8 +274,10 @@ class Reconciler:
         record = next_delivered(plan, view.delivered, head=head, commit=commit, digest=digest)
         if record is not None and record != view.stored:
             self.registry.record(plan.key.model, plan.key.environment, record)
-        told = reports(plan, view.delivered, commit=commit, digest=digest, time=self.clock())
-        for number, status in told.items():
+        news = reports(
+            plan, view.delivered, told=view.told, commit=commit, digest=digest, time=self.clock()
+        )
+        for number, status in news.items():
             self.registry.report(plan.key.model, number, plan.key.environment, status)
 
     def _tell(self, plan: Plan, state: State, message: str) -> None:
@@ -332,7 +330,7 @@ class Reconciler:
         record = next_delivered(plan, delivered, head=view.tree.head)
         if record is not None and record != view.stored:
             return True
-        for number, status in reports(plan, delivered).items():
+        for number, status in reports(plan, delivered, told=view.told).items():
             version = snapshot.version(number)
             if version and not same_news(status_of(version, environment.name), status):
                 return True

@@ -1,3 +1,3 @@
 """Fixtures that every kind of test may ask for. A module here imports what it starts lazily."""
 
-pytest_plugins = ["tests.support.mlflow", "tests.support.stack"]
+pytest_plugins = ["tests.support.mlflow", "tests.support.stack", "tests.e2e.worlds"]

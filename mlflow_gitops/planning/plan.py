@@ -26,6 +26,19 @@ from mlflow_gitops.state import (
 __all__ = ["Kind", "Place", "Plan", "make_plan", "next_delivered", "reports"]
 
 
+STANDING = frozenset(
+    {
+        State.COMMITTED,
+        State.PUBLISHING,
+        State.HELD,
+        State.UNSELECTED,
+        State.AMBIGUOUS,
+        State.ADOPTED,
+    }
+)
+"""States that a version can be in only until another one is committed."""
+
+
 class Kind(StrEnum):
     """The effects of a plan: a commit (promote, retire), a record only, or none."""
 
@@ -250,9 +263,19 @@ def next_delivered(
 
 
 def reports(
-    plan: Plan, delivered: Delivered | None, *, commit: str = "", digest: str = "", time: str = ""
+    plan: Plan,
+    delivered: Delivered | None,
+    *,
+    told: Mapping[str, State] | None = None,
+    commit: str = "",
+    digest: str = "",
+    time: str = "",
 ) -> Mapping[str, Status]:
-    """What the registry's versions are told: number to status."""
+    """What the registry's versions are to be told: number to status.
+
+    `told` is what they were told before: whatever stood there by another version is superseded,
+    also where the run that replaced it did not live to say so.
+    """
     message = "; ".join([plan.reason, *plan.notes])
     is_other = plan.kind is not Kind.NONE and delivered and delivered.spec != plan.after
     known = None if is_other else delivered  # another version's commit is not this one's
@@ -264,21 +287,17 @@ def reports(
         digest=digest or (known.digest if known else ""),
         time=time,
     )
-    told: dict[str, Status] = {}
     before = delivered.request.version if delivered else ""
     if not before.isdecimal():  # a label in Git that is no version of the registry
         before = ""
     if plan.candidates:
-        told.update(dict.fromkeys(plan.candidates, replace(status, commit="", digest="")))
-    elif plan.version is not None:
-        told[plan.version.number] = status
-    elif before:
-        told[before] = status
-    if plan.changes_git and before and before not in told:
-        told[before] = Status(
-            state=State.SUPERSEDED,
-            message=f"replaced by version {plan.version.number if plan.version else '(none)'}",
-            commit=commit,
-            time=time,
-        )
-    return told
+        return dict.fromkeys(plan.candidates, replace(status, commit="", digest=""))
+    current = plan.version.number if plan.version else before
+    news = {current: status} if current else {}
+    if plan.state in (State.COMMITTED, State.RETIRED):
+        replaced = {number for number, state in (told or {}).items() if state in STANDING}
+        replaced |= {before} if plan.changes_git and before else set()
+        by = f"replaced by version {current}" if plan.after else "the service was retired"
+        gone = Status(State.SUPERSEDED, by, commit=status.commit, time=time)
+        news |= {number: gone for number in sorted(replaced - {current})}
+    return news

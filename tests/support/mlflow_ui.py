@@ -5,13 +5,13 @@ The new pages show a stage read-only, so the page is switched to the old registr
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import Page, sync_playwright
+
+from tests.support.kubectl import require
 
 MODAL = "mlflow.model_registry.stage_transition_modal_v2"
 ARGUMENTS = [
@@ -27,13 +27,11 @@ ARGUMENTS = [
 
 def chromium() -> str:
     """Chromium's path. Without one the test skips, or fails where CI is meant to have it."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    reason = "needs Chromium (Debian: apt-get install chromium)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    require(found, "needs Chromium (Debian: apt-get install chromium)")
+    assert found is not None
+    return found
 
 
 @contextmanager

@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mlflow-gitops demo $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import urllib3.exceptions
 from boto3.exceptions import Boto3Error
@@ -163,8 +164,10 @@ def _not_answered(error: Exception, where: str) -> GitOpsError:
         return PublishError("the name cannot be used with S3", where=where, hint="correct it")
     if isinstance(error, (boto.NoRegionError, boto.InvalidRegionError)):
         return PublishError("the region cannot be used", where=where, hint=CHECK_REGION)
+    host = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", ""))).netloc
+    at = f" at {host.rpartition('@')[2]}" if host else ""
     return TransientError(
-        f"the storage cannot be reached ({kind})", where=where, hint=CHECK_ADDRESS
+        f"the storage cannot be reached{at} ({kind})", where=where, hint=CHECK_ADDRESS
     )
 
 

@@ -159,7 +159,8 @@ class _Walk:
         else:
             if found is not None:
                 self.missing.append(found)
-            self.problem(f"it lists `{reference}`, which is not there", path, "correct the list")
+            hint = "correct the list; symbolic links and submodules are not followed"
+            self.problem(f"it lists `{reference}`, which is not there", path, hint)
 
     def problem(self, what: str, where: str, hint: str) -> None:
         self.problems.append(ManifestError(what, where=where, hint=hint))

@@ -93,7 +93,7 @@ def check_loadable(files: ModelFiles, predictor: Predictor) -> None:
 
 def default_predictor(files: ModelFiles) -> Predictor:
     """What loads the files as they are, for a service that is made new. Raises PublishError."""
-    if files.mlmodel:  # what MLflow logged is served by MLflow's own loader, or not at all
+    if _is_mlflow(files):  # what MLflow logged is served by MLflow's own loader, or not at all
         check_loadable(files, MLFLOW)
         return MLFLOW
     for predictor in RAW:
@@ -123,8 +123,13 @@ def _refused(predictor: Predictor, what: str, hint: str) -> PublishError:
     return PublishError(f"the version's files would not load: {what}", where=where, hint=hint)
 
 
+def _is_mlflow(files: ModelFiles) -> bool:
+    """An empty MLmodel is a broken one, not none."""
+    return bool(files.mlmodel) or "MLmodel" in files.files
+
+
 def _contents(files: ModelFiles) -> Contents:
-    flavors = parse_flavors(files.mlmodel) if files.mlmodel else {}
+    flavors = parse_flavors(files.mlmodel) if _is_mlflow(files) else {}
     return Contents(frozenset(path for path, size in files.files.items() if size), flavors)
 
 

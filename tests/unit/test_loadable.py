@@ -215,6 +215,7 @@ BROKEN = {
     "deep mappings": "{a: " * 100_000,
     "a date that is none": "flavors: {a: {b: 2020-99-99}}",
     "control characters": "\x00",
+    "nothing": "",
     "no mapping": "- flavors",
     "a scalar": "flavors",
     "no flavors": "artifact_path: x",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import yaml
-
 from mlflow_gitops.errors import ManifestError
-from mlflow_gitops.manifests.nodes import is_null, parse
+from mlflow_gitops.manifests.nodes import document_starts, is_null, parse
 from mlflow_gitops.manifests.verify import differences
 
 __all__ = ["remove_document"]
@@ -16,7 +14,7 @@ def remove_document(text: str, index: int, where: str) -> str | None:
     before = parse(text, where)
     if all(is_null(root) for place, root in enumerate(before) if place != index):
         return None
-    start, end = _span(text, index)
+    start, end = _span(text, index, where)
     new = text[:start] + text[end:]
     after = parse(new, where)
     kept = [root for place, root in enumerate(before) if place != index]
@@ -32,12 +30,10 @@ def remove_document(text: str, index: int, where: str) -> str | None:
     return new
 
 
-def _span(text: str, index: int) -> tuple[int, int]:
+def _span(text: str, index: int, where: str) -> tuple[int, int]:
     """From the document's `---` (or its first character) to the next one's."""
-    offset = len(text) - len(text.removeprefix("\ufeff"))
-    starts: list[int] = []
-    for event in yaml.parse(text[offset:], Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.DocumentStartEvent) and event.start_mark is not None:
-            starts.append(event.start_mark.index + offset)
+    starts = document_starts(text, where)
+    if index >= len(starts):
+        raise ManifestError("its documents cannot be told apart", where=where, hint="split it up")
     end = starts[index + 1] if index + 1 < len(starts) else len(text)
     return starts[index], end

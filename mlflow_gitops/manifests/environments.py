@@ -6,7 +6,9 @@ again: the service must be as wanted, and no file that another environment reads
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.cache import ParseCache
@@ -25,6 +27,8 @@ from mlflow_gitops.state import Environment, Predictor, ServiceSpec
 __all__ = ["Manifests"]
 
 Changes = dict[str, str | None]
+
+LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 class Manifests:
@@ -120,7 +124,7 @@ class Manifests:
         return changes
 
     def _folder(self, environment: str) -> str:
-        path = self._environments[environment].path.strip("/")
+        path = normpath(self._environments[environment].path.strip("/") or ".")
         return "" if path == "." else path
 
     def _index(self, environment: str) -> Index:
@@ -261,10 +265,16 @@ def _shapes(path: str, text: str | None) -> bool:
 
 
 def _check_spec(spec: ServiceSpec, service: str) -> None:
-    for what, value in (("URI", spec.uri), ("version", spec.version)):
-        if not value or not value.isprintable() or value != value.strip():
-            raise ManifestError(
-                f"the {what} {value!r} cannot be written into a manifest",
-                where=service,
-                hint="it must be one line of printable characters",
-            )
+    if not LABEL_VALUE.fullmatch(spec.version):
+        raise ManifestError(
+            f"the version {spec.version!r} cannot be the value of a label",
+            where=service,
+            hint="it takes up to 63 letters, digits, `.`, `_` and `-`, and starts and ends with "
+            "a letter or digit",
+        )
+    if not spec.uri or not spec.uri.isprintable() or spec.uri != spec.uri.strip():
+        raise ManifestError(
+            f"the URI {spec.uri!r} cannot be written into a manifest",
+            where=service,
+            hint="it must be one line of printable characters",
+        )

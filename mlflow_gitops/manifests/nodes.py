@@ -22,6 +22,7 @@ __all__ = [
     "Node",
     "check_keys",
     "child",
+    "document_starts",
     "entries",
     "is_mapping",
     "is_null",
@@ -72,6 +73,17 @@ def parse_positions(text: str, where: str) -> list[Node]:
         except yaml.YAMLError:
             pass
         raise
+
+
+def document_starts(text: str, where: str) -> list[int]:
+    """Where each document starts: at its `---`, or at its first character."""
+    offset = len(text) - len(text.removeprefix("\ufeff"))
+    try:
+        events = list(yaml.parse(text[offset:], Loader=_loader))
+    except yaml.YAMLError as error:
+        raise _broken(error, text, where) from None
+    starts = (event for event in events if isinstance(event, yaml.DocumentStartEvent))
+    return [event.start_mark.index + offset for event in starts if event.start_mark]
 
 
 def _composed(text: str, where: str) -> list[Node]:

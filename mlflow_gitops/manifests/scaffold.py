@@ -60,7 +60,7 @@ def patch_text(base: Document, name: str, key: str, *, uri: str | None, version:
     Group, version and namespace must be those that the base has in its file, or nothing matches.
     """
     lines = [f"apiVersion: {base.api_version}", "kind: InferenceService", "metadata:"]
-    lines.append(f"  name: {name}")
+    lines.append(f"  name: {plain_or_quoted(name)}")
     if base.namespace:
         lines.append(f"  namespace: {plain_or_quoted(base.namespace)}")
     if version is not None:
@@ -90,7 +90,7 @@ def _service(
 ) -> str:
     return render(
         "service/inference-service.yaml",
-        name=name,
+        name=plain_or_quoted(name),
         metadata=metadata,
         account=f"    serviceAccountName: {SERVICE_ACCOUNT}\n" if account else "",
         key=predictor.key,
@@ -113,7 +113,7 @@ def leaf_files(
         f"{folder}/kustomization.yaml": render(
             "service/leaf-kustomization.yaml",
             namespace=f"namespace: {plain_or_quoted(namespace)}\n" if namespace else "",
-            base=relative(base, folder),
+            base=plain_or_quoted(relative(base, folder)),
         ),
         f"{folder}/model-version.yaml": patch,
     }

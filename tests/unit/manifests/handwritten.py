@@ -191,7 +191,7 @@ def _decorated(draw: st.DrawFn, lines: list[str]) -> list[str]:
 
 
 def _file(draw: st.DrawFn, document: str) -> str:
-    others = draw(st.lists(st.sampled_from(OTHER_DOCUMENTS), max_size=2, unique=True))
+    others = draw(st.lists(st.sampled_from(OTHER_DOCUMENTS), max_size=1))
     at = draw(st.integers(0, len(others)))
     documents = [*others[:at], document, *others[at:]]
     separator = draw(st.sampled_from(["\n---\n", "\n...\n---\n", "\n--- # next\n"]))

@@ -184,11 +184,21 @@ def test_a_name_that_is_no_service_name_is_told_with_the_line_to_add(name: str) 
 
 
 @pytest.mark.parametrize(
-    "spec", [("", "1"), ("s3://a/", ""), ("s3://a/\nb: c", "1"), ("s3://a/", "1\t")]
+    "spec",
+    [
+        ("", "1"),
+        ("s3://a/", ""),
+        ("s3://a/\nb: c", "1"),
+        ("s3://a/", "1\t"),
+        ("s3://a/", "1+2"),
+        ("s3://a/", "-1"),
+        ("s3://a/", "1" * 64),
+        ("s3://a/ ", "1"),
+    ],
 )
 def test_values_that_are_no_line_of_text_are_refused(spec: tuple[str, str]) -> None:
     found = manifests({"env/a.yaml": service()})
-    with pytest.raises(ManifestError, match="cannot be written"):
+    with pytest.raises(ManifestError, match="cannot be"):
         found.set_service("env", "svc", ServiceSpec(*spec), PREDICTOR)
 
 

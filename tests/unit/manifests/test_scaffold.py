@@ -164,6 +164,16 @@ def test_a_plain_file_in_the_way_is_not_overwritten() -> None:
     assert "env/svc.yaml: it is there" in refused({"env/svc.yaml": "kind: Other"})
 
 
+@pytest.mark.parametrize("name", ["null", "true", "on", "y"])
+def test_a_name_that_yaml_reads_as_something_else(name: str) -> None:
+    tree = MemoryTree({"env/kustomization.yaml": "namespace: x\n"})
+    environments = {"env": environment("env", "./env/")}
+    found = Manifests(tree, environments)
+    tree = tree.with_changes(found.set_service("env", name, SPEC, PREDICTOR))
+    assert Manifests(tree, environments).committed("env", name) == SPEC
+    assert yaml.safe_load(tree.read(f"env/{name}/model-version.yaml"))["metadata"]["name"] == name
+
+
 class TestRetire:
     def test_a_plain_file_is_deleted(self) -> None:
         found = manifests({"env/a.yaml": "\n---\n" + service() + "---\n", "env/b.yaml": "x: y"})

@@ -299,5 +299,5 @@ def reports(
         replaced |= {before} if plan.changes_git and before else set()
         by = f"replaced by version {current}" if plan.after else "the service was retired"
         gone = Status(State.SUPERSEDED, by, commit=status.commit, time=time)
-        news |= {number: gone for number in sorted(replaced - {current})}
+        news |= dict.fromkeys(sorted(replaced - {current}), gone)
     return news

@@ -80,42 +80,39 @@ def add_to_list(text: str, key: str, entry: str, where: str, *, item_key: str = 
     if item_key:
         item = f"{item_key}: {item}"
     mark, text = _split_mark(text)
-    roots = parse(text, where)
-    root = roots[0] if roots else None
+    old = parse(text, where)
+    root = old[0] if old else None
     try:
-        new = apply(text, _added(text, root, key, item, where))
+        result = apply(text, _added(text, root, key, item, where))
     except Unclear as unclear:
         raise _unusual(where, str(unclear)) from None
-    before, after = _list_of(text, key, where), _list_of(new, key, where)
-    kept = len(after) == len(before) + 1 and all(
-        not list(differences(a, b)) for a, b in zip(before, after, strict=False)
-    )
-    _check_others_kept(text, new, key, where)
-    last = after[-1] if after else None
-    if last is not None and item_key:
-        last = own_entry(last, item_key, where)
-        last = last[1] if last else None
-    if not kept or text_of(last) != entry:
+    new = parse(result, where)
+    before, after = _list_of(old, key, where), _list_of(new, key, where)
+    last = after.pop() if after else None
+    if item_key and is_mapping(last):
+        entry_of = own_entry(last, item_key, where)
+        last = entry_of[1] if entry_of else None
+    if text_of(last) != entry or not _same(before, after):
         raise _unusual(where, f"`{key}` cannot take one more entry")
-    return mark + new
+    _check_others_kept(old, new, key, where)
+    return mark + result
 
 
 def remove_from_list(text: str, key: str, index: int, where: str) -> str:
     """The kustomization without one entry of a list; `[]` stays where it was the last one."""
     mark, text = _split_mark(text)
-    root = parse(text, where)[0]
+    old = parse(text, where)
     try:
-        new = apply(text, _removed(text, root, key, index, where))
+        result = apply(text, _removed(text, old[0], key, index, where))
     except Unclear as unclear:
         raise _unusual(where, str(unclear)) from None
-    before, after = _list_of(text, key, where), _list_of(new, key, where)
+    new = parse(result, where)
+    before = _list_of(old, key, where)
     del before[index]
-    _check_others_kept(text, new, key, where)
-    if len(before) != len(after) or any(
-        list(differences(a, b)) for a, b in zip(before, after, strict=True)
-    ):
+    if not _same(before, _list_of(new, key, where)):
         raise _unusual(where, f"an entry of `{key}` cannot be removed")
-    return mark + new
+    _check_others_kept(old, new, key, where)
+    return mark + result
 
 
 def _split_mark(text: str) -> tuple[str, str]:
@@ -124,22 +121,25 @@ def _split_mark(text: str) -> tuple[str, str]:
     return text[: len(text) - len(body)], body
 
 
-def _list_of(text: str, key: str, where: str) -> list[Node]:
-    roots = parse(text, where)
+def _list_of(roots: list[Node], key: str, where: str) -> list[Node]:
     entry = own_entry(roots[0], key, where) if roots and is_mapping(roots[0]) else None
     return list(entry[1].value) if entry and is_sequence(entry[1]) else []
 
 
-def _check_others_kept(before: str, after: str, key: str, where: str) -> None:
-    old, new = parse(before, where), parse(after, where)
+def _same(one: list[Node], two: list[Node]) -> bool:
+    return len(one) == len(two) and not any(
+        True for a, b in zip(one, two, strict=True) for _ in differences(a, b)
+    )
+
+
+def _check_others_kept(old: list[Node], new: list[Node], key: str, where: str) -> None:
     changed = (
         path
         for one, two in zip(old, new, strict=False)
         for path, _ in differences(one, two)
         if path[:1] != (key,)
     )
-    first = next(changed, None)
-    if first not in (None, ()) or (old and len(old) != len(new)):
+    if next(changed, None) is not None or (old and len(old) != len(new)):
         raise _unusual(where, f"a change to `{key}` would change something else")
 
 

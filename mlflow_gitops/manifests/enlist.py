@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.edit import add_to_list
-from mlflow_gitops.manifests.facts import Document, FileFacts, frameworks, merge
+from mlflow_gitops.manifests.facts import Document, FileFacts
 from mlflow_gitops.manifests.graph import build_graph
+from mlflow_gitops.manifests.merged import frameworks, merge
 from mlflow_gitops.manifests.scaffold import (
     API_VERSION,
     SERVICE_ACCOUNT,

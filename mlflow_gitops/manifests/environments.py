@@ -14,8 +14,8 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.enlist import enlist
-from mlflow_gitops.manifests.facts import predictor_of, spec_of
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
+from mlflow_gitops.manifests.merged import predictor_of, spec_of
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
 from mlflow_gitops.manifests.scaffold import check_name

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -26,7 +25,6 @@ from mlflow_gitops.manifests.nodes import (
     parse,
     text_of,
 )
-from mlflow_gitops.state import Predictor, ServiceSpec
 
 __all__ = [
     "FRAMEWORKS",
@@ -35,13 +33,8 @@ __all__ = [
     "Document",
     "Fields",
     "FileFacts",
-    "check_supported",
-    "frameworks",
-    "merge",
     "possible_names",
-    "predictor_of",
     "read_facts",
-    "spec_of",
 ]
 
 GROUP = "serving.kserve.io"
@@ -234,78 +227,3 @@ def _plain(node: Node, budget: list[int]) -> Any:
     if value is not None and is_scalar(node) and str(node.tag).endswith(":int"):
         return int(value) if value.lstrip("+-").isdigit() else value
     return value
-
-
-def merge(parts: Iterable[Fields]) -> dict[str, str]:
-    """A base and its patches in order: later values win, None deletes."""
-    merged: dict[str, str] = {}
-    for part in parts:
-        for key, value in part.items():
-            if value is not None:
-                merged[key] = value
-                continue
-            for gone in [each for each in merged if each == key or each.startswith(f"{key}.")]:
-                del merged[gone]
-    return merged
-
-
-def frameworks(fields: Mapping[str, str]) -> list[str]:
-    return [key for key in FRAMEWORKS if key in fields]
-
-
-def check_supported(fields: Mapping[str, str], service: str, where: str) -> None:
-    """Raises ManifestError for the forms whose URI this tool cannot change safely."""
-    keys = frameworks(fields)
-    if len(keys) > 1:
-        raise ManifestError(
-            f"`{service}` has {' and '.join(f'spec.predictor.{key}' for key in keys)}: KServe "
-            f"serves one of them and ignores the other without a word",
-            where=where,
-            hint="keep one, and write patches to the same key as the base",
-        )
-    if any(key == "$patch" or key.endswith(".$patch") for key in fields):
-        raise ManifestError(
-            f"a `$patch` directive changes how `{service}` is merged, which is not supported yet",
-            where=where,
-            hint="write the values without the directive",
-        )
-    key = keys[0] if keys else "model"
-    custom = fields.get("containers")
-    unsupported = {
-        "spec.predictor.storageUris": "storageUris" in fields,
-        f"spec.predictor.{key}.storage": f"{key}.storage" in fields,
-        "a custom container's STORAGE_URI": custom == "STORAGE_URI",
-        "a custom container": custom is not None and not keys,
-    }
-    for what, used in unsupported.items():
-        if used:
-            raise ManifestError(
-                f"`{service}` says what it serves in {what}, which is not supported yet",
-                where=where,
-                hint=f"write it as spec.predictor.{key}.storageUri",
-            )
-
-
-def spec_of(fields: Mapping[str, str]) -> ServiceSpec:
-    key = next(iter(frameworks(fields)), "model")
-    split = {name: fields[name] for name in ("canary", "canaryTrafficPercent") if name in fields}
-    rollout = ",".join(f'"{name}":{_literal(value)}' for name, value in sorted(split.items()))
-    return ServiceSpec(
-        uri=fields.get(f"{key}.storageUri", ""),
-        version=fields.get(LABEL, ""),
-        rollout=f"{{{rollout}}}" if rollout else "",
-    )
-
-
-def _literal(value: str) -> str:
-    return value if value.isdigit() or value[:1] in "[{" else json.dumps(value)
-
-
-def predictor_of(fields: Mapping[str, str]) -> Predictor:
-    key = next(iter(frameworks(fields)), "model")
-    return Predictor(
-        model_format=fields.get(f"{key}.modelFormat", "") if key == "model" else key,
-        protocol=fields.get(f"{key}.protocolVersion", ""),
-        runtime=fields.get(f"{key}.runtime", ""),
-        key=key,
-    )

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.edit import add_to_list, set_values
-from mlflow_gitops.manifests.facts import LABEL, frameworks, spec_of
+from mlflow_gitops.manifests.facts import LABEL
+from mlflow_gitops.manifests.merged import frameworks, spec_of
 from mlflow_gitops.manifests.patches import Setter
 from mlflow_gitops.manifests.scaffold import patch_text
 from mlflow_gitops.manifests.services import Service

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
-from mlflow_gitops.manifests.facts import (
-    Document,
-    check_supported,
-    merge,
-)
+from mlflow_gitops.manifests.facts import Document
 from mlflow_gitops.manifests.graph import Chain
+from mlflow_gitops.manifests.merged import check_supported, merge
 from mlflow_gitops.manifests.patches import Patches, Setter
 from mlflow_gitops.manifests.tree import parent, resolve
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.planning.deliveries import delivered_text
+from mlflow_gitops.planning.messages import parse_trailers
 from mlflow_gitops.planning.plan import Kind, Plan
 from mlflow_gitops.state import ServiceSpec, State
 from tests.support.planning import BY_ALIAS, BY_TAG, SETTINGS, STAGING, World, spec
@@ -698,12 +699,16 @@ def test_without_a_request_or_a_change_of_the_selection_nothing_is_committed(
 def test_no_decision_of_a_person_is_undone_though_the_record_is_damaged(
     history: list[tuple[object, ...]], what: str, damage: Damage
 ) -> None:
-    """Where Git has what the record says: its newest entry is a commit, and under this name."""
+    """Where Git has what the record says: a commit answered the request, and under this name."""
     w = run([*history, ("move", "1", "Production", True, True)])
     assume_answered(w)
     delivered = w.delivered
-    assume(delivered is not None and delivered.head == delivered.commit != "")
+    assume(delivered is not None)
     assert delivered is not None
+    answer = next((c for c in w.commits if c.name == delivered.commit), None)
+    assume(answer is not None and delivered.head == answer.name)
+    assert answer is not None
+    assume(parse_trailers(answer.message)["Gitops-Request"] == delivered.request.id)
     assume(delivered.service == w.service)
     decide(w, what)
     damage(w)

@@ -30,7 +30,6 @@ from mlflow_gitops.state import (
     ServiceSpec,
     Settings,
     Snapshot,
-    State,
     Status,
 )
 
@@ -301,8 +300,11 @@ class World:
             text = delivered_text(record)
             assert parse_delivered(text) == record, "what is recorded can be read back"
             self.tag = text
-        told = reports(plan, delivered, commit=commit, digest=digest, time=at(self.clock))
-        self.told.update({n: s for n, s in told.items() if n in self.rows})
+        told = {n: status.state for n, status in self.told.items() if n in self.rows}
+        news = reports(
+            plan, delivered, told=told, commit=commit, digest=digest, time=at(self.clock)
+        )
+        self.told = {n: s for n, s in {**self.told, **news}.items() if n in self.rows}
 
     def _message(self, plan: Plan) -> str:
         assert plan.request is not None
@@ -336,6 +338,3 @@ class World:
 
     def spec(self, number: str) -> ServiceSpec:
         return spec_of(self.settings, self.rows[number])
-
-    def held(self) -> bool:
-        return self.settle().state is State.HELD

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
-from mlflow_gitops.planning.mlmodel import Flavors, parse_flavors
+from mlflow_gitops.planning.mlmodel import Contents, contents_of, is_mlflow
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.state import ModelFiles, Predictor
 
 __all__ = ["check_loadable", "default_predictor"]
 
-DATA_KEYS = ("pickled_model", "data")
 NOT_IN_MLSERVER = ("h2o", "prophet", "spacy", "spark", "statsmodels")
 REPOSITORY = r"[^/]+/\d+/model\.[^/]+(/.+)?|[^/]+/config\.pbtxt"  # of Triton
 ENVIRONMENT = "environment.tar.gz"
@@ -43,29 +41,6 @@ RELOG_SKOPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """The files that reach the server: KServe leaves out empty ones."""
-
-    paths: frozenset[str]
-    flavors: Flavors
-
-    @property
-    def top(self) -> tuple[str, ...]:
-        return tuple(sorted(path for path in self.paths if "/" not in path))
-
-    @property
-    def is_skops(self) -> bool:
-        formats = (flavor.get("serialization_format") for flavor in self.flavors.values())
-        return "skops" in formats or any(path.endswith(".skops") for path in self.top)
-
-    def data_of(self, flavor: str) -> str:
-        """The file or folder that MLflow says the flavor's model is in; "" if it does not."""
-        values = self.flavors.get(flavor, {})
-        found = (values.get(key) for key in DATA_KEYS)
-        return shown(next((value for value in found if isinstance(value, str)), ""))
-
-
 Check = Callable[[Contents, str], None]
 
 
@@ -75,7 +50,7 @@ def check_loadable(files: ModelFiles, predictor: Predictor) -> None:
     `files` is the as-is layout. A broken MLmodel is an error whatever the runtime is. A predictor
     without a format is a container of the user's own: nothing is known of it.
     """
-    contents = _contents(files)
+    contents = contents_of(files)
     if not (predictor.model_format or predictor.runtime):
         return
     server = predictor.runtime or _selected(predictor)
@@ -93,7 +68,7 @@ def check_loadable(files: ModelFiles, predictor: Predictor) -> None:
 
 def default_predictor(files: ModelFiles) -> Predictor:
     """What loads the files as they are, for a service that is made new. Raises PublishError."""
-    if _is_mlflow(files):  # what MLflow logged is served by MLflow's own loader, or not at all
+    if is_mlflow(files):  # what MLflow logged is served by MLflow's own loader, or not at all
         check_loadable(files, MLFLOW)
         return MLFLOW
     for predictor in RAW:
@@ -121,16 +96,6 @@ def _refused(predictor: Predictor, what: str, hint: str) -> PublishError:
     runtime = f", runtime {predictor.runtime}" if predictor.runtime else ""
     where = f"modelFormat {predictor.model_format}{protocol}{runtime}"
     return PublishError(f"the version's files would not load: {what}", where=where, hint=hint)
-
-
-def _is_mlflow(files: ModelFiles) -> bool:
-    """An empty MLmodel is a broken one, not none."""
-    return bool(files.mlmodel) or "MLmodel" in files.files
-
-
-def _contents(files: ModelFiles) -> Contents:
-    flavors = parse_flavors(files.mlmodel) if _is_mlflow(files) else {}
-    return Contents(frozenset(path for path, size in files.files.items() if size), flavors)
 
 
 def _selected(predictor: Predictor) -> str:

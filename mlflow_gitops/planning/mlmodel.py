@@ -1,26 +1,68 @@
-"""Reads MLflow's `MLmodel`, which anybody who may log a model can write as they like. PURE."""
+"""What a version holds, for the question whether it would load. PURE.
+
+MLflow's `MLmodel` is read with care: anybody who may log a model can write it as they like.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.sources import shown
+from mlflow_gitops.state import ModelFiles
 
-__all__ = ["Flavors", "parse_flavors"]
+__all__ = ["Contents", "contents_of", "is_mlflow", "parse_flavors"]
 
 Flavors = Mapping[str, Mapping[str, object]]
+"""By name, each with what it says of itself."""
 
+DATA_KEYS = ("pickled_model", "data")
 DEEPEST = 100  # levels; libyaml's composer ends the whole process somewhere below 100,000
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The files that reach the server: KServe leaves out empty ones."""
+
+    paths: frozenset[str]
+    flavors: Flavors
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        return tuple(sorted(path for path in self.paths if "/" not in path))
+
+    @property
+    def is_skops(self) -> bool:
+        formats = (flavor.get("serialization_format") for flavor in self.flavors.values())
+        return "skops" in formats or any(path.endswith(".skops") for path in self.top)
+
+    def data_of(self, flavor: str) -> str:
+        """The file or folder that MLflow says the flavor's model is in; "" if it does not."""
+        values = self.flavors.get(flavor, {})
+        found = (values.get(key) for key in DATA_KEYS)
+        return shown(next((value for value in found if isinstance(value, str)), ""))
+
+
+def contents_of(files: ModelFiles) -> Contents:
+    """Raises PublishError where the MLmodel cannot be read."""
+    flavors = parse_flavors(files.mlmodel) if is_mlflow(files) else {}
+    return Contents(frozenset(path for path, size in files.files.items() if size), flavors)
+
+
+def is_mlflow(files: ModelFiles) -> bool:
+    """An empty MLmodel is a broken one, not none."""
+    return bool(files.mlmodel) or "MLmodel" in files.files
+
+
 def parse_flavors(text: str) -> Flavors:
-    """The flavors by name, each with what it says of itself. Raises PublishError."""
+    """What an MLmodel says of its flavors. Raises PublishError."""
     try:
         _check_depth(text)
         values = yaml.load(text, Loader=LOADER)  # noqa: S506 - it is a safe loader

@@ -260,6 +260,20 @@ def test_a_listing_that_climbs_or_runs_in_circles_is_refused_and_nothing_downloa
     assert list(tmp_path.iterdir()) == []
 
 
+class BrokenRepository(NastyRepository):
+    def _download_file(self, remote_file_path: str, local_path: str) -> None:
+        Path(local_path).write_bytes(b"12")
+        raise requests.exceptions.ChunkedEncodingError("the connection broke off")
+
+
+def test_a_download_that_breaks_off_is_tried_again_later(tmp_path: Path) -> None:
+    repository = BrokenRepository({None: [FileInfo("MLmodel", False, 4)]})
+    with pytest.raises(TransientError, match="cannot be reached") as error:
+        inspect(MlflowSource("https://nasty.example/model", repository, tmp_path))
+    assert error.value.where == "https://nasty.example/model/MLmodel"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_size_that_mlflow_does_not_tell_is_measured(tmp_path: Path) -> None:
     repository = NastyRepository({None: [FileInfo("a", False, None)], "a": []})
     found = inspect(MlflowSource("https://nasty.example/model", repository, tmp_path))

@@ -1,6 +1,6 @@
 """The MLflow model registry, through MLflow's own client. Nothing global is set.
 
-Retries are the client's: it repeats a failed request for minutes (`PATIENCE` shortens that), so
+Retries are the client's: it repeats a failed request for minutes (the CLI shortens that), so
 a server that does not answer at all is found out beforehand, with one short request of our own.
 """
 
@@ -36,14 +36,7 @@ from mlflow_gitops.planning.records import (
 )
 from mlflow_gitops.state import Delivered, ModelVersion, Request, Selector, Snapshot, Status
 
-__all__ = ["PATIENCE", "MlflowRegistry"]
-
-PATIENCE: Mapping[str, str] = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
-}
-"""Defaults for the environment of a process that has a queue, which is the better place to wait."""
+__all__ = ["MlflowRegistry"]
 
 DEFAULT_EXPERIMENT = "0"
 FRESH = 5.0  # seconds for which a server that answered is trusted to answer

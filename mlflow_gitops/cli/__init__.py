@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 import click
 
 import mlflow_gitops
@@ -16,6 +19,13 @@ from mlflow_gitops.cli.serve import serve
 from mlflow_gitops.cli.status import status
 
 __all__ = ["main"]
+
+MLFLOW_PATIENCE: Mapping[str, str] = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+}
+"""MLflow's client would repeat a failed request for minutes; the queue is the place to wait."""
 
 VERBS = (init, config, plan, reconcile, adopt, status, serve, demo)
 
@@ -44,6 +54,8 @@ def main(app: App, repository: str | None, debug: bool) -> None:
     What is not given as an option is read from the environment: MLFLOW_GITOPS_REPOSITORY,
     MLFLOW_TRACKING_URI, the usual AWS variables. `mlflow-gitops VERB --help` tells more.
     """
+    for name, value in MLFLOW_PATIENCE.items():
+        os.environ.setdefault(name, value)
     app.repository = repository
     app.debug = debug
 

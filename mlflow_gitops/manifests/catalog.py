@@ -29,10 +29,13 @@ LAYOUT = ("kustomizations",)
 class Index:
     """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
 
-    `signature` is what the graph was built from, `blobs` what the names were read from.
+    The graph was built from the blobs of `kustomizations` and the files that are there, `plain`
+    (None under a kustomization); the names were read from `blobs`.
     """
 
-    signature: object
+    folder: str
+    plain: tuple[str, ...] | None
+    kustomizations: Mapping[str, str]
     graph: Graph
     blobs: Mapping[str, str]
     names: Mapping[str, tuple[str, ...]]
@@ -50,7 +53,6 @@ class Catalog:
         self.tree = tree
         self._cache = cache
         self._layout: Layout | None = None
-        self._kustomizations: tuple[tuple[str, str], ...] = ()
 
     def text(self, path: str) -> str:
         found = self.tree.read_all([path]).get(path)
@@ -108,39 +110,40 @@ class Catalog:
             changed = [path for path, blob in blobs.items() if known.get(path) != blob]
             self._preload("kustomization", changed, read_kustomization)
             self._cache.put_view(LAYOUT, blobs)
-            self._kustomizations = tuple(blobs.items())
             self._layout = layout
         return self._layout
 
     def share_layout(self, other: Catalog) -> None:
         """Take over what another tree with the same kustomizations and paths has found."""
-        self._layout, self._kustomizations = other.layout(), other._kustomizations
+        self._layout = other.layout()
 
     def index(self, name: str, folder: str) -> Index:
         """The environment's index, brought up to date from the one of another head."""
         layout = self.layout()
-        plain = () if folder in layout else tuple(files_below(self.tree, folder))
-        signature = (folder, self._kustomizations, plain)
+        plain = None if folder in layout else tuple(files_below(self.tree, folder))
         old: Index | None = self._cache.view(name)
-        if old is not None and not self._still_holds(old, signature):
+        if old is not None and not self._still_holds(old, folder, plain):
             old = None
-        if old is None:
-            graph = build_graph(self.tree, folder, layout, self.kustomization)
-        else:
-            graph = old.graph
-        new = self._updated(signature, graph, old)
+        graph = old.graph if old else build_graph(self.tree, folder, layout, self.kustomization)
+        new = self._updated(folder, plain, graph, old)
         if new is not old:
             self._cache.put_view(name, new)
         return new
 
-    def _still_holds(self, old: Index, signature: object) -> bool:
+    def _still_holds(self, old: Index, folder: str, plain: tuple[str, ...] | None) -> bool:
+        """Whether the graph of another head is this one's too."""
+        layout, tree, graph = self.layout(), self.tree, old.graph
         return (
-            old.signature == signature
-            and not any(path in self.tree for path in old.graph.missing)
-            and all(path in self.tree for path in old.graph.files)
+            (old.folder, old.plain) == (folder, plain)
+            and all(layout.get(each) == files for each, files in graph.visited.items())
+            and all(tree.blob(path) == blob for path, blob in old.kustomizations.items())
+            and not any(path in tree or path in layout for path in graph.missing)
+            and all(path in tree for path in graph.files)
         )
 
-    def _updated(self, signature: object, graph: Graph, old: Index | None) -> Index:
+    def _updated(
+        self, folder: str, plain: tuple[str, ...] | None, graph: Graph, old: Index | None
+    ) -> Index:
         blob = self.tree.blob
         blobs = {path: blob(path) for path in graph.files}
         if old is not None and blobs == old.blobs:
@@ -162,7 +165,11 @@ class Catalog:
                 continue
             for name in found:
                 names[name] = (*names.get(name, ()), path)
-        return Index(signature, graph, blobs, names, frozenset(unsure))
+        if old is not None:
+            kustomizations = old.kustomizations
+        else:
+            kustomizations = {path: blob(path) for each in graph.visited.values() for path in each}
+        return Index(folder, plain, kustomizations, graph, blobs, names, frozenset(unsure))
 
     def _preload_names(self, paths: Iterable[str]) -> None:
         for blob, _, text in self._uncached("names", paths):

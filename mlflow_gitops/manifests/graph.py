@@ -30,13 +30,15 @@ MOST_VISITS = 200_000  # folders that include each other many times over
 class Graph:
     """`files` maps each resource file to the ways it is reached; `touched` is all that is read.
 
-    `missing` are paths that are referred to and not there; `problems` say what is wrong,
-    `remotes` what lies elsewhere. `roots` are the kustomizations that nothing here includes.
+    `visited` are the folders that were followed, as the layout has them. `missing` are paths that
+    are referred to and not there; `problems` say what is wrong, `remotes` what lies elsewhere.
+    `roots` are the kustomizations that nothing here includes.
     """
 
     files: Mapping[str, tuple[Chain, ...]]
     kustomizations: Mapping[str, Kustomization]
     touched: frozenset[str]
+    visited: Layout
     roots: tuple[str, ...]
     missing: tuple[str, ...]
     problems: tuple[ManifestError, ...]
@@ -66,6 +68,7 @@ def build_graph(
         files={path: tuple(chains) for path, chains in walk.files.items()},
         kustomizations=walk.kustomizations,
         touched=frozenset(walk.touched),
+        visited=walk.visited,
         roots=starts,
         missing=tuple(walk.missing),
         problems=tuple(walk.problems),
@@ -101,6 +104,7 @@ class _Walk:
     files: dict[str, list[Chain]] = field(default_factory=dict)
     kustomizations: dict[str, Kustomization] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    visited: dict[str, tuple[str, ...]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     problems: list[ManifestError] = field(default_factory=list)
     remotes: list[str] = field(default_factory=list)
@@ -111,7 +115,7 @@ class _Walk:
         return self.layout[folder][0]
 
     def folder(self, folder: str, above: Chain) -> None:
-        here = self.layout[folder]
+        here = self.visited[folder] = self.layout[folder]
         if len(here) > 1:
             self.problem(f"there are {len(here)} kustomization files", folder, "keep one of them")
             return

@@ -82,6 +82,35 @@ def test_a_file_that_was_missing_is_seen_when_it_comes() -> None:
     assert gone.problems("prod")
 
 
+def test_a_folder_that_becomes_a_kustomization_is_seen() -> None:
+    cache = ParseCache()
+    tree = MemoryTree({"prod/kustomization.yaml": "resources: [one, a.yaml]", "one/x": ""})
+    steps: list[tuple[dict[str, str | None], set[str], int]] = [
+        ({}, set(), 2),
+        ({"prod/one/kustomization.yaml": "resources: [b.yaml]"}, set(), 2),
+        ({"prod/one/b.yaml": service(name="b")}, {"b"}, 1),
+        ({"prod/one/kustomization.yml": "resources: []"}, set(), 2),
+        ({"prod/one/kustomization.yml": None}, {"b"}, 1),
+        ({"prod/a.yaml/kustomization.yaml": "resources: [c.yaml]"}, {"b"}, 1),
+        ({"prod/a.yaml/c.yaml": service(name="c")}, {"b", "c"}, 0),
+        ({"prod/kustomization.yaml": None}, {"b", "c"}, 0),
+        (
+            {"prod/one/kustomization.yaml": None, "prod/d.yaml": service(name="d")},
+            {"b", "c", "d"},
+            0,
+        ),
+        ({"prod/one/b.yaml": None}, {"c", "d"}, 0),
+        ({"prod/a.yaml/kustomization.yaml": None, "prod/a.yaml/c.yaml": None}, {"d"}, 0),
+        ({"prod/d.yaml": None}, set(), 0),
+        ({"prod/kustomization.yaml": "resources: [d.yaml]"}, set(), 1),
+    ]
+    for changes, names, problems in steps:
+        tree = tree.with_changes(changes)
+        found, fresh = (Manifests(tree, ENVIRONMENTS, each) for each in (cache, ParseCache()))
+        assert set(found.services("prod")) == set(fresh.services("prod")) == names
+        assert len(found.problems("prod")) == len(fresh.problems("prod")) == problems
+
+
 def test_the_cache_is_bounded_and_safe_for_several_threads() -> None:
     tree, cache = repository(6), ParseCache(capacity=10, views=1)
     found: list[ServiceSpec | None] = []

@@ -1,8 +1,8 @@
 """Reads the three states of a service and plans. Writes nothing.
 
 `reconcile` acts on what this sees. The registry's `delivered` is used only where it can be ours:
-of this repository, with a head that is in the branch's history; and before a plan that would
-change Git, our own commits that no record knows of are read and win over it.
+of this repository, with a head that is in the branch's history; and before a plan is
+acted on, our own commits that no record knows of are read and win over it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mlflow_gitops.config import parse_settings
 from mlflow_gitops.errors import TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.desired import desired_service
-from mlflow_gitops.planning.plan import Place, Plan, make_plan
+from mlflow_gitops.planning.plan import Kind, Place, Plan, make_plan
 from mlflow_gitops.planning.records import request_for, status_of
 from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.ports import Clock, Registry, Repository, Tree
@@ -116,7 +116,7 @@ class Observer:
             return make_plan(key, place, desired, committed, record)
 
         plan = plan_for(delivered)
-        if recover and (delivered is None or plan.changes_git):
+        if recover and (delivered is None or plan.kind is not Kind.NONE):
             found = self._recover(snapshot, environment, settings, place, tree, delivered)
             if found is not None:
                 delivered = found

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 Names = Callable[[str], str]
 SEAL = re.compile(r"/_manifests/v2\.json(\?|$)")
 WAIT = 120  # seconds
+UNINTERRUPTED: dict[str, object] = {}
 
 
 @dataclass(slots=True)
@@ -118,7 +119,9 @@ def end_state(stack: Stack, model: str) -> dict[str, object]:
         "file": stack.file(LEAF.format(environment="production", service=model))
         .replace(model, "M")
         .replace(stack.bucket, "B"),
-        "objects": sorted(key.replace(model, "M") for key in stack.objects()),
+        "objects": sorted(
+            key.replace(model, "M") for key in stack.objects() if key.startswith(f"{model}/")
+        ),
         "files": [(f["path"], f["sha256"]) for f in manifest["files"]],
         "delivered": (record.request.version, dict.fromkeys(record.matched), record.head),
         "is head": record.head == stack.head(),
@@ -134,15 +137,19 @@ def assert_like_uninterrupted(stage: Stage, model: str, names: Names) -> None:
     found = end_state(stack, model)
     assert found["is head"]
     assert found["commits"] == 3, "the start, version 1 and version 2: one commit"
-    other = names("uninterrupted")
-    promoted_once(stack, other)
-    assert stack.cli("reconcile", other).returncode == 0
-    expected = end_state(stack, other)
-    for key in ("file", "files", "states"):
+    expected = uninterrupted(stack, names)
+    for key in ("file", "files", "objects", "states"):
         assert found[key] == expected[key], key
-    mine = [k for k in found["objects"] if str(k).startswith("M/")]  # type: ignore[attr-defined]
-    theirs = [k for k in expected["objects"] if str(k).startswith("M/")]  # type: ignore[attr-defined]
-    assert mine == theirs
+
+
+def uninterrupted(stack: Stack, names: Names) -> dict[str, object]:
+    """What a run leaves that nobody stops; the same for every stack, so it is run once."""
+    if not UNINTERRUPTED:
+        model = names("uninterrupted")
+        promoted_once(stack, model)
+        assert stack.cli("reconcile", model).returncode == 0
+        UNINTERRUPTED.update(end_state(stack, model))
+    return UNINTERRUPTED
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -44,9 +44,10 @@ class Service:
 
     def __init__(self, environ: Mapping[str, str], log: Path) -> None:
         command = [sys.executable, "-m", "mlflow_gitops.cli", "serve", "--port", "0"]
-        self.process = subprocess.Popen(
-            command, env=environ, stdout=subprocess.PIPE, stderr=log.open("wb"), text=True
-        )
+        with log.open("wb") as words:
+            self.process = subprocess.Popen(
+                command, env=environ, stdout=subprocess.PIPE, stderr=words, text=True
+            )
         assert self.process.stdout is not None
         self.client = requests.Session()
         self.url = self.process.stdout.readline().split()[-1]
@@ -57,6 +58,19 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait(60)
+
+    def rest(self) -> None:
+        """Wait until nothing is left to do, so that the person has the machine alone."""
+        end = time.perf_counter() + PATIENCE
+        while time.perf_counter() < end:
+            status = self.client.get(f"{self.url}/status").json()
+            stuck = [row["last_error"] for row in status["queue"] if row["last_error"]]
+            if stuck:
+                raise RuntimeError(stuck[0])
+            if status["resync"]["last"] and all(row["state"] == "idle" for row in status["queue"]):
+                return
+            time.sleep(0.05)
+        raise TimeoutError("the service does not come to rest")
 
     def deliver(self, model: str, version: str) -> float:
         """Send one event as MLflow does. Returns when the 202 was read."""
@@ -162,32 +176,25 @@ def measure(
     hand: str,
     rounds: int,
 ) -> tuple[list[float], list[float]]:
-    """Take turns. The first two rounds publish both versions and warm both sides up."""
+    """Take turns, never at the same time; each side fetches what the other pushed.
+
+    The first two rounds publish both versions and warm both sides up.
+    """
     ours: list[float] = []
     theirs: list[float] = []
+    service.rest()  # after the resync of the start
     for number in range(rounds + 2):
         version = str(2 - number % 2)
         registry.transition(model, version, "Production", archive_existing=True)
         head = git("rev-parse", "main", cwd=bare)
         answered = service.deliver(model, version)
         moved = wait_for_head(bare, head)
-        _settle(registry, model, version)
+        service.rest()
         by_person = by_hand(clone, hand)
         if number >= 2:
             ours.append(moved - answered)
             theirs.append(by_person)
     return ours, theirs
-
-
-def _settle(registry: Registry, model: str, version: str) -> None:
-    """The run ends when the registry was told; the next one must not find it at work."""
-    end = time.perf_counter() + PATIENCE
-    while time.perf_counter() < end:
-        told = registry.tags(model, version).get("gitops.status.production", "")
-        if '"committed"' in told:
-            return
-        time.sleep(0.01)
-    raise TimeoutError("the registry was not told")
 
 
 def _milliseconds(seconds: list[float]) -> list[str]:

@@ -17,6 +17,7 @@ def run(*, once: bool, folder: Path | None = None) -> int:
     temporary one, which goes away at the end.
     """
     from mlflow_gitops.demo.narrator import Narrator
+    from mlflow_gitops.demo.server_process import ServerError
     from mlflow_gitops.demo.story import StoryError, tell
     from mlflow_gitops.demo.world import World, WorldError, world
 
@@ -29,7 +30,7 @@ def run(*, once: bool, folder: Path | None = None) -> int:
                 say.chapter("All of it was seen to happen")
                 if not once:
                     _stay(made, say)
-        except (StoryError, WorldError) as failure:
+        except (ServerError, StoryError, WorldError) as failure:
             say.failed(str(failure))
             return 1
         return 0

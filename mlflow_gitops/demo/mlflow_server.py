@@ -8,30 +8,17 @@ that others can reach should not allow. The server is a group of processes, and 
 from __future__ import annotations
 
 import base64
-import http.client
 import os
 import secrets
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["MlflowServer", "ServerError", "mlflow_server"]
+from mlflow_gitops.demo.server_process import HOST, ServerProcess, answers, free_ports
 
-HOST = "127.0.0.1"
-START_WITHIN = 180.0  # seconds; a loaded machine imports MLflow slowly, once for each worker
-STOP_WITHIN = 15.0
-LOOK_EVERY = 0.1
-LOG_SHOWN = 3000  # characters
-
-
-class ServerError(RuntimeError):
-    """The server did not start; the message ends with its log."""
+__all__ = ["MlflowServer", "mlflow_server"]
 
 
 @dataclass(slots=True)
@@ -48,7 +35,7 @@ class MlflowServer:
     environ: Mapping[str, str] = field(default_factory=dict)
     options: Sequence[str] = ()
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    _server: ServerProcess | None = None
 
     @property
     def url(self) -> str:
@@ -70,40 +57,23 @@ class MlflowServer:
     def start(self) -> None:
         """Returns once the server answers. Raises ServerError."""
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        self.port = self.port or _free_port()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command(),
-                cwd=self.folder,
-                env=self._environ(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            self._wait_until_healthy()
-        except BaseException:
-            self.stop()
-            raise
+        self.port = self.port or free_ports()[0]
+        self._server = ServerProcess("MLflow server", self.log)
+        self._server.start(
+            self._command(),
+            is_ready=lambda: answers(self.port, "/health"),
+            cwd=self.folder,
+            env=self._environ(),
+        )
 
     def stop(self) -> None:
-        """End the whole group, by force where it does not go; nothing if it is not running."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        _signal_group(process, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_WITHIN)
-        _signal_group(process, signal.SIGKILL)  # workers that outlived their parent, too
-        process.wait()
+        if self._server is not None:
+            self._server.stop()
 
     def kill(self) -> None:
-        """End the whole group at once, as a crash would."""
-        process, self.process = self.process, None
-        if process is not None:
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
+        """As a crash would."""
+        if self._server is not None:
+            self._server.kill()
 
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "mlflow", "server"]
@@ -122,22 +92,6 @@ class MlflowServer:
             if not name.startswith(("MLFLOW_", "_MLFLOW_"))
         }
         return {**inherited, **_settings(self.folder), **self.environ}
-
-    def _wait_until_healthy(self) -> None:
-        assert self.process is not None
-        deadline = time.monotonic() + START_WITHIN
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise ServerError(
-                    f"the MLflow server ended with {self.process.returncode}:\n{self._log_end()}"
-                )
-            if _is_healthy(self.port):
-                return
-            time.sleep(LOOK_EVERY)
-        raise ServerError(f"no MLflow server after {START_WITHIN:.0f} s:\n{self._log_end()}")
-
-    def _log_end(self) -> str:
-        return self.log.read_text(errors="replace")[-LOG_SHOWN:]
 
 
 @contextmanager
@@ -180,26 +134,3 @@ def _encryption_key(folder: Path) -> str:
         path.touch(mode=0o600)
         path.write_bytes(base64.urlsafe_b64encode(secrets.token_bytes(32)))
     return path.read_text()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _is_healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)

@@ -7,42 +7,30 @@ are not made by writing to them: a missing one is an error, as on S3.
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import secrets
 import shutil
-import signal
-import socket
-import subprocess
 import sysconfig
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflow_gitops.demo.server_process import HOST, ServerError, ServerProcess, answers, free_ports
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["SeaweedFS", "ServerError", "find_weed", "seaweedfs"]
+__all__ = ["SeaweedFS", "find_weed", "seaweedfs"]
 
-HOST = "127.0.0.1"
+STOP_WITHIN = 2.0  # seconds
 REGION = "us-east-1"
-START_WITHIN = 120.0  # seconds
-STOP_WITHIN = 2.0
-LOOK_EVERY = 0.05
 ATTEMPTS = 3  # another process may take a port between the choice and its use
-LOG_SHOWN = 3000  # characters
 VOLUME_MIB = 64
 VOLUMES_AT_ONCE = 2  # a bucket's first write makes that many
 SOCKETS = Path("/tmp")  # noqa: S108 - fixed in weed
 SERVICES = ("master", "volume", "filer", "s3")
-
-
-class ServerError(RuntimeError):
-    """The server did not start; the message ends with its log."""
 
 
 @dataclass(slots=True)
@@ -56,7 +44,7 @@ class SeaweedFS:
     access_key: str = field(default_factory=lambda: f"demo{secrets.token_hex(8)}")
     secret_key: str = field(default_factory=lambda: secrets.token_hex(20))
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    _server: ServerProcess | None = None
     _sockets: list[Path] = field(default_factory=list)
 
     @property
@@ -96,38 +84,23 @@ class SeaweedFS:
                     raise
 
     def stop(self) -> None:
-        """End the whole group; by force where it does not go."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        _signal_group(process, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_WITHIN)
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
+        if self._server is not None:
+            self._server.stop()
         for path in self._sockets:
             path.unlink(missing_ok=True)
 
     def _start_once(self) -> None:
         weed = find_weed()
-        ports = _free_ports(2 * len(SERVICES))
+        ports = free_ports(2 * len(SERVICES))
         http_ports, grpc_ports = ports[: len(SERVICES)], ports[len(SERVICES) :]
         self.port = http_ports[-1]
         self._sockets = _sockets(http_ports, grpc_ports)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [weed, *self._arguments(http_ports, grpc_ports)],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
+        self._server = ServerProcess("S3 server", self.log, stop_within=STOP_WITHIN)
+        self._server.start(
+            [weed, *self._arguments(http_ports, grpc_ports)],
+            is_ready=lambda: answers(self.port, "/healthz") and self._can_write(),
+            cwd=self.folder,
+        )
 
     def _arguments(self, http_ports: list[int], grpc_ports: list[int]) -> list[str]:
         arguments = ["-alsologtostderr=true", f"-logdir={self.folder}", "server"]
@@ -149,17 +122,6 @@ class SeaweedFS:
         path.touch(mode=0o600)
         path.write_text(json.dumps(config))
 
-    def _wait_until_ready(self) -> None:
-        assert self.process is not None
-        deadline = time.monotonic() + START_WITHIN
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise ServerError(f"weed ended with {self.process.returncode}:\n{self._log_end()}")
-            if _answers(self.port) and self._can_write():
-                return
-            time.sleep(LOOK_EVERY)
-        raise ServerError(f"no S3 server after {START_WITHIN:.0f} s:\n{self._log_end()}")
-
     def _can_write(self) -> bool:
         """Until the volume server has joined, buckets are listed but objects are refused."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -174,9 +136,6 @@ class SeaweedFS:
         except (BotoCoreError, ClientError):
             return False
         return True
-
-    def _log_end(self) -> str:
-        return self.log.read_text(errors="replace")[-LOG_SHOWN:]
 
 
 @contextmanager
@@ -199,15 +158,6 @@ def find_weed() -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
-    """Different ports that were free just now."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-
-
 def _sockets(http_ports: list[int], grpc_ports: list[int]) -> list[Path]:
     """The Unix sockets that weed makes beside its ports and does not take away."""
     of_http = zip(SERVICES, http_ports, strict=True)
@@ -215,19 +165,3 @@ def _sockets(http_ports: list[int], grpc_ports: list[int]) -> list[Path]:
     names = [f"{service}-{port}" for service, port in of_http]
     names += [f"{service}-grpc-{port}" for service, port in of_grpc]
     return [SOCKETS / f"seaweedfs-{name}.sock" for name in names]
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)

@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from mlflow_gitops.demo.mlflow_server import mlflow_server
 from mlflow_gitops.demo.narrator import Narrator
 from mlflow_gitops.demo.seaweedfs import SeaweedFS, seaweedfs
+from mlflow_gitops.demo.server_process import ServerProcess, answers, free_ports
 from mlflow_gitops.demo.training import train
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["World", "world"]
+__all__ = ["World", "WorldError", "world"]
 
 BUCKET = "prod-ml-models"
-START_SECONDS = 90.0
-STOP_SECONDS = 15.0
 WEBHOOK_EVENTS = (
     "model_version.created",
     "model_version_tag.set",
@@ -43,7 +38,7 @@ WEBHOOK_EVENTS = (
 
 
 class WorldError(Exception):
-    """A part of the demo did not start, or ended before its time."""
+    """A command of the demo failed."""
 
 
 @dataclass(slots=True)
@@ -55,7 +50,7 @@ class World:
     mlflow_url: str
     service_url: str
     s3: SeaweedFS
-    service: subprocess.Popen[bytes]
+    service: ServerProcess
     bucket: str = BUCKET
     _people: int = field(default=0)
 
@@ -102,9 +97,8 @@ class World:
         return [(o["Key"], o["Size"]) for o in found]
 
     def check_alive(self) -> None:
-        if self.service.poll() is not None:
-            log = (self.folder / "service.log").read_text(errors="replace")[-2000:]
-            raise WorldError(f"the webhook service ended with {self.service.returncode}:\n{log}")
+        """Raises ServerError where the service is not running."""
+        self.service.check_alive()
 
 
 @contextmanager
@@ -148,7 +142,7 @@ def world(
         }
         _init_repository(folder, environ)
         say.done(f"Git repository, made by `mlflow-gitops init`: {folder / 'manifests.git'}")
-        port = free_port()
+        port = free_ports()[0]
         service = stack.enter_context(_service(folder, environ, port))
         url = f"http://127.0.0.1:{port}"
         say.done(f"webhook service at {url}")
@@ -160,13 +154,6 @@ def world(
             secret=secret,
         )
         yield made
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _init_repository(folder: Path, environ: Mapping[str, str]) -> None:
@@ -189,31 +176,11 @@ def _init_repository(folder: Path, environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _service(
-    folder: Path, environ: Mapping[str, str], port: int
-) -> Iterator[subprocess.Popen[bytes]]:
+def _service(folder: Path, environ: Mapping[str, str], port: int) -> Iterator[ServerProcess]:
     command = [sys.executable, "-m", "mlflow_gitops.cli", "serve", "--port", str(port)]
-    with (folder / "service.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            _wait_until_ready(process, port, folder / "service.log")
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.2)
-    text = log.read_text(errors="replace")[-2000:]
-    raise WorldError(f"the webhook service did not become ready:\n{text}")
+    server = ServerProcess("the webhook service", folder / "service.log")
+    server.start(command, is_ready=lambda: answers(port, "/readyz"), cwd=folder, env=environ)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from mlflow_gitops.adapters.registry_errors import is_unknown, place, talking
+from mlflow_gitops.adapters.registry_errors import is_unknown, one_line, place, talking
 from mlflow_gitops.adapters.registry_rows import Model, joined, model_of, name_filter, snapshot_of
 from mlflow_gitops.adapters.registry_sources import resolve, root_of
 from mlflow_gitops.adapters.registry_wire import own_connections
@@ -78,7 +78,7 @@ class MlflowRegistry:
 
     def snapshot(self, model: str) -> Snapshot:
         self._check_answers()
-        where = f"{self._where}: model {model}"
+        where = f"{self._where}: model {one_line(model)}"
         with self._talking(where):
             try:
                 entity = self._client.get_registered_model(model)
@@ -146,7 +146,7 @@ class MlflowRegistry:
 
     def record(self, model: str, environment: str, delivered: Delivered) -> None:
         tag, text = DELIVERED + environment, delivered_text(delivered)
-        where = f"{self._where}: model {model}"
+        where = f"{self._where}: model {one_line(model)}"
         _check_fits(tag, text, where)
         self._check_answers()
         with self._talking(where):
@@ -205,7 +205,7 @@ class MlflowRegistry:
             close = get_close_matches(model, [entity.name for entity in page], n=3)
         meant = f"did you mean {' or '.join(close)}? " if close else ""
         return RequestError(
-            f"there is no registered model `{model}`",
+            f"there is no registered model `{one_line(model)}`",
             where=self._where,
             hint=f"{meant}register it, or correct the name",
         )

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException, RestException
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, RequestError, TransientError
 
-__all__ = ["is_unknown", "place", "talking"]
+__all__ = ["is_unknown", "one_line", "place", "talking"]
 
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
@@ -83,7 +83,7 @@ def _told(error: Exception, where: str) -> GitOpsError:
             hint=CHECK_ADDRESS,
         )
     return RegistryError(
-        f"MLflow's client failed with {type(error).__name__}: {_line(str(error))}",
+        f"MLflow's client failed with {type(error).__name__}: {one_line(str(error))}",
         where=where,
         hint="check that this MLflow version and the server's fit each other",
     )
@@ -126,7 +126,7 @@ def _ran_out_of_time(error: requests.exceptions.RequestException) -> bool:
 
 
 def _answered(error: MlflowException, where: str) -> GitOpsError:
-    code, message = error.error_code, _line(error.message)
+    code, message = error.error_code, one_line(error.message)
     if code in REFUSED:
         return RegistryError(
             "the registry refuses it: the user is unknown or may not do this",
@@ -171,6 +171,6 @@ def _foreign(error: MlflowException, where: str) -> GitOpsError:
     )
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

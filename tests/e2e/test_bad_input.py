@@ -23,6 +23,7 @@ from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.config import Process
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.service import ServiceReconciler
+from mlflow_gitops.state import State
 from tests.support.git import GitHttpServer, install_hook
 from tests.support.lying_s3 import lying_s3
 from tests.support.mlflow import MODEL_FILES, REQUEST_KEY
@@ -398,12 +399,60 @@ def test_an_unknown_model_or_version_is_said_at_once(world: World) -> None:
     for number in ("x" * 5000, "1e3", "-1", "\u0663"):
         assert_clear(world, world.plugin(number=number), (world.model,))
     assert_clear(world, world.plugin(model="nobody-made-it"), ("nobody-made-it",))
-    model, world.model = world.model, "nobody-made-it"
+    model = world.model
+    world.model = "x" * 50_000
+    code, out = world.command()
+    assert (code, len(out) < 2_000) == (1, True), "an argument may be long, a message not"
+    world.model = "nobody-made-it"
     assert_clear(world, world.command(), ("no registered model", "nobody-made-it"))
     assert world.service() == (0, ""), "an event of a model that is gone by now is no failure"
     world.model = model
     assert stack.head() == head
     assert world.registered() == before
+    assert not stack.objects()
+
+
+GARBAGE = (
+    *("garbage", "[]", "null", "{}", '"x"', "1e999", "NaN", "[" * 4000, '{"a":' * 900),
+    '{"id": ["a"], "action": "deploy", "time": "2026-01-01T00:00:00.000Z"}',
+    '{"id": "a", "action": "destroy", "time": "2026-01-01T00:00:00.000Z"}',
+    '{"id": "a", "action": "retire", "time": 7}',
+    '{"id": "a", "action": "retire", "time": "2026-13-41T00:00:00.000Z"}',
+    '{"id": "a\\ud800", "action": "deploy", "time": "yesterday", "by": "\\ud800"}',
+)
+
+
+def test_tags_of_the_wrong_type_are_passed_over(world: World) -> None:
+    """Anybody who may write tags can write these: none takes a service down or moves it."""
+    stack, model = world.stack, world.model
+    stack.registry.transition(model, world.number, "Production")
+    assert stack.reconcile(model)["production"].commit
+    head = stack.head()
+    for text in GARBAGE:
+        stack.registry.set_tag(model, world.number, "gitops.request.production", text)
+        stack.registry.set_tag(model, world.number, "gitops.status.production", text)
+        stack.registry.set_model_tag(model, "gitops.delivered.production", text)
+        outcome = stack.reconcile(model)["production"]
+        assert outcome.error is None, text
+        assert outcome.state is State.COMMITTED
+        assert stack.status(model, world.number, "production")["state"] == "committed"
+    assert stack.head() == head
+
+
+@pytest.mark.parametrize("path", ["mlflow-gitops.yaml", f"{PRODUCTION}/kustomization.yaml"])
+@pytest.mark.parametrize(
+    "text",
+    ["x: " + "[" * 20_000, "a: &a [*a]\nresources: *a\n", "\0", "- 1\n", "&a : *b\n"],
+    ids=["deep", "circle", "control", "list", "no-anchor"],
+)
+def test_yaml_made_to_break_a_parser_is_a_clear_message(world: World, path: str, text: str) -> None:
+    stack, model = world.stack, world.model
+    stack.registry.transition(model, world.number, "Production")
+    stack.person_writes({path: text})
+    head = stack.head()
+    code, told = world.service()
+    assert_clear(world, (code, told), (path,))
+    assert stack.head() == head
     assert not stack.objects()
 
 

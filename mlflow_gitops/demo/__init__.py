@@ -44,6 +44,7 @@ def run(*, once: bool, folder: Path | None = None) -> int:
                 ("its log", str(made.folder / "service.log")),
                 ("S3", f"{made.s3.endpoint}/{made.bucket}"),
                 ("manifests", f"git clone {made.repository}"),
+                ("for a shell", f". {made.write_exports()}"),
             ],
         )
         say.step(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -77,6 +78,15 @@ class World:
             text = done.stderr.strip() or done.stdout.strip()
             raise WorldError(f"{' '.join(command)} ended with {done.returncode}:\n{text}")
         return done.stdout.strip()
+
+    def write_exports(self) -> Path:
+        """A file to source in a shell, for the commands of this world; only its owner reads it."""
+        path = self.folder / "env.sh"
+        path.touch(mode=0o600)
+        ours = (k for k in self.environ if self.environ[k] != os.environ.get(k))
+        lines = [f"export {name}={shlex.quote(self.environ[name])}\n" for name in sorted(ours)]
+        path.write_text("".join(lines))
+        return path
 
     def clone_as_a_person(self) -> Path:
         """A second clone, with a person's name, as anybody in the team would have."""

@@ -46,10 +46,11 @@ class GitTree:
 
     @cached_property
     def _files(self) -> Mapping[str, str]:
+        entries = self.entries  # of a commit with tens of thousands of files, for each new head
         return {
-            path: blob
-            for path, (mode, blob) in sorted(self.entries.items())
-            if mode in FILE_MODES and is_plain(path)
+            path: entries[path][1]
+            for path in sorted(entries)
+            if entries[path][0] in FILE_MODES and (path.isprintable() or is_plain(path))
         }
 
     @cached_property

@@ -6,7 +6,7 @@ service is looked up without parsing the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -44,6 +44,15 @@ class Index:
     def candidates(self, service: str) -> tuple[str, ...]:
         named = self.names.get(service, ())
         return tuple(sorted({*named, *self.unsure})) if self.unsure else named
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The kustomizations of the head that was read last: another one mostly has the same."""
+
+    paths: Sequence[str]
+    layout: Layout
+    blobs: Mapping[str, str]
 
 
 class Catalog:
@@ -103,13 +112,19 @@ class Catalog:
 
     def layout(self) -> Layout:
         if self._layout is None:
-            layout = kustomization_files(self.tree.paths())
-            files = [path for group in layout.values() for path in group]
-            blobs = {path: self.tree.blob(path) for path in files}
-            known: Mapping[str, str] = self._cache.view(LAYOUT) or {}
-            changed = [path for path, blob in blobs.items() if known.get(path) != blob]
-            self._preload("kustomization", changed, read_kustomization)
-            self._cache.put_view(LAYOUT, blobs)
+            paths = self.tree.paths()
+            known: Found | None = self._cache.view(LAYOUT)
+            if known is None or known.paths != paths:
+                layout = kustomization_files(paths)
+                files = [path for group in layout.values() for path in group]
+            else:
+                layout, files = known.layout, list(known.blobs)
+            blob, before = self.tree.blob, known.blobs if known else {}
+            blobs = {path: blob(path) for path in files}
+            if blobs != before:
+                changed = [path for path, each in blobs.items() if before.get(path) != each]
+                self._preload("kustomization", changed, read_kustomization)
+            self._cache.put_view(LAYOUT, Found(paths, layout, blobs))
             self._layout = layout
         return self._layout
 

@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mlflow-gitops demo $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

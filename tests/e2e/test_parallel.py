@@ -19,7 +19,7 @@ from tests.e2e.worlds import PATIENCE, head_after
 from tests.support.mlflow import Registry
 from webhook.signature import sign
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("worlds")]
 
 COPIES = 50
 MODELS = 10

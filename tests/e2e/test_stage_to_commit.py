@@ -16,6 +16,8 @@ from tests.support.kubectl import build, objects
 from tests.support.mlflow import Registry
 from tests.support.mlflow_ui import browser_page, transition_in_ui
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("worlds")]
+
 
 def changed_lines(made: World, commit: str) -> list[str]:
     patch = made.git("show", "--format=", "--unified=0", commit).splitlines()
@@ -47,7 +49,6 @@ def two_lines(model: str, made: World) -> list[str]:
     ]
 
 
-@pytest.mark.slow
 def test_a_stage_clicked_in_mlflows_pages_becomes_a_two_line_commit(with_plugin: World) -> None:
     made, model = with_plugin, "clicked"
     with browser_page() as page:
@@ -65,7 +66,6 @@ def test_a_stage_clicked_in_mlflows_pages_becomes_a_two_line_commit(with_plugin:
     check_rendered(made, "production", model, "2")
 
 
-@pytest.mark.slow
 def test_a_stage_clicked_without_the_server_plugin_is_found_by_the_resync(
     without_plugin: World,
 ) -> None:
@@ -83,7 +83,6 @@ def test_a_stage_clicked_without_the_server_plugin_is_found_by_the_resync(
     check_rendered(made, "staging", model, "2")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "select"),
     [

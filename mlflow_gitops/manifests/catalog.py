@@ -114,11 +114,9 @@ class Catalog:
         if self._layout is None:
             paths = self.tree.paths()
             known: Found | None = self._cache.view(LAYOUT)
-            if known is None or known.paths != paths:
-                layout = kustomization_files(paths)
-                files = [path for group in layout.values() for path in group]
-            else:
-                layout, files = known.layout, list(known.blobs)
+            is_alike = known is not None and known.paths == paths
+            layout = known.layout if known and is_alike else kustomization_files(paths)
+            files = [path for group in layout.values() for path in group]
             blob, before = self.tree.blob, known.blobs if known else {}
             blobs = {path: blob(path) for path in files}
             if blobs != before:

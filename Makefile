@@ -28,7 +28,7 @@ check: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed
-	for script in benchmarks/*.py; do $(BIN)/python $$script $(ARGS) || exit 1; done
+	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script $(ARGS) || exit 1; done
 
 soak: $(VENV)/.installed
 	MLFLOW_GITOPS_SOAK=1 $(BIN)/pytest -n 0 -k "crash or race or parallel" $(ARGS)

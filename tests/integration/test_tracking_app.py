@@ -11,6 +11,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -33,6 +34,7 @@ Names = Callable[[str], str]
 PRODUCTION = Environment("production", Selector("stage", "Production"), "overlays/production")
 BY_STAGE = "gitops.request.stage.Production"
 SECRET = "the secret of the webhook in tests"
+WEBHOOKS_KNOWN = 1  # seconds: the server's MLFLOW_WEBHOOK_CACHE_TTL, for each of its workers
 WAIT = 30  # seconds for a delivery, which MLflow makes in the background
 
 
@@ -72,6 +74,7 @@ def receiver(gitops_mlflow: MlflowServer) -> Iterator[Receiver]:
     hook = client.create_webhook(
         name="tests", url=got.url, events=["model_version_tag.set"], secret=SECRET
     )
+    time.sleep(2 * WEBHOOKS_KNOWN)  # a worker may have looked just before, and found none
     yield got
     client.delete_webhook(hook.webhook_id)
     server.shutdown()

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException, RestException
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, RequestError, TransientError
 
-__all__ = ["is_unknown", "one_line", "place", "talking"]
+__all__ = ["causes", "is_unknown", "one_line", "place", "talking"]
 
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
@@ -71,7 +71,7 @@ def talking(where: str) -> Iterator[None]:
 
 
 def _told(error: Exception, where: str) -> GitOpsError:
-    for cause in _chain(error):
+    for cause in causes(error):
         if isinstance(cause, requests.exceptions.RequestException):
             return _not_answered(cause, where)
     if isinstance(error, MlflowException):
@@ -89,7 +89,8 @@ def _told(error: Exception, where: str) -> GitOpsError:
     )
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, outermost first; a circle ends."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mlflow_gitops.adapters.registry_errors import causes
 from mlflow_gitops.adapters.s3_errors import talking
 from mlflow_gitops.errors import GitOpsError, PublishError, TransientError
 from mlflow_gitops.planning.sources import shown
@@ -46,7 +47,7 @@ def _told(error: Exception, where: str) -> GitOpsError:
             where=where,
             hint="install MLflow's extra for the store",
         )
-    for cause in _chain(error):
+    for cause in causes(error):
         if isinstance(cause, requests.RequestException):
             return _http(cause, where)
     if isinstance(error, OSError):
@@ -92,12 +93,3 @@ def _disk(error: OSError, where: str) -> GitOpsError:
         where=where,
         hint="it is tried again; if it stays so, look at the disk or the store",
     )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__

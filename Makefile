@@ -1,24 +1,39 @@
 # make demo   sets everything up and runs the main job on embedded defaults (ARGS=--once ends by itself)
 # make test   sets everything up and runs the whole test suite (ARGS="-k name" chooses)
+# make install  only what the tests need (-j2: both environments at once)
 # make check  linters, types and import contracts
 # make bench  every benchmark;  make soak  the crash and race tests, many rounds
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+OLD := .venv-old
 ARGS ?=
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test check bench soak clean
+.PHONY: install demo test check bench soak clean
 
 $(VENV)/.installed: setup.py requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[demo,test]'
 	touch $@
 
+# Not compiled: few of its modules are ever loaded, and what is loaded is compiled then.
+$(OLD)/.packages: requirements-old.txt
+	$(PYTHON) -m venv $(OLD)
+	$(OLD)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
+	touch $@
+
+# After the other one: both write the metadata of this package beside its source.
+$(OLD)/.installed: $(OLD)/.packages setup.py $(VENV)/.installed
+	$(OLD)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+install: $(VENV)/.installed $(OLD)/.installed
+
 demo: $(VENV)/.installed
 	$(BIN)/mlflow-gitops demo $(ARGS)
 
-test: $(VENV)/.installed
+test: install
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.installed
@@ -34,4 +49,4 @@ soak: $(VENV)/.installed
 	MLFLOW_GITOPS_SOAK=1 $(BIN)/pytest -n 0 -k "crash or race or parallel" $(ARGS)
 
 clean:
-	rm -rf $(VENV) .demo build dist *.egg-info
+	rm -rf $(VENV) $(OLD) .demo build dist *.egg-info

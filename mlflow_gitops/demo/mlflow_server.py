@@ -26,7 +26,8 @@ class MlflowServer:
     """Everything is below `folder`, so that a server started there again knows the same models.
 
     `app_name` is "gitops" for the server plugin, None for MLflow as it is. `options` are further
-    arguments of `mlflow server`. `port` is chosen where it is 0.
+    arguments of `mlflow server`. `port` is chosen where it is 0. `python` may be another
+    environment's, with another MLflow.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class MlflowServer:
     environ: Mapping[str, str] = field(default_factory=dict)
     options: Sequence[str] = ()
     port: int = 0
+    python: Path = Path(sys.executable)
     _server: ServerProcess | None = None
 
     @property
@@ -76,7 +78,7 @@ class MlflowServer:
             self._server.kill()
 
     def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "mlflow", "server"]
+        command = [str(self.python), "-m", "mlflow", "server"]
         command += ["--host", HOST, "--port", str(self.port), "--workers", str(self.workers)]
         command += ["--backend-store-uri", self.database]
         command += ["--serve-artifacts", "--artifacts-destination", str(self.artifacts)]
@@ -103,9 +105,10 @@ def mlflow_server(
     environ: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     port: int = 0,
+    python: Path = Path(sys.executable),
 ) -> Iterator[MlflowServer]:
     """A started server, stopped at the end."""
-    server = MlflowServer(folder.resolve(), app_name, workers, environ or {}, options, port)
+    server = MlflowServer(folder.resolve(), app_name, workers, environ or {}, options, port, python)
     server.start()
     try:
         yield server

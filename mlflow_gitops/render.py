@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,12 +25,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mlflow_gitops.ask import Answer
+from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.state import ServiceSpec
 
 __all__ = [
     "answer_text",
     "clean",
+    "error_fields",
     "make_progress",
     "outcome_fields",
     "print_diff",
@@ -65,12 +68,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], out: IO[s
 def _plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """One line for each row, whatever is in it."""
     lines = [list(columns), *([" ".join(clean(cell).split()) for cell in row] for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
     return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(_padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
         + "\n"
         for line in lines
     )
+
+
+def _padded(cell: str, width: int) -> str:
+    """By what it takes on a screen: a Chinese sign takes two columns."""
+    return cell + " " * (width - cell_len(cell))
 
 
 def print_diff(diff: str, out: IO[str]) -> None:
@@ -126,13 +134,19 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "state": outcome.state.value,
         "action": plan.kind.value if plan else "none",
         "message": outcome.message,
+        "notes": list(plan.notes) if plan else [],
         "before": _spec_fields(plan.before if plan else None),
         "after": _spec_fields(plan.after if plan else None),
         "commit": outcome.commit,
         "digest": outcome.revision.digest if outcome.revision else "",
         "diff": outcome.diff,
-        "error": {"what": error.what, "where": error.where, "next": error.hint} if error else None,
+        "error": error_fields(error) if error else None,
     }
+
+
+def error_fields(error: GitOpsError) -> dict[str, str]:
+    """An error for a script, wherever one stands in `--json`."""
+    return {"what": error.what, "where": error.where, "hint": error.hint}
 
 
 def _spec_fields(spec: ServiceSpec | None) -> Mapping[str, str] | None:

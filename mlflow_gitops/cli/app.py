@@ -1,32 +1,30 @@
-"""What all verbs share: the process's environment, the exit codes and how an error looks.
+"""What all verbs share: the process's environment, the options and the names that they take.
 
-Exit codes: 0 done, 1 a known error, 2 wrong use, 3 a bug of ours, 130 interrupted.
+Exit codes: 0 done, 1 a known error, 2 wrong use, 3 a bug of ours, 130 interrupted, 141 nobody reads
+the output any more.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import click
 
 from mlflow_gitops.bootstrap import Session
+from mlflow_gitops.cli.output import exit_code, reader_gone, wants_json
 from mlflow_gitops.config import Process
-from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.ports import Progress
 from mlflow_gitops.reconcile import unknown_environment
 from mlflow_gitops.render import clean
 from mlflow_gitops.state import Settings
 from mlflow_gitops.wish import did_you_mean
 
-__all__ = ["App", "Commands", "as_json", "environments_option", "known_environments", "print_json"]
-
-BUG, INTERRUPTED = 3, 130
+__all__ = ["App", "Commands", "as_json", "environments_option", "known_environments"]
 
 
 @dataclass(slots=True)
@@ -72,7 +70,17 @@ class Commands(click.Group):
         }
         if not standalone_mode:
             return super().main(args, **call)
-        sys.exit(_exit_code(app, lambda: super(Commands, self).main(args, **call)))
+        words = sys.argv[1:] if args is None else args
+        as_json = wants_json(words)
+        run = partial(super().main, args, **call)
+        sys.exit(exit_code(run, as_json=as_json, debug=lambda: app.debug))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Click's own, but a reader that went away has an exit code of its own."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(reader_gone()) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -88,45 +96,6 @@ class Commands(click.Group):
             raise click.UsageError(text, ctx) from error
 
 
-def _exit_code(app: App, run: Callable[[], Any]) -> int:
-    try:
-        result = run()
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        return INTERRUPTED
-    except GitOpsError as error:
-        click.echo(error_text(error), err=True)
-        return 1
-    except Exception as error:
-        _tell_bug(app, error)
-        return BUG
-    return result if isinstance(result, int) else 0
-
-
-def error_text(error: GitOpsError) -> str:
-    lines = [f"Error: {error.what}"]
-    if error.where:
-        lines.append(f"  where: {error.where}")
-    if error.hint:
-        lines.append(f"  next: {error.hint}")
-    return clean("\n".join(lines))
-
-
-def _tell_bug(app: App, error: Exception) -> None:
-    """Only the exception's type by default: its text may quote a secret."""
-    if app.debug:
-        click.echo(traceback.format_exc(), err=True)
-    click.echo(
-        f"Error: this is a bug in mlflow-gitops: unexpected {type(error).__name__}\n"
-        "  next: run it again with `mlflow-gitops --debug …` (or MLFLOW_GITOPS_DEBUG=1) for the "
-        "traceback, and report it",
-        err=True,
-    )
-
-
 environments_option = click.option(
     "-e",
     "--environment",
@@ -137,6 +106,7 @@ environments_option = click.option(
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+"""Its errors are JSON, too: `output` looks for the option before anything is parsed."""
 
 
 def known_environments(names: Sequence[str], settings: Settings) -> tuple[str, ...]:
@@ -147,7 +117,3 @@ def known_environments(names: Sequence[str], settings: Settings) -> tuple[str, .
             error.what += did_you_mean(name, settings.environments)
             raise error
     return tuple(e for e in settings.environments if not names or e in names)
-
-
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from mlflow_gitops.cli.app import App, as_json, print_json
+from mlflow_gitops.cli.app import App, as_json
+from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.config import SETTINGS_FILE, Problem, check_settings
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.render import clean, print_table

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from mlflow_gitops.cli.app import App
+from mlflow_gitops.cli.app import App, as_json
+from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.config import SETTINGS_FILE, parse_settings
 from mlflow_gitops.errors import ConfigError, RepositoryError, RequestError
 from mlflow_gitops.manifests import InitOptions, scaffold_repository
@@ -38,6 +39,7 @@ SHOWN = 20  # files in an error
 @click.option("--role-arn", metavar="ARN", help="The IAM role that KServe reads the bucket with.")
 @click.option("--no-gpu-example", is_flag=True, help="Leave out the example that needs a GPU.")
 @click.option("--push", is_flag=True, help="Make it the first commit of the empty repository.")
+@as_json
 @click.pass_obj
 def init(
     app: App,
@@ -50,6 +52,7 @@ def init(
     role_arn: str | None,
     no_gpu_example: bool,
     push: bool,
+    as_json: bool,
 ) -> None:
     """Scaffold a manifests repository: into DIR, or with --push into the repository itself.
 
@@ -72,19 +75,31 @@ def init(
         options = replace(options, account_role_arn=role_arn)
     files = scaffold_repository(options)
     parse_settings(files[SETTINGS_FILE], where="the options")  # what it would say of them later
+    commit = ""
     if directory is None:
-        _push(app.session().repository, branch, files)
+        repository = app.session().repository
+        commit = _push(repository, branch, files)
+        done = f"Pushed {len(files)} files to {branch} of {repository.identity}: {commit}"
     else:
         _write(directory, files)
-        click.echo(f"Wrote {len(files)} files to {clean(str(directory))}.")
-    _tell_next_steps(directory, branch, url)
+        done = f"Wrote {len(files)} files to {clean(str(directory))}."
+    steps = _next_steps(directory, branch, url)
+    if as_json:
+        where = str(directory) if directory is not None else ""
+        made = {"directory": where, "branch": branch, "commit": commit}
+        print_json({**made, "files": sorted(files), "next": steps})
+        return
+    click.echo(done)
+    click.echo("Next:")
+    for number, step in enumerate(steps, start=1):
+        click.echo(f"  {number}. {step}")
 
 
-def _push(repository: Repository, branch: str, files: Mapping[str, str]) -> None:
+def _push(repository: Repository, branch: str, files: Mapping[str, str]) -> str:
+    """The commit. Raises RequestError for a repository that is not empty."""
     repository.fetch()
     _check_empty(repository)
-    change = repository.push(branch, "", [Edit(files=files, message=MESSAGE)])[0]
-    click.echo(f"Pushed {len(files)} files to {branch} of {repository.identity}: {change.commit}")
+    return repository.push(branch, "", [Edit(files=files, message=MESSAGE)])[0].commit
 
 
 def _check_empty(repository: Repository) -> None:
@@ -166,7 +181,7 @@ def _undo(made: list[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _tell_next_steps(directory: Path | None, branch: str, url: str) -> None:
+def _next_steps(directory: Path | None, branch: str, url: str) -> list[str]:
     steps = []
     if directory is not None:
         target = clean(url) if url else "<URL of your repository>"
@@ -177,12 +192,10 @@ def _tell_next_steps(directory: Path | None, branch: str, url: str) -> None:
     if not url:
         steps.append("export MLFLOW_GITOPS_REPOSITORY=<URL of your repository>")
         steps.append(f"replace {EXAMPLE_URL} in argocd/*.yaml by that URL")
-    steps += [
+    return [
+        *steps,
         "set the IAM role in models/base/common/service-account.yaml",
         "mlflow-gitops config check",
         "kubectl apply -f argocd/",
         "mlflow-gitops serve",
     ]
-    click.echo("Next:")
-    for number, step in enumerate(steps, start=1):
-        click.echo(f"  {number}. {step}")

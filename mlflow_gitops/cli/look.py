@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import click
 
@@ -14,7 +14,15 @@ from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.render import clean, print_diff, print_table, spec_text
 from mlflow_gitops.state import Environment, Settings, Snapshot
 
-__all__ = ["check_taken", "is_news", "preview", "print_outcomes", "too_many"]
+__all__ = [
+    "check_taken",
+    "is_news",
+    "preview",
+    "print_outcomes",
+    "tell_blocked",
+    "tell_failures",
+    "too_many",
+]
 
 
 def preview(
@@ -73,16 +81,30 @@ def _drifts(outcome: Outcome) -> bool:
     return "settings drift" in outcome.message
 
 
-def too_many(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
-    """What `reconcile` would not do by itself, in words."""
+def too_many(outcomes: Sequence[Outcome], settings: Settings) -> Mapping[str, str]:
+    """The environments where `reconcile` would do nothing by itself, each with the reason."""
     counts = Counter(o.key.environment for o in outcomes if o.plan and o.plan.changes_git)
-    return [
-        f"{count} services of {name} would change at once, and `max-changes` is "
+    return {
+        name: f"{count} services of {name} would change at once, and `max-changes` is "
         f"{settings.environments[name].max_changes}: `mlflow-gitops reconcile -e {name}` changes "
         "none of them without --yes"
         for name, count in sorted(counts.items())
         if count > settings.environments[name].max_changes
-    ]
+    }
+
+
+def tell_blocked(blocked: Mapping[str, str]) -> None:
+    for name, why in sorted(blocked.items()):
+        click.echo(f"Blocked: {name}: {clean(why)}", err=True)
+
+
+def tell_failures(outcomes: Sequence[Outcome]) -> bool:
+    """Sum up on stderr what failed; whether anything did."""
+    failed = [str(outcome.key) for outcome in outcomes if outcome.error is not None]
+    if failed:
+        names = clean(", ".join(failed))
+        click.echo(f"Failed: {len(failed)} of {len(outcomes)} services: {names}", err=True)
+    return bool(failed)
 
 
 def print_outcomes(outcomes: Sequence[Outcome], *, diff: bool, planned: bool = False) -> None:

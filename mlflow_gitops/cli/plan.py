@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import click
 
-from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments, print_json
-from mlflow_gitops.cli.look import is_news, preview, print_outcomes, too_many
+from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments
+from mlflow_gitops.cli.look import (
+    is_news,
+    preview,
+    print_outcomes,
+    tell_blocked,
+    tell_failures,
+    too_many,
+)
+from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.render import outcome_fields
 
 __all__ = ["plan"]
@@ -33,15 +41,13 @@ def plan(
     session = app.session()
     settings = session.settings()
     outcomes = preview(session, settings, known_environments(environments, settings), models)
-    blocked = too_many(outcomes, settings)
-    failed = any(outcome.error is not None for outcome in outcomes)
+    blocked = {} if models else too_many(outcomes, settings)  # what is named is never blocked
     if as_json:
-        print_json({"services": [outcome_fields(o) for o in outcomes], "blocked": blocked})
-        return int(failed)
-    shown = [o for o in outcomes if everything or models or is_news(o)]
-    print_outcomes(shown, diff=diff, planned=True)
-    changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git)
-    click.echo(f"{changes} of {len(outcomes)} services would change.")
-    for reason in blocked:
-        click.echo(f"Blocked: {reason}.", err=True)
-    return int(failed)
+        print_json({"services": [outcome_fields(o) for o in outcomes], "blocked": dict(blocked)})
+    else:
+        shown = [o for o in outcomes if everything or models or is_news(o)]
+        print_outcomes(shown, diff=diff, planned=True)
+        changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git)
+        click.echo(f"{changes} of {len(outcomes)} services would change.")
+    tell_blocked(blocked)
+    return int(tell_failures(outcomes))

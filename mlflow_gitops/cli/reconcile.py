@@ -7,11 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 import click
 
 from mlflow_gitops.bootstrap import Session
-from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments, print_json
-from mlflow_gitops.cli.look import check_taken, preview, print_outcomes
+from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments
+from mlflow_gitops.cli.look import (
+    check_taken,
+    preview,
+    print_outcomes,
+    tell_blocked,
+    tell_failures,
+    too_many,
+)
+from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.reconcile import Outcome
-from mlflow_gitops.render import clean, make_progress, outcome_fields
+from mlflow_gitops.render import make_progress, outcome_fields
 from mlflow_gitops.state import ServiceKey, Settings, State
 
 __all__ = ["reconcile"]
@@ -44,12 +52,18 @@ def reconcile(
     blocked: Mapping[str, str] = {}
     if dry_run:
         outcomes = preview(session, settings, names, models)
+        blocked = {} if models or yes else too_many(outcomes, settings)
     elif models:
         outcomes = _named(session, settings, names, models)
     else:
         outcomes, blocked = _everything(session, names, approved=names if yes else ())
-    _tell(outcomes, blocked, as_json=as_json, dry_run=dry_run)
-    return int(bool(blocked) or any(outcome.error is not None for outcome in outcomes))
+    if as_json:
+        services = [outcome_fields(outcome) for outcome in outcomes]
+        print_json({"services": services, "blocked": dict(blocked), "dry-run": dry_run})
+    else:
+        _tell(outcomes, dry_run=dry_run)
+    tell_blocked(blocked)
+    return int(tell_failures(outcomes) or bool(blocked))
 
 
 def _named(
@@ -85,16 +99,12 @@ def _reconcile(session: Session, model: str, names: Collection[str]) -> Sequence
         return [Outcome(key, State.FAILED, str(error), error=error) for key in keys]
 
 
-def _tell(
-    outcomes: Sequence[Outcome], blocked: Mapping[str, str], *, as_json: bool, dry_run: bool
-) -> None:
-    if as_json:
-        fields = {"services": [outcome_fields(o) for o in outcomes], "blocked": dict(blocked)}
-        print_json({**fields, "dry-run": dry_run})
-        return
+def _tell(outcomes: Sequence[Outcome], *, dry_run: bool) -> None:
     print_outcomes(outcomes, diff=True, planned=dry_run)
     changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git and not o.error)
-    what = "would change; nothing was written" if dry_run else "changed in Git"
-    click.echo(f"{changes} of {len(outcomes)} services {what}.")
-    for name, why in sorted(blocked.items()):
-        click.echo(f"Blocked: {name}: {clean(why)}", err=True)
+    if dry_run:
+        click.echo(f"{changes} of {len(outcomes)} services would change; nothing was written.")
+    elif not outcomes:
+        click.echo("Nothing to do.")
+    else:
+        click.echo(f"{changes} of {len(outcomes)} services changed in Git.")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import click
 
-from mlflow_gitops.bootstrap import Session
-from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments, print_json
+from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments
+from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.deployed import Deployed, deployed, problems, told_of_all
 from mlflow_gitops.errors import GitOpsError
-from mlflow_gitops.render import clean, print_table
+from mlflow_gitops.render import clean, error_fields, print_table
 from mlflow_gitops.state import ServiceKey, Status
 
 __all__ = ["status"]
@@ -30,28 +30,24 @@ def status(app: App, environments: tuple[str, ...], as_json: bool) -> None:
     settings = session.settings()
     names = known_environments(environments, settings)
     found = deployed(session.observer, settings, names)
-    for problem in problems(session.observer, settings, names):
+    unread: list[GitOpsError] = [*problems(session.observer, settings, names)]
+    states: Mapping[ServiceKey, Status] = {}
+    try:
+        states = told_of_all(session.registry.snapshots(), names)
+    except GitOpsError as error:  # Git alone answers, too
+        what = f"no states, the registry does not answer: {error.what}"
+        unread.append(type(error)(what, where=error.where, hint=error.hint))
+    for problem in unread:
         click.echo(f"Warning: {clean(str(problem))}", err=True)
-    states = _states(session, names)
     if as_json:
-        print_json({"services": [_fields(each, states.get(each.key)) for each in found]})
+        fields = [_fields(each, states.get(each.key)) for each in found]
+        print_json({"services": fields, "problems": [error_fields(each) for each in unread]})
         return
     if not found:
         click.echo("Git has no service yet.")
         return
     columns = ("SERVICE", "VERSION", "URI", "STATE", "COMMIT", "WHY")
     print_table(columns, (_row(each, states.get(each.key)) for each in found), sys.stdout)
-
-
-def _states(session: Session, environments: Collection[str]) -> Mapping[ServiceKey, Status]:
-    """Git alone answers too: a registry that does not is told of, and left out."""
-    try:
-        return told_of_all(session.registry.snapshots(), environments)
-    except GitOpsError as error:
-        click.echo(
-            f"Warning: no states, the registry does not answer: {clean(str(error))}", err=True
-        )
-        return {}
 
 
 def _row(each: Deployed, status: Status | None) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def test_plan_in_json_is_for_scripts(parts: Parts) -> None:
     assert found["staging/fraud"]["before"] is None
     assert found["staging/fraud"]["after"]["uri"] == "s3://models/fraud/v2/"
     assert "+    model-version:" in found["staging/fraud"]["diff"]
-    assert json.loads(result.stdout)["blocked"] == []
+    assert json.loads(result.stdout)["blocked"] == {}
 
 
 def test_a_service_that_cannot_be_planned_is_1_and_the_others_are_shown(parts: Parts) -> None:
@@ -81,7 +81,7 @@ def test_a_service_that_cannot_be_planned_is_1_and_the_others_are_shown(parts: P
     assert "somebody-elses" in result.stdout
     assert "production/fraud" in result.stdout
     error = services(parts.cli("plan", "--json").stdout)["staging/spam"]["error"]
-    assert set(error) == {"what", "where", "next"}
+    assert set(error) == {"what", "where", "hint"}
 
 
 def test_reconcile_commits_once_and_says_so(parts: Parts) -> None:
@@ -92,7 +92,7 @@ def test_reconcile_commits_once_and_says_so(parts: Parts) -> None:
     assert parts.version("production", "fraud") == "1"
     before = parts.written()
     again = parts.cli("reconcile")
-    assert (again.exit_code, again.stdout) == (0, "0 of 0 services changed in Git.\n")
+    assert (again.exit_code, again.stdout) == (0, "Nothing to do.\n")
     assert parts.written() == before
 
 
@@ -200,7 +200,7 @@ def test_status_needs_no_registry(parts: Parts) -> None:
     result = parts.cli("status")
     assert result.exit_code == 0
     assert "production/fraud" in result.stdout
-    assert "the registry does not answer: http://mlflow: no answer" in result.stderr
+    assert "http://mlflow: no states, the registry does not answer: no answer" in result.stderr
 
 
 def test_status_warns_of_manifests_that_cannot_be_read(parts: Parts) -> None:

@@ -83,7 +83,7 @@ class World:
         """A file to source in a shell, for the commands of this world; only its owner reads it."""
         path = self.folder / "env.sh"
         path.touch(mode=0o600)
-        ours = (k for k in self.environ if self.environ[k] != os.environ.get(k))
+        ours = (k for k in self.environ if k.startswith(("MLFLOW_", "AWS_")))
         lines = [f"export {name}={shlex.quote(self.environ[name])}\n" for name in sorted(ours)]
         path.write_text("".join(lines))
         return path

@@ -112,3 +112,9 @@ def test_progress_in_a_pipe_is_two_lines() -> None:
     progress.advance(500)
     progress.finish()
     assert out.getvalue().endswith("next: 1 file, 2.0 KB\nnext: stopped, 500 bytes\n")
+
+
+def test_columns_line_up_on_a_screen_whatever_the_names_are() -> None:
+    out = StringIO()
+    print_table(["SERVICE", "GIT"], [("模型", "1"), ("é́", "2")], out)
+    assert out.getvalue() == "SERVICE  GIT\n模型     1\né́        2\n"

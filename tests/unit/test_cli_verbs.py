@@ -253,3 +253,67 @@ def test_init_pushes_to_an_empty_repository_only(parts: Parts) -> None:
     result = parts.cli("init", "--push", "--bucket", "models")
     assert result.exit_code == 0, result.output
     assert "mlflow-gitops.yaml" in parts.repository.files()
+
+
+def test_adopt_takes_several_environments(parts: Parts) -> None:
+    result = parts.cli("adopt", "-e", "staging", "-e", "production", "--json")
+    assert result.exit_code == 0, result.output
+    assert set(services(result.stdout)) == {
+        f"{environment}/{model}"
+        for environment in ("staging", "production")
+        for model in ("churn", "fraud", "spam")
+    }
+    again = parts.cli("adopt", "-e", "staging", "-e", "production", "--json")
+    assert json.loads(again.stdout) == {"services": []}
+
+
+def test_init_in_json_names_the_commit(parts: Parts) -> None:
+    parts.repository.force("main", "")
+    result = parts.cli("init", "--push", "--bucket", "models", "--json")
+    made = json.loads(result.stdout)
+    assert made["commit"] == parts.repository.remote["main"]
+    assert made["directory"] == ""
+    assert set(made["files"]) == set(parts.repository.files())
+
+
+def test_what_is_blocked_is_told_in_json_by_plan_and_by_a_dry_run(parts: Parts) -> None:
+    limit(parts, 1)
+    for verb, code in ((["plan"], 0), (["reconcile", "--dry-run"], 1), (["reconcile"], 1)):
+        result = parts.cli(*verb, "--json")
+        assert result.exit_code == code
+        assert list(json.loads(result.stdout)["blocked"]) == ["production"]
+        assert "Blocked: production: 2 services" in result.stderr
+    for args in (["plan", "fraud", "churn"], ["reconcile", "--dry-run", "--yes"]):
+        assert parts.cli(*args, "--json").exit_code == 0
+        assert json.loads(parts.cli(*args, "--json").stdout)["blocked"] == {}
+
+
+@pytest.mark.parametrize("verb", ["plan", "reconcile", "status"])
+def test_nothing_found_is_an_empty_list(verb: str) -> None:
+    result = Parts().cli(verb, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["services"] == []
+
+
+def test_failures_are_counted_and_named_on_stderr(parts: Parts) -> None:
+    for model in ("churn", "fraud"):
+        parts.registry.create_version(model, source="s3://somebody-elses/x")
+        parts.registry.transition(model, "3", "Staging")
+    parts.registry.transition("fraud", "2", "None")
+    result = parts.cli("reconcile")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Failed: 2 of 4 services: staging/churn, staging/fraud\n")
+    assert parts.version("production", "fraud") == "1"
+
+
+@pytest.mark.parametrize(
+    ("args", "code"), [(["plan", "-e", "prodution"], 1), (["plan", "--dif"], 2)]
+)
+def test_errors_are_json_where_json_was_asked_for(parts: Parts, args: list[str], code: int) -> None:
+    assert parts.cli(*args).stdout == ""
+    result = parts.cli(*args, "--json")
+    assert result.exit_code == code
+    assert set(json.loads(result.stdout)["error"]) == {"what", "where", "hint"}
+    named_so = parts.cli("plan", "--", "--json")
+    assert "no registered model `--json`" in named_so.stderr
+    assert named_so.stdout == ""

@@ -12,16 +12,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import GitOpsError, RequestError
+from mlflow_gitops.outcome import Outcome, accepted
 from mlflow_gitops.planning.mlmodel import parse_flavors
+from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.planning.pending import imagine
 from mlflow_gitops.planning.plan import Kind, Plan
-from mlflow_gitops.planning.records import REQUESTS, request_text
 from mlflow_gitops.planning.sources import check_source
-from mlflow_gitops.reconcile import Outcome, Reconciler
+from mlflow_gitops.ports import Registry
+from mlflow_gitops.reconcile import Reconciler
 from mlflow_gitops.state import (
+    Action,
     Environment,
+    ModelFiles,
     ModelVersion,
     Request,
-    Selector,
     ServiceSpec,
     Settings,
     Snapshot,
@@ -30,18 +34,19 @@ from mlflow_gitops.state import (
 from mlflow_gitops.wish import (
     Wish,
     choose,
+    did_you_mean,
     earlier_than,
     later_than,
     locate,
+    model_of,
     one_line,
     parse_model_uri,
 )
 
-__all__ = ["ANY_FLAVOR", "Answer", "Asker", "imagine"]
+__all__ = ["ANY_FLAVOR", "Answer", "Asker", "check_flavor"]
 
 ANY_FLAVOR = "kserve"  # what serves it: KServe takes the format from the manifest
-LONGEST_BY = 200
-LONGEST_REASON = 2000
+LONGEST_NAME = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ class Answer:
 
     `before` and `after` are what Git said before and says now (or would say, for a dry run).
     `diff` is that of the commit, whoever made it: the webhook service may have been faster.
-    `already` says that nothing had to be asked, since it stands.
+    `already` says that nothing had to be asked, since it stands. `relayed` says that the webhook
+    service did it: what only Git knows is then left out.
     """
 
     environment: str
@@ -68,6 +74,7 @@ class Answer:
     request: Request | None = None
     dry_run: bool = False
     already: bool = False
+    relayed: bool = False
 
     @property
     def name(self) -> str:
@@ -85,15 +92,16 @@ class Asker:
         """Ask for a version in one environment. Raises GitOpsError; bad input writes nothing."""
         observer = self.reconciler.observer
         ref = parse_model_uri(wish.model_uri)
-        observer.repository.fetch()
-        settings = observer.settings()
+        settings = self._settings()
         environment, model = locate(wish.name, settings, ref.model)
         snapshot = observer.registry.snapshot(model)
         version = choose(snapshot, ref)
         request = self._request(snapshot, environment, version, wish)
         preview, passed_over = self._preview(snapshot, environment, settings, request)
-        plan = _accepted(preview, version)
-        self._check_flavor(version, wish.flavor, settings)
+        plan = accepted(preview, request)
+        check_flavor(
+            version, wish.flavor, observer.registry, self.reconciler.store.inspect, settings.sources
+        )
         answer = _answer(plan, preview, version, request, dry_run=dry_run)
         if plan.kind is Kind.RECORD and self._stands(snapshot, environment, settings, version):
             return replace(answer, already=True, request=None)
@@ -103,7 +111,46 @@ class Asker:
         observer.registry.select(version, environment.select, request)
         for other in passed_over:
             observer.registry.ask(_known(snapshot, other), environment.name, other)
-        return self._act(answer, version)
+        return self._act(answer, request)
+
+    def retire(self, wish: Wish, *, dry_run: bool = False) -> Answer:
+        """Ask to take a service out of Git. Raises GitOpsError; bad input writes nothing.
+
+        The model's versions and the published files stay, and so does the selector.
+        """
+        observer = self.reconciler.observer
+        settings = self._settings()
+        environment, model = locate(wish.name, settings)
+        stands = self._committed(environment, model, settings)
+        snapshot = observer.registry.snapshot(model)
+        version = _standing(snapshot, environment, settings, stands)
+        request = self._request(snapshot, environment, version, wish, "retire")
+        preview, passed_over = self._preview(snapshot, environment, settings, request)
+        answer = _answer(accepted(preview, request), preview, version, request, dry_run=dry_run)
+        if dry_run:
+            return answer
+        observer.registry.ask(version, environment.name, request)
+        for other in passed_over:
+            observer.registry.ask(_known(snapshot, other), environment.name, other)
+        return self._act(answer, request)
+
+    def _settings(self) -> Settings:
+        self.reconciler.repository.fetch()
+        return self.reconciler.observer.settings()
+
+    def _committed(self, environment: Environment, model: str, settings: Settings) -> ServiceSpec:
+        observer, service = self.reconciler.observer, settings.service(model)
+        _, manifests = observer.manifests(environment, settings)
+        stands = manifests.committed(environment.name, service)
+        if stands is not None:
+            return stands
+        name, names = f"{environment.name}/{model}", manifests.services(environment.name)
+        known = [f"{environment.name}/{model_of(each, settings)}" for each in names]
+        raise RequestError(
+            f"Git has no service {one_line(name, 'name', LONGEST_NAME)}{did_you_mean(name, known)}",
+            where=f"{observer.repository.identity}: {environment.path}",
+            hint="`mlflow deployments list -t gitops` shows those that are there",
+        )
 
     def _preview(
         self, snapshot: Snapshot, environment: Environment, settings: Settings, request: Request
@@ -133,7 +180,7 @@ class Asker:
         settled = imagine(snapshot, environment, [request, *others])
         return self.reconciler.preview(settled, environment, settings), others
 
-    def _act(self, answer: Answer, version: ModelVersion) -> Answer:
+    def _act(self, answer: Answer, request: Request) -> Answer:
         """Reconcile, and tell what stands then; a service that was faster has done it already."""
         outcomes = self.reconciler.reconcile(answer.model, only=[answer.environment])
         if not outcomes:
@@ -143,11 +190,11 @@ class Asker:
                 hint="look at `environments` in mlflow-gitops.yaml, then ask again",
             )
         try:
-            plan = _accepted(outcomes[0], version)
+            plan = accepted(outcomes[0], request)
         except GitOpsError as error:
             raise _after_asking(error, answer) from error
         record = self.reconciler.registry.snapshot(answer.model).delivered.get(answer.environment)
-        is_ours = record is not None and record.request.version == version.number
+        is_ours = record is not None and record.request.version == request.version
         commit = record.commit if record is not None and is_ours and answer.diff else ""
         return replace(
             answer,
@@ -172,94 +219,40 @@ class Asker:
         return is_idle and environment.select.matches(version)
 
     def _request(
-        self, snapshot: Snapshot, environment: Environment, version: ModelVersion, wish: Wish
+        self,
+        snapshot: Snapshot,
+        environment: Environment,
+        version: ModelVersion,
+        wish: Wish,
+        action: Action = "deploy",
     ) -> Request:
         earlier = self.reconciler.observer.requests(snapshot, environment).values()
-        return Request(
-            id=self.new_id(),
-            version=version.number,
-            time=later_than(self.reconciler.clock(), (record.time for record in earlier)),
-            by=one_line(wish.by, "by", LONGEST_BY),
-            reason=one_line(wish.reason, "reason", LONGEST_REASON),
-        )
-
-    def _check_flavor(self, version: ModelVersion, flavor: str, settings: Settings) -> None:
-        """After the preview: only a source that may be read is looked into."""
-        if flavor in ("", ANY_FLAVOR):
-            return
-        source = self.reconciler.registry.artifact_location(version)
-        roots = self.reconciler.registry.artifact_roots()
-        check_source(source, (*roots, *settings.sources))
-        flavors = sorted(parse_flavors(self.reconciler.store.inspect(source).mlmodel))
-        if flavor not in flavors:
-            raise RequestError(
-                f"version {version.number} has no flavor `{flavor}`",
-                where=f"model {version.model}",
-                hint=f"take one of: {', '.join([*flavors, ANY_FLAVOR])}, or leave --flavor out",
-            )
+        now = later_than(self.reconciler.clock(), (record.time for record in earlier))
+        return wish.request(self.new_id(), version.number, now, action)
 
 
-def imagine(snapshot: Snapshot, environment: Environment, requests: Sequence[Request]) -> Snapshot:
-    """The registry as it will be when the requests are recorded, and the first one's version is
-    selected. Pure.
+def check_flavor(
+    version: ModelVersion,
+    flavor: str,
+    registry: Registry,
+    inspect: Callable[[str], ModelFiles],
+    sources: Sequence[str] = (),
+) -> None:
+    """Raises RequestError where the version lacks the flavor that was asked for.
+
+    Only a source that may be read is looked into: below the artifact roots or `sources`.
     """
-    selector, number = environment.select, requests[0].version
-    records = {request.version: request for request in requests}
-    versions = (
-        _with_record(version, environment, records.get(version.number))
-        for version in snapshot.versions
-    )
-    moved = tuple(
-        _with_selector(each, selector) if each.number == number else _without_alias(each, selector)
-        for each in versions
-    )
-    aliases = dict(snapshot.aliases)
-    if selector.kind == "alias":
-        aliases[selector.name] = number
-    return replace(snapshot, versions=moved, aliases=aliases)
-
-
-def _with_record(
-    version: ModelVersion, environment: Environment, request: Request | None
-) -> ModelVersion:
-    if request is None:
-        return version
-    tag = REQUESTS + environment.name
-    text = request_text(request, model=version.model, tag=tag)
-    return replace(version, tags={**version.tags, tag: text})
-
-
-def _with_selector(version: ModelVersion, selector: Selector) -> ModelVersion:
-    if selector.kind == "stage":
-        return replace(version, stage=selector.name)
-    if selector.kind == "alias":
-        return replace(version, aliases=tuple(sorted({*version.aliases, selector.name})))
-    return replace(version, tags={**version.tags, selector.name: selector.value})
-
-
-def _without_alias(version: ModelVersion, selector: Selector) -> ModelVersion:
-    """An alias names one version; a stage or a tag may match several."""
-    if selector.kind != "alias" or selector.name not in version.aliases:
-        return version
-    return replace(version, aliases=tuple(a for a in version.aliases if a != selector.name))
-
-
-def _accepted(outcome: Outcome, version: ModelVersion) -> Plan:
-    """The plan, where it brings the version about; else the reason why not, as an error."""
-    if outcome.error is not None:
-        raise outcome.error
-    plan = outcome.plan
-    assert plan is not None  # an outcome without an error has one
-    is_wanted = plan.version is not None and plan.version.number == version.number
-    if is_wanted and (plan.changes_git or plan.state is State.COMMITTED):
-        return plan
-    raise RequestError(
-        f"version {version.number} is not delivered, the service is {plan.state.value}: "
-        f"{plan.reason}",
-        where=str(plan.key),
-        hint=f"look at `mlflow-gitops plan -e {plan.key.environment} {plan.key.model} --diff`, "
-        "then ask again",
-    )
+    if flavor in ("", ANY_FLAVOR):
+        return
+    source = registry.artifact_location(version)
+    check_source(source, (*registry.artifact_roots(), *sources))
+    flavors = sorted(parse_flavors(inspect(source).mlmodel))
+    if flavor not in flavors:
+        raise RequestError(
+            f"version {version.number} has no flavor `{flavor}`",
+            where=f"model {version.model}",
+            hint=f"take one of: {', '.join([*flavors, ANY_FLAVOR])}, or leave --flavor out",
+        )
 
 
 def _answer(
@@ -278,6 +271,27 @@ def _answer(
         diff=preview.diff,
         request=request,
         dry_run=dry_run,
+    )
+
+
+def _standing(
+    snapshot: Snapshot, environment: Environment, settings: Settings, stands: ServiceSpec
+) -> ModelVersion:
+    """The version that a request to retire is recorded on: the one that Git has, if it is there."""
+    delivered = snapshot.delivered.get(environment.name)
+    named = (v for v in snapshot.versions if name_or_none(settings, v) == stands.version)
+    found = next(named, None)
+    if found is None and delivered is not None:
+        found = snapshot.version(delivered.request.version)
+    if found is not None:
+        return found
+    if snapshot.versions:
+        return snapshot.versions[-1]
+    raise RequestError(
+        f"the model has no version, so there is nothing to record the request on: {stands.uri} "
+        "stays in Git",
+        where=f"model {snapshot.model}",
+        hint="remove the service's files in the manifests repository",
     )
 
 

@@ -12,7 +12,10 @@ from mlflow_gitops.wish import did_you_mean
 
 __all__ = ["HELP", "KEYS", "Options", "parse_options"]
 
-KEYS = ("by", "dry-run", "reason")
+KEYS = ("by", "dry-run", "reason", "through", "wait")
+THROUGH = ("git", "service")
+DEFAULT_WAIT = 300.0
+MOST_WAIT = 86_400.0
 TRUE, FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 HELP = """\
@@ -28,14 +31,19 @@ KServe serves.
 
 create and update do the same: they record the request in the registry, move the environment's
 stage, alias or tag to the version, publish its files, and commit. What stands already stays.
+delete asks to take the service out of Git: files in S3, versions and stages stay as they are.
 get and list read Git.
 
-  -C dry-run=true   print the plan and the diff; write nothing at all
-  -C reason=TEXT    why: goes into the record and the commit's message
-  -C by=NAME        who asks, as claimed (default: the user of this process)
-  --flavor NAME     fail unless the version has this flavor
+  -C dry-run=true     print the plan and the diff; write nothing at all
+  -C reason=TEXT      why: goes into the record and the commit's message
+  -C by=NAME          who asks, as claimed (default: the user of this process)
+  -C through=service  without credentials for Git and S3: write the request into the registry, and
+                      let the webhook service do the rest (the default where no repository is
+                      named; `through=git` is the default where one is)
+  -C wait=SECONDS     how long to wait for the service's answer (default 300; 0: not at all)
+  --flavor NAME       fail unless the version has this flavor
 
-delete, predict, explain, run-local and endpoints are not available.
+predict, explain, run-local and endpoints are not available.
 The environments are in mlflow-gitops.yaml in the repository: `mlflow-gitops config check`.
 The process needs MLFLOW_TRACKING_URI, credentials for Git and for S3 (the usual AWS variables).
 """
@@ -43,11 +51,16 @@ The process needs MLFLOW_TRACKING_URI, credentials for Git and for S3 (the usual
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`by` is who asks, as claimed: without the option it is the user of this process."""
+    """`by` is who asks, as claimed: without the option it is the user of this process.
+
+    `through` is "git", "service" or "" for what the process can do; `wait` is in seconds.
+    """
 
     by: str
     reason: str = ""
     dry_run: bool = False
+    through: str = ""
+    wait: float = DEFAULT_WAIT
 
 
 def parse_options(config: Mapping[str, Any] | None) -> Options:
@@ -64,7 +77,34 @@ def parse_options(config: Mapping[str, Any] | None) -> Options:
         by=str(given["by"]) if "by" in given else _user(),
         reason=str(given.get("reason", "")),
         dry_run=_is_true(given.get("dry-run", False)),
+        through=_through(given.get("through", "")),
+        wait=_seconds(given.get("wait", DEFAULT_WAIT)),
     )
+
+
+def _through(value: Any) -> str:
+    text = str(value).strip().lower()
+    if text and text not in THROUGH:
+        raise RequestError(
+            f"`{text}` is no way to ask{did_you_mean(text, THROUGH)}",
+            where="-C through",
+            hint=f"take one of: {', '.join(THROUGH)}",
+        )
+    return text
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_WAIT:
+        raise RequestError(
+            f"`{value}` is no time in seconds between 0 and {MOST_WAIT:.0f}",
+            where="-C wait",
+            hint="write -C wait=60, or -C wait=0 to wait for no answer",
+        )
+    return seconds
 
 
 def _is_true(value: Any) -> bool:

@@ -17,14 +17,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
 from mlflow_gitops.ask import ANY_FLAVOR, Answer, Asker
-from mlflow_gitops.bootstrap import Session
+from mlflow_gitops.bootstrap import Session, now
 from mlflow_gitops.config import Process, target_uri
 from mlflow_gitops.deployed import Deployed, deployed, told
-from mlflow_gitops.deployment_options import HELP, parse_options
+from mlflow_gitops.deployment_options import HELP, Options, parse_options
 from mlflow_gitops.errors import GitOpsError, RequestError, TransientError
+from mlflow_gitops.relay import Relay
 from mlflow_gitops.render import answer_text, clean, make_progress, spec_text
-from mlflow_gitops.state import Settings
-from mlflow_gitops.wish import Wish, did_you_mean, locate
+from mlflow_gitops.state import Settings, Status
+from mlflow_gitops.wish import Wish, did_you_mean, locate, split_name
 
 __all__ = ["GitOpsDeploymentClient", "GitOpsDeploymentError", "run_local", "target_help"]
 
@@ -110,13 +111,17 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
     ) -> dict[str, Any]:
         """Ask for a registered version and commit it; prints what was committed.
 
-        The same as `update_deployment`: what stands already stays, and says so.
+        The same as `update_deployment`: what stands already stays, and says so. Where no
+        repository is named the request goes into the registry, and the service's answer is
+        waited for (`config`: `through`, `wait`).
         """
         _refuse_endpoint(endpoint)
         options = parse_options(config)
         wish = Wish(name, model_uri, options.by, options.reason, flavor or "")
-        asker = Asker(self._session.reconciler)
-        answer = asker.ask(wish, dry_run=options.dry_run)
+        if self._is_relayed(options):
+            answer = self._relay().ask(wish, wait=options.wait)
+        else:
+            answer = Asker(self._session.reconciler).ask(wish, dry_run=options.dry_run)
         click.echo(answer_text(answer))
         return _answer_fields(answer, flavor)
 
@@ -141,8 +146,13 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
 
     @_for_people
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
-        """What Git says of one service, and the registry's state of it where it answers."""
+        """What Git says of one service, and the registry's state of it where it answers.
+
+        Where no repository is named: what the registry was told of it.
+        """
         _refuse_endpoint(endpoint)
+        if not self._process.repository:
+            return self._told_fields(name)
         settings = self._session.settings()
         environment, model = locate(name, settings)
         services = deployed(self._session.observer, settings, [environment.name])
@@ -172,22 +182,63 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
             snapshot = self._session.registry.snapshot(found.key.model)
         except GitOpsError as error:
             return {"state": "unknown", "message": f"the registry does not say: {error.what}"}
-        status = told(snapshot, found.key.environment)
-        if status is None:
-            return {"state": "unknown", "message": "the registry was told nothing of it yet"}
-        return {"state": status.state.value, "message": status.message, "commit": status.commit}
+        return _status_fields(told(snapshot, found.key.environment))
+
+    def _told_fields(self, name: str) -> dict[str, Any]:
+        environment, model = split_name(name)
+        snapshot = self._session.registry.snapshot(model)
+        delivered, status = snapshot.delivered.get(environment), told(snapshot, environment)
+        if delivered is None and status is None:
+            raise RequestError(
+                f"the registry was told nothing of {environment}/{clean(model)}",
+                where=f"model {clean(model)}",
+                hint="set MLFLOW_GITOPS_REPOSITORY to see what Git says",
+            )
+        spec = delivered.spec if delivered else None
+        return {
+            "name": f"{environment}/{model}",
+            "flavor": ANY_FLAVOR,
+            "environment": environment,
+            "model": model,
+            "service": delivered.service if delivered else "",
+            "version": spec.version if spec else "",
+            "uri": spec.uri if spec else "",
+            "branch": delivered.branch if delivered else "",
+            "head": delivered.head if delivered else "",
+            **_status_fields(status),
+        }
 
     @_for_people
     def delete_deployment(
         self, name: str, config: Mapping[str, Any] | None = None, endpoint: str | None = None
-    ) -> NoReturn:
-        del config, endpoint
-        raise RequestError(
-            "deleting is not available for the target `gitops` yet",
-            where=name,
-            hint="remove the service's files in the manifests repository; it then stays away until "
-            "a version is asked for",
-        )
+    ) -> None:
+        """Ask to retire a service: its manifests leave Git. Files, versions and stages stay."""
+        _refuse_endpoint(endpoint)
+        options = parse_options(config)
+        wish = Wish(name, by=options.by, reason=options.reason)
+        if self._is_relayed(options):
+            answer = self._relay().retire(wish, wait=options.wait)
+        else:
+            answer = Asker(self._session.reconciler).retire(wish, dry_run=options.dry_run)
+        click.echo(answer_text(answer))
+
+    def _is_relayed(self, options: Options) -> bool:
+        """Whether the service does it, since this process is not meant to reach Git."""
+        through = options.through or ("git" if self._process.repository else "service")
+        if through == "service" and options.dry_run:
+            raise RequestError(
+                "a dry run reads the manifests repository, and none is named",
+                where="-C dry-run",
+                hint="set MLFLOW_GITOPS_REPOSITORY, or look at `mlflow-gitops plan` where it is "
+                "set",
+            )
+        return through == "service"
+
+    def _relay(self) -> Relay:
+        def say(text: str) -> None:
+            click.echo(clean(text), err=True)
+
+        return Relay(self._session.registry, now, self._session.store.inspect, say)
 
     @_for_people
     def predict(
@@ -273,6 +324,12 @@ def _answer_fields(answer: Answer, flavor: str | None) -> dict[str, Any]:
         "dry_run": answer.dry_run,
         "already": answer.already,
     }
+
+
+def _status_fields(status: Status | None) -> dict[str, Any]:
+    if status is None:
+        return {"state": "unknown", "message": "the registry was told nothing of it yet"}
+    return {"state": status.state.value, "message": status.message, "commit": status.commit}
 
 
 def _deployed_fields(found: Deployed) -> dict[str, Any]:

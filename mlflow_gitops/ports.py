@@ -49,12 +49,18 @@ class Registry(Protocol):
         """Write the request record, the version tag `gitops.request.<key>`."""
 
     def select(
-        self, version: ModelVersion, selector: Selector, request: Request | None = None
+        self,
+        version: ModelVersion,
+        selector: Selector,
+        request: Request | None = None,
+        *,
+        relayed: bool = False,
     ) -> None:
         """Move the selector to the version (set the stage, the alias or the tag).
 
         With `request`, the move belongs to it: a tracking server that records moves by itself
-        records this one as the same request, not as a later one.
+        records this one as the same request, not as a later one. `relayed` says that this
+        process is not who asks.
         """
 
     def record(self, model: str, environment: str, delivered: Delivered) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from mlflow_gitops.errors import (
 )
 from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import Observer, View, selected
+from mlflow_gitops.outcome import Outcome, Survey, accepted
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.plan import Kind, Plan, next_delivered, reports
@@ -36,6 +37,7 @@ from mlflow_gitops.state import (
     ModelFiles,
     Predictor,
     Publication,
+    Request,
     Revision,
     ServiceKey,
     Settings,
@@ -43,40 +45,13 @@ from mlflow_gitops.state import (
     State,
     Status,
 )
+from mlflow_gitops.take_up import Desk, RefusedError
 
 __all__ = ["Outcome", "Reconciler", "Survey"]
 
 PUSH_ATTEMPTS = 12
 PUSH_PAUSE = 0.05  # seconds, doubled for each attempt up to PUSH_PAUSE_MOST, with full jitter
 PUSH_PAUSE_MOST = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one service. `diff` is the commit's, or the one that would be made."""
-
-    key: ServiceKey
-    state: State
-    message: str
-    plan: Plan | None = None
-    revision: Revision | None = None
-    commit: str = ""
-    diff: str = ""
-    error: GitOpsError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What a look at every model found. `work` maps a model to the environments to reconcile.
-
-    `changes` maps an environment to the models whose manifests would change. `blocked` maps an
-    environment that would change too much to the reason, and none of its changes is in `work`.
-    """
-
-    work: Mapping[str, frozenset[str]]
-    changes: Mapping[str, tuple[str, ...]]
-    blocked: Mapping[str, str]
-    services: int
 
 
 @dataclass(slots=True)
@@ -104,6 +79,10 @@ class Reconciler:
     def clock(self) -> Clock:
         return self.observer.clock
 
+    @property
+    def desk(self) -> Desk:
+        return Desk(self.registry, self.clock, self.observer.requests)
+
     def reconcile(
         self, model: str, *, only: Collection[str] | None = None, dry_run: bool = False
     ) -> tuple[Outcome, ...]:
@@ -113,6 +92,8 @@ class Reconciler:
         With `dry_run` nothing is written anywhere, and the outcomes hold plan and diff.
         """
         settings, snapshot = self.observer.read(model)
+        if not dry_run:
+            self.desk.turn_away(snapshot, settings)
         return tuple(
             self._service(snapshot, environment, settings, dry_run=dry_run)
             for environment in settings.environments_for(model)
@@ -139,10 +120,11 @@ class Reconciler:
         services = 0
         for snapshot, environment in self.observer.services(settings):
             services += 1
-            view = self._view_or_error(snapshot, environment, settings)
+            foreseen = self.desk.foreseen(snapshot, environment)
+            view = self._view_or_error(foreseen or snapshot, environment, settings)
             if isinstance(view, View) and view.plan.changes_git:
                 changes.setdefault(environment.name, []).append(snapshot.model)
-            elif self._is_news(snapshot, environment, view):
+            elif foreseen or self._is_news(snapshot, environment, view):
                 work.setdefault(snapshot.model, set()).add(environment.name)
         blocked = {
             name: _blocked(name, len(models), settings.environments[name].max_changes)
@@ -181,20 +163,32 @@ class Reconciler:
         attempt = 0
         while True:
             try:
-                view = self.observer.view(snapshot, environment, settings, recover=True)
                 if dry_run:
-                    return self._preview(view, settings)
-                return self._apply(view, settings)
+                    snapshot = self.desk.foreseen(snapshot, environment) or snapshot
+                else:
+                    snapshot = self._taken_up(snapshot, environment, settings)
+                view = self.observer.view(snapshot, environment, settings, recover=True)
+                return (self._preview if dry_run else self._apply)(view, settings)
             except HeadMovedError as moved:
                 attempt += 1
                 if attempt >= PUSH_ATTEMPTS:
                     return Outcome(key, State.FAILED, moved.what, error=moved)
                 self.pause(min(PUSH_PAUSE_MOST, PUSH_PAUSE * 2**attempt) * self.jitter())
                 self.repository.fetch()
+            except RefusedError as refused:  # who asked was told
+                return Outcome(key, State.FAILED, str(refused.error), error=refused.error)
             except GitOpsError as error:
                 if isinstance(error, TerminalError) and not dry_run:
                     self._tell_failure(snapshot, environment, error)
                 return Outcome(key, State.FAILED, str(error), error=error)
+
+    def _taken_up(
+        self, snapshot: Snapshot, environment: Environment, settings: Settings
+    ) -> Snapshot:
+        def check(after: Snapshot, request: Request) -> None:
+            accepted(self.preview(after, environment, settings), request)
+
+        return self.desk.take_up(snapshot, environment, check)
 
     def _view_or_error(
         self, snapshot: Snapshot, environment: Environment, settings: Settings
@@ -282,16 +276,20 @@ class Reconciler:
 
     def _tell(self, plan: Plan, state: State, message: str) -> None:
         if plan.version is not None:
-            status = Status(state, message, time=self.clock())
+            answers = plan.request.id if plan.request and plan.request.recorded else ""
+            status = Status(state, message, time=self.clock(), request=answers)
             self.registry.report(plan.key.model, plan.version.number, plan.key.environment, status)
 
     def _tell_failure(
         self, snapshot: Snapshot, environment: Environment, error: TerminalError
     ) -> None:
         """Where people look: on the versions that are selected. Never hides the error itself."""
-        status = Status(State.FAILED, str(error), time=self.clock())
         with suppress(GitOpsError):
+            requests = self.observer.requests(snapshot, environment)
             for version in selected(snapshot, environment):
+                request = requests.get(version.number)
+                answers = request.id if request else ""
+                status = Status(State.FAILED, str(error), time=self.clock(), request=answers)
                 self.registry.report(snapshot.model, version.number, environment.name, status)
 
     def _adopt(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:

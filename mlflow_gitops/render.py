@@ -27,7 +27,7 @@ from rich.text import Text
 from mlflow_gitops.ask import Answer
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.reconcile import Outcome
-from mlflow_gitops.state import ServiceSpec
+from mlflow_gitops.state import ServiceSpec, State
 
 __all__ = [
     "answer_text",
@@ -104,7 +104,9 @@ def spec_text(spec: ServiceSpec | None) -> str:
 def answer_text(answer: Answer) -> str:
     """What was committed, or would be: for the plugin."""
     change = f"{spec_text(answer.before)} -> {spec_text(answer.after)}"
-    if answer.already:
+    if answer.relayed:
+        head = f"{answer.name}: version {answer.version.number}: {_relayed(answer)}"
+    elif answer.already:
         head = f"{answer.name}: version {spec_text(answer.after)} is committed already"
     elif answer.dry_run and not answer.diff:
         head = f"{answer.name}: {change}: Git says so already, only the request would be recorded"
@@ -122,6 +124,14 @@ def answer_text(answer: Answer) -> str:
     if answer.dry_run:
         lines.append("  dry run: nothing was written")
     return clean("\n".join([*lines, *([answer.diff.rstrip("\n")] if answer.diff else [])]))
+
+
+def _relayed(answer: Answer) -> str:
+    if answer.state is State.REQUESTED:
+        return "the request is recorded"
+    commit = f" as {answer.commit}" if answer.commit else ""
+    branch = f" to {answer.branch}" if answer.branch else ""
+    return f"{answer.state.value} by the service{branch}{commit}"
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:

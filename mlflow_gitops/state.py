@@ -89,6 +89,7 @@ class Request:
     `time` is ISO 8601 in UTC with milliseconds, so that text order is time order. `by` is who
     asked; it is proven only where `signed` (the signature was checked), else merely claimed.
     A version that was seen selected without a record has an id that starts with `seen:`.
+    `pending` says that nobody moved the selector for it: who asked cannot read the settings.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Request:
     signed: bool = False
     reason: str = ""
     rollout: str = ""
+    pending: bool = False
 
     @property
     def recorded(self) -> bool:
@@ -342,7 +344,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the registry's tag says about one version in one environment."""
+    """What the registry's tag says about one version in one environment.
+
+    `request` is the id of the request that it answers, "" where none was recorded.
+    """
 
     state: State
     message: str
@@ -350,3 +355,4 @@ class Status:
     uri: str = ""
     digest: str = ""
     time: str = ""
+    request: str = ""

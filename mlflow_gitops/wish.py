@@ -6,13 +6,14 @@ RequestError that lists what would fit. Nothing is guessed: what is ambiguous is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
 from mlflow_gitops.errors import RequestError
-from mlflow_gitops.state import Environment, ModelVersion, Settings, Snapshot
+from mlflow_gitops.state import Action, Environment, ModelVersion, Request, Settings, Snapshot
 
 __all__ = [
     "ModelRef",
@@ -26,10 +27,15 @@ __all__ = [
     "model_of",
     "one_line",
     "parse_model_uri",
+    "split_name",
 ]
 
 LONGEST_SHOWN = 200
+LONGEST_BY = 200
+LONGEST_REASON = 2000
 CHOICES_NAMED = 10
+ENVIRONMENT = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+EXAMPLE = "production"
 SETTINGS_FILE = "mlflow-gitops.yaml"
 EXPECTED = "models:/<model>/<version>, models:/<model>@<alias> or models:/<model>/<stage>"
 
@@ -38,14 +44,26 @@ EXPECTED = "models:/<model>/<version>, models:/<model>@<alias> or models:/<model
 class Wish:
     """What somebody asks for. `name` is `<environment>/<model>`, or bare where one fits.
 
-    `by` is who asks, as claimed; `flavor` is "" or one that the model must have.
+    `by` is who asks, as claimed; `flavor` is "" or one that the model must have. `model_uri` is ""
+    where no version is asked for.
     """
 
     name: str
-    model_uri: str
+    model_uri: str = ""
     by: str = ""
     reason: str = ""
     flavor: str = ""
+
+    def request(self, id: str, version: str, time: str, action: Action = "deploy") -> Request:
+        """Raises RequestError for texts that have no place in a commit's message."""
+        return Request(
+            id=id,
+            version=version,
+            action=action,
+            time=time,
+            by=one_line(self.by, "by", LONGEST_BY),
+            reason=one_line(self.reason, "reason", LONGEST_REASON),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +177,7 @@ def locate(name: str, settings: Settings, model: str = "") -> tuple[Environment,
     """
     prefix, slash, part = name.rpartition("/")
     if not part or (slash and not prefix) or "/" in prefix:
-        raise RequestError(
-            "a deployment's name is `<environment>/<model>`",
-            where=_shown(name),
-            hint=f"for example {next(iter(settings.environments), 'production')}/"
-            f"{_shown(model or part or 'fraud-detector')}",
-        )
+        raise _no_name(name, next(iter(settings.environments), EXAMPLE), model or part)
     if model:
         check_name_fits(part, model, settings)
     found = model or model_of(part, settings)
@@ -180,6 +193,22 @@ def locate(name: str, settings: Settings, model: str = "") -> tuple[Environment,
         f"{len(takers)} environments take the model, so the name has to say which",
         where=_shown(name),
         hint=f"take one of: {', '.join(names)}",
+    )
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`<environment>/<model>` where no settings can be read to complete or to correct it."""
+    prefix, _, part = name.rpartition("/")
+    if not part or not ENVIRONMENT.fullmatch(prefix):
+        raise _no_name(name, prefix if ENVIRONMENT.fullmatch(prefix) else EXAMPLE, part)
+    return prefix, part
+
+
+def _no_name(name: str, environment: str, model: str) -> RequestError:
+    return RequestError(
+        "a deployment's name is `<environment>/<model>`",
+        where=_shown(name),
+        hint=f"for example {environment}/{_shown(model or 'fraud-detector')}",
     )
 
 

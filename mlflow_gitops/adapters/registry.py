@@ -127,11 +127,16 @@ class MlflowRegistry:
         self._set_version_tag(version.model, version.number, REQUESTS + key, text)
 
     def select(
-        self, version: ModelVersion, selector: Selector, request: Request | None = None
+        self,
+        version: ModelVersion,
+        selector: Selector,
+        request: Request | None = None,
+        *,
+        relayed: bool = False,
     ) -> None:
         model, number = version.model, version.number
         if request is not None and selector.kind != "tag":
-            self._announce(version, selector, request)
+            self._announce(version, selector, request, relayed=relayed)
         if selector.kind == "tag":
             self._set_version_tag(model, number, selector.name, selector.value)
             return
@@ -212,11 +217,13 @@ class MlflowRegistry:
 
     # Writing
 
-    def _announce(self, version: ModelVersion, selector: Selector, request: Request) -> None:
+    def _announce(
+        self, version: ModelVersion, selector: Selector, request: Request, *, relayed: bool
+    ) -> None:
         """Tell a server that records moves by itself which request the next one belongs to."""
         tag = REQUESTS + selector_key(selector)
-        asked = replace(request, version=version.number)
-        text = request_text(asked, model=version.model, tag=tag, moving=True)
+        asked = replace(request, version=version.number, pending=False)
+        text = request_text(asked, model=version.model, tag=tag, moving=True, relayed=relayed)
         self._set_version_tag(version.model, version.number, tag, text)
 
     def _set_version_tag(self, model: str, number: str, tag: str, text: str) -> None:

@@ -286,6 +286,7 @@ def reports(
         uri=plan.after.uri if plan.after else "",
         digest=digest or (known.digest if known else ""),
         time=time,
+        request=plan.request.id if plan.request and plan.request.recorded else "",
     )
     before = delivered.request.version if delivered else ""
     if not before.isdecimal():  # a label in Git that is no version of the registry

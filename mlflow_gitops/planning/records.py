@@ -40,13 +40,17 @@ __all__ = [
     "OWN",
     "REQUESTS",
     "STATUS",
+    "addressees",
     "canonical_stage",
     "is_moving",
+    "is_relayed",
     "malformed",
     "parse_request",
     "parse_status",
+    "pending_for",
     "request_for",
     "request_text",
+    "request_times",
     "same_news",
     "selector_key",
     "status_of",
@@ -80,12 +84,18 @@ def selector_key(selector: Selector) -> str:
 
 
 def request_text(
-    request: Request, *, model: str, tag: str, key: bytes | None = None, moving: bool = False
+    request: Request,
+    *,
+    model: str,
+    tag: str,
+    key: bytes | None = None,
+    moving: bool = False,
+    relayed: bool = False,
 ) -> str:
     """The record, signed where a key is given.
 
     `moving` says that the writer moves the selector next: what the tracking server then records
-    of the move is this same request.
+    of the move is this same request. `relayed` says that the writer is not who asks.
     """
     record: dict[str, object] = {
         "id": request.id,
@@ -96,8 +106,12 @@ def request_text(
     }
     if request.reason:
         record["reason"] = request.reason
+    if request.pending:
+        record["pending"] = True
     if moving:
         record["moving"] = True
+    if relayed:
+        record["relayed"] = True
     if key:
         record["sig"] = _signature(record, model, request.version, tag, key)
     return _compact(record)
@@ -120,15 +134,56 @@ def parse_request(
         signed=bool(key) and _is_signed(fields.values, model, version, tag, key or b""),
         reason=fields.text("reason", ""),
         rollout=fields.text("rollout", ""),
+        pending=fields.flag("pending"),
     )
 
 
 def is_moving(text: str) -> bool:
     """Whether a record announces a move of its selector that was not recorded yet."""
+    return _has_flag(text, "moving")
+
+
+def is_relayed(text: str) -> bool:
+    """Whether the move that a record announces is made for somebody else."""
+    return _has_flag(text, "relayed")
+
+
+def _has_flag(text: str, name: str) -> bool:
     try:
-        return Fields(read_object(text, MOST_REQUEST)).flag("moving")
+        return Fields(read_object(text, MOST_REQUEST)).flag(name)
     except UnreadableError:
         return False
+
+
+def pending_for(version: ModelVersion, environment: str) -> Request | None:
+    """The version's request by the environment's name, if its selector is still to be moved."""
+    tag = REQUESTS + environment
+    text = version.tags.get(tag, "")
+    if not _has_flag(text, "pending"):
+        return None
+    try:
+        return parse_request(text, model=version.model, version=version.number, tag=tag)
+    except UnreadableError:
+        return None
+
+
+def request_times(version: ModelVersion) -> tuple[str, ...]:
+    """When the version was asked for, by all of its records that can be read."""
+    found = []
+    for tag in (REQUESTS + key for key in addressees(version)):
+        try:
+            text = version.tags[tag]
+            found.append(
+                parse_request(text, model=version.model, version=version.number, tag=tag).time
+            )
+        except UnreadableError:
+            continue
+    return tuple(found)
+
+
+def addressees(version: ModelVersion) -> tuple[str, ...]:
+    """The keys of all request records of the version, readable or not."""
+    return tuple(tag.removeprefix(REQUESTS) for tag in version.tags if tag.startswith(REQUESTS))
 
 
 def request_for(
@@ -215,6 +270,7 @@ def parse_status(text: str) -> Status | None:
             uri=fields.text("uri", ""),
             digest=fields.text("digest", ""),
             time=fields.text("time", ""),
+            request=fields.text("request", ""),
         )
     except UnreadableError:
         return None
@@ -232,7 +288,8 @@ def same_news(told: Status | None, status: Status) -> bool:
 
 
 def _news(status: Status) -> tuple[str, ...]:
-    return (status.state, status.message, status.commit, status.uri, status.digest)
+    told = (status.state, status.message, status.commit, status.uri, status.digest)
+    return (*told, status.request)
 
 
 def _compact(record: Mapping[str, object]) -> str:

@@ -99,13 +99,18 @@ class MemoryRegistry:
         self.writes.append(tag)
 
     def select(
-        self, version: ModelVersion, selector: Selector, request: Request | None = None
+        self,
+        version: ModelVersion,
+        selector: Selector,
+        request: Request | None = None,
+        *,
+        relayed: bool = False,
     ) -> None:
         model, number = version.model, version.number
         if request is not None and selector.kind != "tag":
             tag = REQUESTS + selector_key(selector)
-            asked = replace(request, version=number)
-            text = request_text(asked, model=model, tag=tag, moving=True)
+            asked = replace(request, version=number, pending=False)
+            text = request_text(asked, model=model, tag=tag, moving=True, relayed=relayed)
             self._row(model, number).tags[tag] = text
         if selector.kind == "stage":
             self.transition(model, number, selector.name)

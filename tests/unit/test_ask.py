@@ -290,3 +290,51 @@ def test_a_canary_of_a_persons_is_left_alone(parts: Parts) -> None:
     error = refused(parts, "2")
     assert isinstance(error, RequestError)
     assert "canary" in error.what
+
+
+def retire(parts: Parts, *, dry_run: bool = False, environment: str = "production") -> Answer:
+    asker = Asker(parts.session().reconciler)
+    return asker.retire(Wish(f"{environment}/{MODEL}", by="alice"), dry_run=dry_run)
+
+
+def test_a_service_is_retired_and_stays_away_until_it_is_asked_for(parts: Parts) -> None:
+    ask(parts, "2")
+    ask(parts, "2", environment="staging")
+    before = parts.written()
+    dry = retire(parts, dry_run=True)
+    assert parts.written() == before
+    assert "deleted file" in dry.diff or "-    model-version" in dry.diff
+    answer = retire(parts)
+    assert (answer.state, answer.after) == (State.RETIRED, None)
+    assert answer.commit == parts.repository.remote["main"]
+    assert parts.version("production", MODEL) == ""
+    assert parts.version("staging", MODEL) == "2", "the other environment is left alone"
+    assert parts.registry.snapshot(MODEL).versions[1].stage == "Staging"
+    for _ in range(2):
+        assert [o.commit for o in parts.session().reconciler.reconcile(MODEL)] == ["", ""]
+    assert ask(parts, "2").commit == parts.repository.remote["main"]
+    assert parts.version("production", MODEL) == "2"
+
+
+def test_what_is_not_there_is_not_retired(parts: Parts) -> None:
+    before = parts.written()
+    with pytest.raises(RequestError, match="Git has no service production/fraud-detector"):
+        retire(parts)
+    assert parts.written() == before
+
+
+def test_a_person_who_brings_a_retired_service_back_is_right(parts: Parts) -> None:
+    ask(parts, "2")
+    parts.repository.revert(retire(parts).commit)
+    outcomes = parts.session().reconciler.reconcile(MODEL)
+    assert outcomes[1].state is State.HELD
+    assert parts.version("production", MODEL) == "2"
+
+
+def test_a_service_that_a_person_wrote_is_retired_too(parts: Parts) -> None:
+    ask(parts, "1")
+    for number in ("1", "2"):
+        parts.registry.transition(MODEL, number, "Production")
+    parts.registry.delete_model_tag(MODEL, "gitops.delivered.production")
+    assert retire(parts).state is State.RETIRED
+    assert parts.version("production", MODEL) == ""

@@ -1,0 +1,62 @@
+"""What became of a service, or of a look at all of them: values that the reconciler gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow_gitops.errors import GitOpsError, RequestError
+from mlflow_gitops.planning.plan import Plan
+from mlflow_gitops.state import Request, Revision, ServiceKey, State
+
+__all__ = ["Outcome", "Survey", "accepted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one service. `diff` is the commit's, or the one that would be made."""
+
+    key: ServiceKey
+    state: State
+    message: str
+    plan: Plan | None = None
+    revision: Revision | None = None
+    commit: str = ""
+    diff: str = ""
+    error: GitOpsError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a look at every model found. `work` maps a model to the environments to reconcile.
+
+    `changes` maps an environment to the models whose manifests would change. `blocked` maps an
+    environment that would change too much to the reason, and none of its changes is in `work`.
+    """
+
+    work: Mapping[str, frozenset[str]]
+    changes: Mapping[str, tuple[str, ...]]
+    blocked: Mapping[str, str]
+    services: int
+
+
+def accepted(outcome: Outcome, request: Request) -> Plan:
+    """The plan, where it brings about what was asked; else the reason why not, as an error."""
+    if outcome.error is not None:
+        raise outcome.error
+    plan = outcome.plan
+    assert plan is not None  # an outcome without an error has one
+    if request.action == "retire":
+        wanted, what = State.RETIRED, "the service is not retired, it"
+        is_wanted = plan.after is None
+    else:
+        wanted, what = State.COMMITTED, f"version {request.version} is not delivered, the service"
+        is_wanted = plan.version is not None and plan.version.number == request.version
+    if is_wanted and (plan.changes_git or plan.state is wanted):
+        return plan
+    raise RequestError(
+        f"{what} is {plan.state.value}: {plan.reason}",
+        where=str(plan.key),
+        hint=f"look at `mlflow-gitops plan -e {plan.key.environment} {plan.key.model} --diff`, "
+        "then ask again",
+    )

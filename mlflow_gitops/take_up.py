@@ -1,0 +1,117 @@
+"""Takes up requests of callers who cannot read the settings: moves the selector for them.
+
+What is to be done is decided in `planning.pending`; here are the effects in their order. The
+selector is moved first and the mark `pending` is taken off last, so a crash between them repeats
+a move that is there already. A request that cannot be delivered moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from mlflow_gitops.errors import RequestError, TerminalError
+from mlflow_gitops.planning.naming import check_ready
+from mlflow_gitops.planning.pending import Pending, imagine, pending, strays
+from mlflow_gitops.planning.records import same_news, status_of
+from mlflow_gitops.ports import Clock, Registry
+from mlflow_gitops.state import (
+    Environment,
+    ModelVersion,
+    Request,
+    Settings,
+    Snapshot,
+    State,
+    Status,
+)
+
+__all__ = ["Desk", "RefusedError"]
+
+OVERTAKEN = "something else was asked for later"
+
+Check = Callable[[Snapshot, Request], object]
+
+
+class RefusedError(Exception):
+    """A pending request that cannot be delivered; it was answered with `error`."""
+
+    def __init__(self, error: TerminalError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where such requests arrive. `requests` gives each version's newest record."""
+
+    registry: Registry
+    clock: Clock
+    requests: Callable[[Snapshot, Environment], Mapping[str, Request]]
+
+    def foreseen(self, snapshot: Snapshot, environment: Environment) -> Snapshot | None:
+        """The registry as it will be when what waits was taken up; None where nothing waits."""
+        waiting = self._waiting(snapshot, environment)
+        if not waiting:
+            return None
+        return imagine(snapshot, environment, [waiting.due]) if waiting.due else snapshot
+
+    def take_up(self, snapshot: Snapshot, environment: Environment, check: Check) -> Snapshot:
+        """The snapshot with the due request's version selected, as the registry then is.
+
+        `check` raises where the version, once selected, would not be delivered. If that is
+        terminal, it is the request's answer, the selector stays, and RefusedError is raised.
+        """
+        waiting = self._waiting(snapshot, environment)
+        for request in waiting.overtaken:
+            self._tell(snapshot, environment.name, request, State.SUPERSEDED, OVERTAKEN)
+        for request in (*waiting.overtaken, *waiting.answered):
+            self._settle(snapshot, environment, request)
+        if waiting.due is None:
+            return snapshot
+        request, version = waiting.due, _version(snapshot, waiting.due)
+        after = imagine(snapshot, environment, [request])
+        try:
+            if request.action != "retire":
+                check_ready(version)
+            check(after, request)
+        except TerminalError as error:
+            self._tell(snapshot, environment.name, request, State.FAILED, str(error))
+            self._settle(snapshot, environment, request)
+            raise RefusedError(error) from error
+        if request.action != "retire" and not environment.select.matches(version):
+            self.registry.select(version, environment.select, request, relayed=True)
+        self._settle(snapshot, environment, request)
+        return after
+
+    def turn_away(self, snapshot: Snapshot, settings: Settings) -> None:
+        """Answer what is asked of environments that are not there; it may wait for an answer."""
+        for stray in strays(snapshot, settings):
+            error = RequestError(stray.why, where="mlflow-gitops.yaml", hint=stray.hint)
+            status = self._status(State.FAILED, str(error), stray.request)
+            if not same_news(status_of(stray.version, stray.environment), status):
+                self.registry.report(
+                    snapshot.model, stray.version.number, stray.environment, status
+                )
+
+    def _waiting(self, snapshot: Snapshot, environment: Environment) -> Pending:
+        delivered = snapshot.delivered.get(environment.name)
+        return pending(snapshot, environment, self.requests(snapshot, environment), delivered)
+
+    def _settle(self, snapshot: Snapshot, environment: Environment, request: Request) -> None:
+        version = _version(snapshot, request)
+        self.registry.ask(version, environment.name, replace(request, pending=False))
+
+    def _tell(
+        self, snapshot: Snapshot, environment: str, request: Request, state: State, message: str
+    ) -> None:
+        status = self._status(state, message, request)
+        self.registry.report(snapshot.model, request.version, environment, status)
+
+    def _status(self, state: State, message: str, request: Request) -> Status:
+        return Status(state, message, time=self.clock(), request=request.id)
+
+
+def _version(snapshot: Snapshot, request: Request) -> ModelVersion:
+    version = snapshot.version(request.version)
+    assert version is not None  # the record is this version's tag
+    return version

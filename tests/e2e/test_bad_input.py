@@ -10,7 +10,6 @@ import json
 import re
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from mlflow_gitops.config import Process
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.service import ServiceReconciler
 from mlflow_gitops.state import State
+from tests.support.fork_server import run_module
 from tests.support.git import GitHttpServer, install_hook
 from tests.support.lying_s3 import lying_s3
 from tests.support.mlflow import MODEL_FILES, REQUEST_KEY
@@ -71,13 +71,13 @@ class World:
         return {**self.stack.environ, **secrets, **self.environ}
 
     def command(self) -> tuple[int, str]:
-        return self._run(self.stack.command("reconcile", self.model))
+        return self._run("mlflow_gitops.cli", "reconcile", self.model)
 
     def plugin(self, *more: str, model: str = "", number: str = "") -> tuple[int, str]:
         name = model or self.model
         uri = f"models:/{name}/{number or self.number}"
         create = ("deployments", "create", "-t", "gitops", "--name", f"production/{name}")
-        return self._run([sys.executable, "-m", "mlflow", *create, "-m", uri, *more])
+        return self._run("mlflow", *create, "-m", uri, *more)
 
     def service(self) -> tuple[int, str]:
         """What the service's worker does with an event; its text goes to the log and the page."""
@@ -88,8 +88,8 @@ class World:
             return 1, str(error)
         return 0, ""
 
-    def _run(self, command: list[str]) -> tuple[int, str]:
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True)
+    def _run(self, module: str, *args: str) -> tuple[int, str]:
+        done = run_module(module, *args, env=self.env)
         return done.returncode, f"{done.stdout}\n{done.stderr}"
 
     def secrets(self) -> tuple[str, ...]:

@@ -6,19 +6,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.fork_server import run_module
 from tests.support.stack import Stack
 
 Names = Callable[[str], str]
 
 
 def deployments(stack: Stack, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mlflow", "deployments", *args]
-    environ = {**stack.environ, **more}
-    return subprocess.run(command, env=environ, capture_output=True, text=True)
+    return run_module("mlflow", "deployments", *args, env={**stack.environ, **more})
 
 
 def written(stack: Stack, model: str) -> tuple[Any, ...]:
@@ -93,7 +93,8 @@ def test_a_version_is_asked_for_committed_and_looked_at(stack: Stack, names: Nam
             "did you mean `dry-run`",
         ),
         (("get", "--name", "staging/{model}"), "Git has no service"),
-        (("delete", "--name", "staging/{model}"), "not available"),
+        (("delete", "--name", "staging/{model}"), "Git has no service"),
+        (("delete", "--name", "staging/{model}", "-C", "wait=soon"), "no time in seconds"),
         (("list", "--endpoint", "x"), "no endpoints"),
         (("run-local", "--name", "x", "-m", "models:/{model}/1"), "not available"),
     ],
@@ -116,7 +117,8 @@ def test_wrong_use_is_one_clear_message(
 
 @pytest.mark.slow
 def test_help_and_an_unusable_environment(stack: Stack) -> None:
-    done = deployments(stack, "help", "-t", "gitops")
+    command = [Path(sys.executable).with_name("mlflow"), "deployments", "help", "-t", "gitops"]
+    done = subprocess.run(command, env=stack.environ, capture_output=True, text=True)
     assert done.returncode == 0
     assert "-C dry-run=true" in done.stdout
     nowhere = {"MLFLOW_GITOPS_REPOSITORY": "/nowhere/manifests.git"}

@@ -25,6 +25,7 @@ from mlflow_gitops.demo.seaweedfs import SeaweedFS, seaweedfs
 from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.state import Delivered
+from tests.support.fork_server import run_module
 from tests.support.mlflow import REQUEST_KEY, Registry
 
 PERSON = ("-c", "user.name=Rita Reviewer", "-c", "user.email=rita@example.com")
@@ -72,8 +73,7 @@ class Stack:
         return [sys.executable, "-m", "mlflow_gitops.cli", *args]
 
     def cli(self, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
-        environ = {**self.environ, **more}
-        return subprocess.run(self.command(*args), env=environ, capture_output=True, text=True)
+        return run_module("mlflow_gitops.cli", *args, env={**self.environ, **more})
 
     def reconcile(self, model: str) -> dict[str, Outcome]:
         """In this process, with caches of its own: environment to outcome."""

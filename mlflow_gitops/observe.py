@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.config import parse_settings
 from mlflow_gitops.errors import TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.desired import desired_service
 from mlflow_gitops.planning.plan import Kind, Place, Plan, make_plan
-from mlflow_gitops.planning.records import request_for, status_of
+from mlflow_gitops.planning.records import malformed, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.ports import Clock, Registry, Repository, Tree
 from mlflow_gitops.state import (
@@ -121,6 +121,8 @@ class Observer:
             if found is not None:
                 delivered = found
                 plan = plan_for(found)
+        unread = _unread(snapshot, environment)
+        plan = replace(plan, notes=(*plan.notes, *unread)) if unread else plan
         stored = snapshot.delivered.get(environment.name)
         return View(plan, snapshot, environment, tree, manifests, stored, delivered)
 
@@ -202,6 +204,15 @@ class Observer:
         if keep:
             self._manifests = (branch, tree.head, settings, manifests)
         return manifests
+
+
+def _unread(snapshot: Snapshot, environment: Environment) -> list[str]:
+    """Records that should have asked for a selected version, and did not."""
+    return [
+        f"the record `{tag}` of version {version.number} is passed over: {why}"
+        for version in selected(snapshot, environment)
+        for tag, why in malformed(version, environment).items()
+    ]
 
 
 def selected(snapshot: Snapshot, environment: Environment) -> tuple[ModelVersion, ...]:

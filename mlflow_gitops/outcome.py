@@ -28,7 +28,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a look at every model found. `work` maps a model to the environments to reconcile.
+    """What a look at every model found. `work` maps a model to the environments to reconcile; with
+    none of them, the model is asked for in an environment that is not there.
 
     `changes` maps an environment to the models whose manifests would change. `blocked` maps an
     environment that would change too much to the reason, and none of its changes is in `work`.

@@ -118,14 +118,17 @@ class Reconciler:
         work: dict[str, set[str]] = {}
         changes: dict[str, list[str]] = {}
         services = 0
-        for snapshot, environment in self.observer.services(settings):
-            services += 1
-            foreseen = self.desk.foreseen(snapshot, environment)
-            view = self._view_or_error(foreseen or snapshot, environment, settings)
-            if isinstance(view, View) and view.plan.changes_git:
-                changes.setdefault(environment.name, []).append(snapshot.model)
-            elif foreseen or self._is_news(snapshot, environment, view):
-                work.setdefault(snapshot.model, set()).add(environment.name)
+        for snapshot in self.registry.snapshots():
+            if self.desk.has_strays(snapshot, settings):
+                work[snapshot.model] = set()
+            for environment in settings.environments_for(snapshot.model):
+                services += 1
+                foreseen = self.desk.foreseen(snapshot, environment)
+                view = self._view_or_error(foreseen or snapshot, environment, settings)
+                if isinstance(view, View) and view.plan.changes_git:
+                    changes.setdefault(environment.name, []).append(snapshot.model)
+                elif foreseen or self._is_news(snapshot, environment, view):
+                    work.setdefault(snapshot.model, set()).add(environment.name)
         blocked = {
             name: _blocked(name, len(models), settings.environments[name].max_changes)
             for name, models in changes.items()

@@ -7,12 +7,12 @@ a move that is there already. A request that cannot be delivered moves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import RequestError, TerminalError
 from mlflow_gitops.planning.naming import check_ready
-from mlflow_gitops.planning.pending import Pending, imagine, pending, strays
+from mlflow_gitops.planning.pending import Pending, Stray, imagine, pending, strays
 from mlflow_gitops.planning.records import same_news, status_of
 from mlflow_gitops.ports import Clock, Registry
 from mlflow_gitops.state import (
@@ -83,15 +83,21 @@ class Desk:
         self._settle(snapshot, environment, request)
         return after
 
+    def has_strays(self, snapshot: Snapshot, settings: Settings) -> bool:
+        """Whether something is asked of an environment that is not there, without an answer."""
+        return any(True for _ in self._unanswered(snapshot, settings))
+
     def turn_away(self, snapshot: Snapshot, settings: Settings) -> None:
-        """Answer what is asked of environments that are not there; it may wait for an answer."""
+        """Answer what is asked of environments that are not there: somebody may wait for it."""
+        for stray, status in self._unanswered(snapshot, settings):
+            self.registry.report(snapshot.model, stray.version.number, stray.environment, status)
+
+    def _unanswered(self, snapshot: Snapshot, settings: Settings) -> Iterator[tuple[Stray, Status]]:
         for stray in strays(snapshot, settings):
             error = RequestError(stray.why, where="mlflow-gitops.yaml", hint=stray.hint)
             status = self._status(State.FAILED, str(error), stray.request)
             if not same_news(status_of(stray.version, stray.environment), status):
-                self.registry.report(
-                    snapshot.model, stray.version.number, stray.environment, status
-                )
+                yield stray, status
 
     def _waiting(self, snapshot: Snapshot, environment: Environment) -> Pending:
         delivered = snapshot.delivered.get(environment.name)

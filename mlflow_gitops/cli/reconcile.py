@@ -84,7 +84,7 @@ def _everything(
     outcomes = [
         outcome
         for model, places in sorted(work.items())
-        if places
+        if places or not survey.work[model]
         for outcome in _reconcile(session, model, places)
     ]
     return outcomes, {name: why for name, why in survey.blocked.items() if name in names}

@@ -338,3 +338,12 @@ def test_a_service_that_a_person_wrote_is_retired_too(parts: Parts) -> None:
     parts.registry.delete_model_tag(MODEL, "gitops.delivered.production")
     assert retire(parts).state is State.RETIRED
     assert parts.version("production", MODEL) == ""
+
+
+def test_a_record_that_cannot_be_read_is_told_of(parts: Parts) -> None:
+    ask(parts, "1")
+    parts.registry.set_tag(MODEL, "2", "gitops.request.production", "please")
+    parts.registry.transition(MODEL, "2", "Production")
+    (_, production) = parts.session().reconciler.reconcile(MODEL)
+    assert production.plan is not None
+    assert "`gitops.request.production` of version 2 is passed over" in production.plan.notes[0]

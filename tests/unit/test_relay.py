@@ -207,3 +207,14 @@ def test_a_service_is_retired(parts: Parts) -> None:
     with pytest.raises(RequestError, match="no service that was delivered"):
         relay(parts, served(parts)).retire(Wish(NAME), wait=60)
     assert ask(parts, "2").state is State.COMMITTED, "asked for again"
+
+
+def test_an_unknown_environment_is_answered_by_the_resync_once(parts: Parts) -> None:
+    relay(parts, pytest.fail).ask(Wish(f"lab/{MODEL}", f"models:/{MODEL}/1"), wait=0)
+    assert parts.session().reconciler.survey().work == {MODEL: frozenset()}
+    assert parts.cli("reconcile").exit_code == 0
+    assert status(parts, "1", "lab")[0] is State.FAILED
+    before = parts.written()
+    assert not parts.session().reconciler.survey().work
+    assert parts.cli("reconcile").exit_code == 0
+    assert parts.written() == before

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from mlflow_gitops.errors import (
     GitOpsError,
     HeadMovedError,
-    RequestError,
     TerminalError,
-    TransientError,
 )
 from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import Observer, View, selected
@@ -27,8 +25,6 @@ from mlflow_gitops.outcome import Outcome, Survey, accepted
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.plan import Kind, Plan, next_delivered, reports
-from mlflow_gitops.planning.records import same_news, status_of
-from mlflow_gitops.planning.recover import adopted
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository
 from mlflow_gitops.state import (
@@ -45,6 +41,7 @@ from mlflow_gitops.state import (
     State,
     Status,
 )
+from mlflow_gitops.surveying import Surveyor
 from mlflow_gitops.take_up import Desk, RefusedError
 
 __all__ = ["Outcome", "Reconciler", "Survey"]
@@ -108,54 +105,12 @@ class Reconciler:
         return self._service(snapshot, environment, settings, dry_run=True)
 
     def survey(self, *, approved: Collection[str] = ()) -> Survey:
-        """Look at every model without changing anything: the resync's first half.
-
-        An environment where more than `max-changes` services would change is blocked, unless it
-        is in `approved`: a first run or a wrong registry then rewrites nothing.
-        """
-        self.repository.fetch()
-        settings = self.observer.settings()
-        work: dict[str, set[str]] = {}
-        changes: dict[str, list[str]] = {}
-        services = 0
-        for snapshot in self.registry.snapshots():
-            if self.desk.has_strays(snapshot, settings):
-                work[snapshot.model] = set()
-            for environment in settings.environments_for(snapshot.model):
-                services += 1
-                foreseen = self.desk.foreseen(snapshot, environment)
-                view = self._view_or_error(foreseen or snapshot, environment, settings)
-                if isinstance(view, View) and view.plan.changes_git:
-                    changes.setdefault(environment.name, []).append(snapshot.model)
-                elif foreseen or self._is_news(snapshot, environment, view):
-                    work.setdefault(snapshot.model, set()).add(environment.name)
-        blocked = {
-            name: _blocked(name, len(models), settings.environments[name].max_changes)
-            for name, models in changes.items()
-            if name not in approved and len(models) > settings.environments[name].max_changes
-        }
-        for name, models in changes.items():
-            for model in models if name not in blocked else ():
-                work.setdefault(model, set()).add(name)
-        return Survey(
-            work={model: frozenset(names) for model, names in work.items()},
-            changes={name: tuple(models) for name, models in changes.items()},
-            blocked=blocked,
-            services=services,
-        )
+        """What a resync has to do, found without changing anything. See `Surveyor.survey`."""
+        return Surveyor(self.observer, self.desk).survey(approved)
 
     def adopt(self, environment: str) -> tuple[Outcome, ...]:
-        """Record what stands in Git as delivered, for each service without a record of ours."""
-        self.repository.fetch()
-        settings = self.observer.settings()
-        if environment not in settings.environments:
-            raise unknown_environment(environment, settings)
-        target = settings.environments[environment]
-        return tuple(
-            self._adopt(snapshot, target, settings)
-            for snapshot, each in self.observer.services(settings)
-            if each.name == environment and self.observer.trusted(snapshot, target) is None
-        )
+        """Take what stands in Git as delivered. See `Surveyor.adopt`."""
+        return Surveyor(self.observer, self.desk).adopt(environment)
 
     # One service
 
@@ -193,14 +148,6 @@ class Reconciler:
 
         return self.desk.take_up(snapshot, environment, check)
 
-    def _view_or_error(
-        self, snapshot: Snapshot, environment: Environment, settings: Settings
-    ) -> View | GitOpsError:
-        try:
-            return self.observer.view(snapshot, environment, settings, recover=False)
-        except GitOpsError as error:
-            return error
-
     # Effects, in their order
 
     def _apply(self, view: View, settings: Settings) -> Outcome:
@@ -217,9 +164,11 @@ class Reconciler:
     def _preview(self, view: View, settings: Settings) -> Outcome:
         """The same checks and the same edit, and nothing written."""
         plan = view.plan
-        diff = ""
+        diff, contents = "", None
+        if plan.changes_git and plan.after is not None:
+            publication = self._publication(plan)
+            contents = self._check(view, publication, self.store.sealed(publication), settings)
         if plan.changes_git:
-            contents = self._contents(view, settings)
             edit = _edit(view, contents, None)
             diff = self.repository.diff(view.tree.head, [edit])
         return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff)
@@ -231,24 +180,20 @@ class Reconciler:
             return None
         publication = self._publication(plan)
         revision = self.store.sealed(publication)
+        self._check(view, publication, revision, settings)
         if revision is not None:
-            _check_runtime(view, revision.contents)
             return revision
-        self._contents(view, settings)
         self._tell(plan, State.PUBLISHING, f"publishing to {publication.uri}")
         return self.store.publish(publication, self.progress)
 
-    def _contents(self, view: View, settings: Settings) -> ModelFiles | None:
-        """The source's file list, after every check that can be made before a byte is written."""
-        plan = view.plan
-        if plan.after is None:
-            return None
-        publication = self._publication(plan)
-        sealed = self.store.sealed(publication)
+    def _check(
+        self, view: View, publication: Publication, sealed: Revision | None, settings: Settings
+    ) -> ModelFiles:
+        """The list of files, after every check that can be made before a byte is written."""
         if sealed is None:
             check_source(publication.source, (*self.registry.artifact_roots(), *settings.sources))
         contents = sealed.contents if sealed else self.store.inspect(publication.source)
-        _check_runtime(view, contents)
+        check_loadable(contents, _predictor(view, contents))
         return contents
 
     def _publication(self, plan: Plan) -> Publication:
@@ -295,56 +240,6 @@ class Reconciler:
                 status = Status(State.FAILED, str(error), time=self.clock(), request=answers)
                 self.registry.report(snapshot.model, version.number, environment.name, status)
 
-    def _adopt(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
-        key = ServiceKey(environment.name, snapshot.model)
-        try:
-            view = self.observer.view(snapshot, environment, settings, recover=False)
-            record = adopted(
-                view.plan.before,
-                place=view.plan.place,
-                snapshot=snapshot,
-                selected=selected(snapshot, environment),
-                requests=self.observer.requests(snapshot, environment),
-                head=view.tree.head,
-                settings=settings,
-                now=self.clock(),
-            )
-            self.registry.record(snapshot.model, environment.name, record)
-        except GitOpsError as error:
-            return Outcome(key, State.FAILED, str(error), error=error)
-        stands = view.plan.before
-        what = f"version {stands.version} at {stands.uri}" if stands else "no service"
-        return Outcome(key, State.ADOPTED, f"{what} stands in Git", view.plan)
-
-    def _is_news(
-        self, snapshot: Snapshot, environment: Environment, view: View | GitOpsError
-    ) -> bool:
-        """Whether a reconcile would write something to the registry, though nothing to Git."""
-        if isinstance(view, TransientError):
-            return True
-        if isinstance(view, GitOpsError):
-            told = (status_of(v, environment.name) for v in selected(snapshot, environment))
-            return any(status is None or status.message != str(view) for status in told)
-        plan, delivered = view.plan, view.delivered
-        if plan.kind is Kind.RECORD:
-            return True
-        record = next_delivered(plan, delivered, head=view.tree.head)
-        if record is not None and record != view.stored:
-            return True
-        for number, status in reports(plan, delivered, told=view.told).items():
-            version = snapshot.version(number)
-            if version and not same_news(status_of(version, environment.name), status):
-                return True
-        return False
-
-
-def unknown_environment(name: str, settings: Settings) -> RequestError:
-    return RequestError(
-        f"there is no environment `{name}`",
-        where="mlflow-gitops.yaml",
-        hint=f"take one of: {', '.join(settings.environments)}",
-    )
-
 
 def _edit(view: View, contents: ModelFiles | None, revision: Revision | None) -> Edit:
     """The files' new texts and the commit's message, for a plan that changes Git."""
@@ -376,16 +271,3 @@ def _predictor(view: View, contents: ModelFiles) -> Predictor:
     plan = view.plan
     found = view.manifests.predictor(plan.key.environment, plan.place.service)
     return found or default_predictor(contents)
-
-
-def _check_runtime(view: View, contents: ModelFiles) -> None:
-    check_loadable(contents, _predictor(view, contents))
-
-
-def _blocked(environment: str, count: int, most: int) -> str:
-    return (
-        f"{count} services of {environment} would change at once, and `max-changes` is {most}: "
-        f"none was changed. Look at `mlflow-gitops plan -e {environment}`, then let them go with "
-        f"`mlflow-gitops reconcile -e {environment} --yes`, or take what stands in Git as "
-        f"delivered with `mlflow-gitops adopt -e {environment}`"
-    )

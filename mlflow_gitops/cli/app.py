@@ -19,9 +19,9 @@ from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.cli.output import exit_code, reader_gone, wants_json
 from mlflow_gitops.config import Process
 from mlflow_gitops.ports import Progress
-from mlflow_gitops.reconcile import unknown_environment
 from mlflow_gitops.render import clean
 from mlflow_gitops.state import Settings
+from mlflow_gitops.surveying import unknown_environment
 from mlflow_gitops.wish import did_you_mean
 
 __all__ = ["App", "Commands", "as_json", "environments_option", "known_environments"]

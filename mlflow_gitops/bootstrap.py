@@ -46,7 +46,8 @@ class Session:
             raise ConfigError(
                 "no manifests repository is named",
                 where="MLFLOW_GITOPS_REPOSITORY",
-                hint="set it to the repository's URL, or pass --repository",
+                hint="set it to the repository's URL, or name it with `--repository <URL>` "
+                "(`-t gitops:<URL>` for `mlflow deployments`)",
             )
         return GitRepository(
             process.repository,

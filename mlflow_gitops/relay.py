@@ -164,5 +164,5 @@ def _no_answer(answer: Answer, snapshot: Snapshot, wait: float) -> TransientErro
 
 
 def _places(snapshot: Snapshot) -> str:
-    known = ", ".join(sorted(snapshot.delivered))
-    return f"the environments that the model was delivered to: {known}" if known else ""
+    known = sorted(name for name, each in snapshot.delivered.items() if each.spec)
+    return f"the model was delivered to: {', '.join(known)}" if known else ""

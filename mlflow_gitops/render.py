@@ -130,7 +130,7 @@ def _relayed(answer: Answer) -> str:
     if answer.state is State.REQUESTED:
         return "the request is recorded"
     commit = f" as {answer.commit}" if answer.commit else ""
-    branch = f" to {answer.branch}" if answer.branch else ""
+    branch = f" on {answer.branch}" if answer.branch else ""
     return f"{answer.state.value} by the service{branch}{commit}"
 
 

@@ -116,7 +116,7 @@ def _retired(look: _Look, retire: Request) -> Desired:
         version=look.snapshot.version(retire.version),
         new=True,
         matched=_all_seen(look),
-        reason=f"asked to retire it{_by(retire)}",
+        reason=_why_retired(retire),
     )
 
 
@@ -160,6 +160,10 @@ def _why(version: ModelVersion, request: Request, environment: Environment) -> s
     return f"version {version.number}: {why}"
 
 
+def _why_retired(request: Request) -> str:
+    return f"asked to retire it{_by(request)}" + (f": {request.reason}" if request.reason else "")
+
+
 def _unchanged(look: _Look) -> Desired:
     """Nothing was asked for since `delivered`."""
     delivered, selected = look.delivered, look.selected
@@ -173,7 +177,8 @@ def _unchanged(look: _Look) -> Desired:
             "removed; ask for a version, or to retire the service",
         )
     if delivered.spec is None:
-        reason = "adopted without a service" if delivered.adopted else "it was retired"
+        is_ours = not delivered.adopted
+        reason = _why_retired(delivered.request) if is_ours else "adopted without a service"
         return Desired(request=delivered.request, matched=look.kept, reason=reason)
     current = look.snapshot.version(delivered.request.version)
     if current is None or current not in selected:

@@ -35,7 +35,7 @@ def test_a_service_is_promoted_looked_at_and_retired(with_plugin: World) -> None
 
     head = head_after(made, create)
     assert told[0].returncode == 0, told[0].stderr
-    assert f"version 1: committed by the service to main as {head}" in told[0].stdout
+    assert f"version 1: committed by the service on main as {head}" in told[0].stdout
     assert "waiting up to 120 s" in told[0].stderr
     message = made.git("show", "-s", "--format=%B", head)
     assert "Claimed-By: ada" in message
@@ -53,5 +53,5 @@ def test_a_service_is_promoted_looked_at_and_retired(with_plugin: World) -> None
 
     gone = head_after(made, lambda: told.append(deployments(made, "delete", *name)))
     assert told[1].returncode == 0, told[1].stderr
-    assert f"retired by the service to main as {gone}" in told[1].stdout
+    assert f"retired by the service on main as {gone}" in told[1].stdout
     assert f"models/overlays/production/{model}" not in made.git("ls-tree", "-r", gone)

@@ -4,6 +4,11 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+STORES = ["sqlite", "postgresql", "mysql", "mssql"]
+STORES += [f"postgresql+{driver}" for driver in ("psycopg2", "psycopg", "pg8000")]
+STORES += [f"mysql+{driver}" for driver in ("pymysql", "mysqldb", "mysqlconnector")]
+STORES += [f"mssql+{driver}" for driver in ("pyodbc", "pymssql")]
+
 setup(
     name="mlflow-gitops",
     version="0.1.0",
@@ -58,6 +63,9 @@ setup(
         "console_scripts": ["mlflow-gitops=mlflow_gitops.cli:main"],
         "mlflow.deployments": ["gitops=mlflow_gitops.deployments"],
         "mlflow.app": ["gitops=mlflow_gitops.tracking_app:create_app"],
+        "mlflow.model_registry_store": [
+            f"gitops+{store}=mlflow_gitops.registry_store:open_store" for store in STORES
+        ],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -135,7 +135,7 @@ class MlflowRegistry:
         relayed: bool = False,
     ) -> None:
         model, number = version.model, version.number
-        if request is not None and selector.kind != "tag":
+        if request is not None:
             self._announce(version, selector, request, relayed=relayed)
         if selector.kind == "tag":
             self._set_version_tag(model, number, selector.name, selector.value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from mlflow_gitops.config.document import did_you_mean
-from mlflow_gitops.config.names import unprintable
+from mlflow_gitops.config.names import tag_key_complaint, unprintable
 from mlflow_gitops.config.reference_variables import PREFIX, VARIABLES
 from mlflow_gitops.config.secret import Secret, read_text
 from mlflow_gitops.errors import ConfigError
@@ -28,6 +28,11 @@ ENDPOINTS = (
     "AWS_ENDPOINT_URL",
     "MLFLOW_S3_ENDPOINT_URL",
 )
+NEEDS = {
+    "MLFLOW_GITOPS_GIT_USERNAME": ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE"),
+    "MLFLOW_GITOPS_WEBHOOK_SECRET": ("MLFLOW_GITOPS_WEBHOOK_URL",),
+    "MLFLOW_GITOPS_WEBHOOK_SECRET_FILE": ("MLFLOW_GITOPS_WEBHOOK_URL",),
+}
 SYSTEM_STATE = "/var/lib/mlflow-gitops"
 HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
 
@@ -53,10 +58,13 @@ class Process:
     host: str = ROWS["MLFLOW_GITOPS_HOST"].default
     port: int = int(ROWS["MLFLOW_GITOPS_PORT"].default)
     threads: int = int(ROWS["MLFLOW_GITOPS_THREADS"].default)
+    selector_tags: tuple[str, ...] = ()
+    announce_url: str = ""
     warnings: tuple[str, ...] = ()
     git_token: Secret = field(default=Secret("MLFLOW_GITOPS_GIT_TOKEN"), repr=False)
     webhook: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRETS"), repr=False)
     signing: Secret = field(default=Secret("MLFLOW_GITOPS_REQUEST_KEY"), repr=False)
+    announcing: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRET"), repr=False)
 
     def git_credentials(self) -> tuple[str, str] | None:
         """User name and token as they are now, None without a token. Raises ConfigError."""
@@ -98,11 +106,15 @@ class Process:
             host=reader.text("MLFLOW_GITOPS_HOST", _host_complaint),
             port=reader.number("MLFLOW_GITOPS_PORT"),
             threads=reader.number("MLFLOW_GITOPS_THREADS"),
+            selector_tags=reader.names("MLFLOW_GITOPS_SELECTOR_TAGS", tag_key_complaint),
+            announce_url=reader.text("MLFLOW_GITOPS_WEBHOOK_URL", _endpoint_complaint),
             git_token=reader.secret("MLFLOW_GITOPS_GIT_TOKEN", Secret.line),
             webhook=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRETS", Secret.lines),
             signing=reader.secret("MLFLOW_GITOPS_REQUEST_KEY", Secret.data),
+            announcing=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRET", Secret.line),
             warnings=(*_unknown(environ), *_useless(environ)),
         )
+        reader.check_announcing()
         reader.raise_problems()
         return process
 
@@ -143,6 +155,22 @@ class _Reader:
         if not low <= number <= high:
             self._tell(name, "the value is no such number", f"allowed: {ROWS[name].allowed}")
         return number
+
+    def names(self, name: str, complaint: Callable[[str], str]) -> tuple[str, ...]:
+        """A list, separated by commas."""
+        parts = (part.strip() for part in self.text(name).split(","))
+        found = tuple(dict.fromkeys(part for part in parts if part))
+        for part in found:
+            if wrong := complaint(part):
+                self._tell(name, f"one of its names {wrong}", f"allowed: {ROWS[name].allowed}")
+        return found
+
+    def check_announcing(self) -> None:
+        name = "MLFLOW_GITOPS_WEBHOOK_SECRET"
+        if self.raw("MLFLOW_GITOPS_WEBHOOK_URL") and not (
+            self.raw(name) or self.raw(f"{name}_FILE")
+        ):
+            self._tell(name, "it is not set", "set it: the service refuses what nobody signed")
 
     def repository(self, given: str | None) -> str:
         if given is None:
@@ -215,11 +243,11 @@ def _near(name: str) -> str:
 
 
 def _useless(environ: Mapping[str, str]) -> list[str]:
-    token = ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE")
-    name = "MLFLOW_GITOPS_GIT_USERNAME"
-    if environ.get(name) and not any(environ.get(each) for each in token):
-        return [f"{name} has no effect without {token[0]} or {token[1]}"]
-    return []
+    return [
+        f"{name} has no effect without {' or '.join(needed)}"
+        for name, needed in NEEDS.items()
+        if environ.get(name) and not any(environ.get(each) for each in needed)
+    ]
 
 
 def _endpoint_complaint(text: str) -> str:

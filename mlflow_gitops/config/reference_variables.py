@@ -130,6 +130,38 @@ VARIABLES = (
         "MLflow takes one app only.",
     ),
     Variable(
+        "MLFLOW_GITOPS_SELECTOR_TAGS",
+        "list of keys of version tags, separated by commas",
+        "",
+        "On the MLflow server: the tags that select versions for environments; setting one is "
+        "recorded as a request.",
+        "The server knows no environments, and most tags ask for nothing.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_WEBHOOK_URL",
+        "http:// or https:// URL without credentials and query",
+        "",
+        "On an MLflow server before 3.3, which has no webhooks: where the plugin sends its "
+        "records itself, the service's `/webhook`.",
+        "From 3.3 on, webhooks are registered in MLflow.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_WEBHOOK_SECRET",
+        "text without spaces; one of the service's `MLFLOW_GITOPS_WEBHOOK_SECRETS`",
+        "",
+        "On the MLflow server: signs what goes to that URL.",
+        "There is none: the service refuses what nobody signed.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_WEBHOOK_SECRET_FILE", SECRET_FILE, "", "Instead of the variable above."
+    ),
+    Variable(
+        "MLFLOW_GITOPS_TEST_OLD_VENV",
+        "path of a virtual environment",
+        "`.venv-old`",
+        "For this project's own tests: the environment with the oldest MLflow server.",
+    ),
+    Variable(
         "MLFLOW_GITOPS_SOAK",
         "`1`",
         "",

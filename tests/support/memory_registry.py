@@ -107,7 +107,7 @@ class MemoryRegistry:
         relayed: bool = False,
     ) -> None:
         model, number = version.model, version.number
-        if request is not None and selector.kind != "tag":
+        if request is not None:
             tag = REQUESTS + selector_key(selector)
             asked = replace(request, version=number, pending=False)
             text = request_text(asked, model=model, tag=tag, moving=True, relayed=relayed)

@@ -59,15 +59,13 @@ class Way:
 
 
 GUNICORN = ("--gunicorn-opts", "--timeout 120")
-WAYS = {
+WAYS = {  # the plain app of the newest, under uvicorn, is in test_tracking_app
     "newest-app-auth": Way(app="gitops", auth=True),
     "newest-app-auth-gunicorn": Way(app="gitops", auth=True, options=GUNICORN),
     "newest-store-auth": Way(app="basic-auth", auth=True, store=True),
-    "newest-store": Way(store=True, options=GUNICORN),
-    "newest-store-and-app": Way(app="gitops", store=True),
+    "newest-store-and-app-gunicorn": Way(app="gitops", store=True, options=GUNICORN),
     "old-app": Way(old=True, app="gitops"),
     "old-app-auth": Way(old=True, app="gitops", auth=True),
-    "old-store": Way(old=True, store=True),
     "old-store-auth": Way(old=True, app="basic-auth", auth=True, store=True),
 }
 
@@ -94,7 +92,7 @@ def test_moves_are_recorded_and_announced(
         _an_announced_move_keeps_its_request(user, model)
         if way.auth:
             _strangers_are_turned_away(server, user, model)
-        _each_move_was_announced_once(receiver, user, model)
+        _each_move_was_announced_once(way, receiver, user, model)
 
 
 def _user(way: Way, server: MlflowServer, receiver: Receiver, model: str) -> Registry:
@@ -152,22 +150,19 @@ def _strangers_are_turned_away(server: MlflowServer, user: Registry, model: str)
     assert user.tags(model, "2") == before
 
 
-def _each_move_was_announced_once(receiver: Receiver, user: Registry, model: str) -> None:
+def _each_move_was_announced_once(way: Way, receiver: Receiver, user: Registry, model: str) -> None:
     user.transition(model, "2", "Archived")
-    archived = "gitops.request.stage.Archived"
+    expected = [STAGE, ALIAS, ALIAS, TAG, TAG, "gitops.request.stage.Archived"]
+    if not way.old:  # MLflow's webhooks tell of users' tags, too; our client's announcement is one
+        expected += ["at", "at", "colour", TAG]
     found: list[str] = []
-    while found.count(STAGE) < 1 or found.count(archived) < 1 or len(_ours(found)) < 6:
+    while len(found) < len(expected):  # in any order: there are several threads
         headers, body, event = receiver.next_for(model)
         claim = Unverified(headers[DELIVERY_ID], headers[TIMESTAMP], headers[SIGNATURE], body)
         verify(claim, [SECRET], now=time.time(), window=300)
         assert (event["entity"], event["action"]) == ("model_version_tag", "set")
         found.append(event["data"]["key"])
-    # The fourth of the tag's is the client's own announcement, where MLflow has webhooks.
-    assert sorted(set(_ours(found))) == sorted({STAGE, ALIAS, TAG, archived})
-
-
-def _ours(keys: list[str]) -> list[str]:
-    return [key for key in keys if key.startswith("gitops.")]
+    assert sorted(found) == sorted(expected)
 
 
 def _record(model: str, version: str, tag: str, tags: Mapping[str, str]) -> Request:
@@ -180,6 +175,7 @@ def _auth(folder: Path) -> dict[str, str]:
     config.write_text(
         "[mlflow]\ndefault_permission = EDIT\n"
         f"database_uri = sqlite:///{folder / 'auth.db'}\n"
+        "auth_cache_ttl_seconds = 60\n"  # else each request takes a slow hash of the password
         f"admin_username = {ADMIN[0]}\nadmin_password = {ADMIN[1]}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )

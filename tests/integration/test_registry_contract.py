@@ -281,7 +281,9 @@ def test_moving_a_selector(sides: Sides, model: str, selector: Selector) -> None
 
 
 @pytest.mark.parametrize(
-    "selector", [Selector("stage", "production"), Selector("alias", "live")], ids=str
+    "selector",
+    [Selector("stage", "production"), Selector("alias", "live"), Selector("tag", "at", "live")],
+    ids=str,
 )
 def test_a_move_for_a_request_is_no_other_request(
     sides: Sides, model: str, selector: Selector
@@ -294,12 +296,6 @@ def test_a_move_for_a_request_is_no_other_request(
     found = request_for(sides.only(model), environment, None)
     assert found is not None
     assert replace(found, time=REQUEST.time) == REQUEST
-
-
-def test_a_request_to_select_by_a_tag_leaves_only_the_tag(sides: Sides, model: str) -> None:
-    sides.user.create_version(model)
-    sides.port.select(sides.only(model), Selector("tag", "deploy", "yes"), REQUEST)
-    assert sides.only(model).tags == {"deploy": "yes"}
 
 
 def test_asking_for_a_version_that_is_gone(sides: Sides, model: str) -> None:

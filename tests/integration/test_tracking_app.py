@@ -7,79 +7,40 @@ import hashlib
 import hmac
 import http.client
 import json
-import os
-import queue
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
 from mlflow_gitops.adapters.registry import MlflowRegistry
-from mlflow_gitops.demo.mlflow_server import MlflowServer, mlflow_server
+from mlflow_gitops.demo.mlflow_server import MlflowServer
 from mlflow_gitops.planning.records import request_for
 from mlflow_gitops.state import Environment, Request, Selector
 from tests.support.mlflow import REQUEST_KEY, Registry
+from tests.support.receiver import Receiver, listening
 
 Names = Callable[[str], str]
 PRODUCTION = Environment("production", Selector("stage", "Production"), "overlays/production")
 BY_STAGE = "gitops.request.stage.Production"
 SECRET = "the secret of the webhook in tests"
 WEBHOOKS_KNOWN = 1  # seconds: the server's MLFLOW_WEBHOOK_CACHE_TTL, for each of its workers
-WAIT = 30  # seconds for a delivery, which MLflow makes in the background
-
-
-@dataclass(slots=True)
-class Receiver:
-    """Where MLflow delivers: every request's headers and raw body."""
-
-    url: str
-    got: queue.Queue[tuple[Mapping[str, str], bytes]] = field(default_factory=queue.Queue)
-
-    def next_for(self, model: str) -> tuple[Mapping[str, str], bytes, dict[str, Any]]:
-        while True:
-            headers, body = self.got.get(timeout=WAIT)
-            data = json.loads(body)
-            if data["data"]["name"] == model:
-                return headers, body, data
 
 
 @pytest.fixture(scope="module")
 def receiver(gitops_mlflow: MlflowServer) -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.got.put((dict(self.headers), body))
-            self.send_response(202)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    got = Receiver(f"http://127.0.0.1:{server.server_address[1]}/hook")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     client = Registry(gitops_mlflow.url).client
-    hook = client.create_webhook(
-        name="tests", url=got.url, events=["model_version_tag.set"], secret=SECRET
-    )
-    time.sleep(2 * WEBHOOKS_KNOWN)  # a worker may have looked just before, and found none
-    yield got
-    client.delete_webhook(hook.webhook_id)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening() as got:
+        hook = client.create_webhook(
+            name="tests", url=got.url, events=["model_version_tag.set"], secret=SECRET
+        )
+        time.sleep(2 * WEBHOOKS_KNOWN)  # a worker may have looked just before, and found none
+        yield got
+        client.delete_webhook(hook.webhook_id)
 
 
 @pytest.fixture
@@ -197,6 +158,21 @@ def test_an_alias_is_recorded(
     assert list(user.tags(model, "2")) == ["gitops.request.alias.champion"]
 
 
+@pytest.mark.parametrize("base", ["/api/2.0", "/ajax-api/2.0"])
+def test_a_selector_tag_is_recorded(
+    user: Registry, gitops_mlflow: MlflowServer, model: str, base: str
+) -> None:
+    asked = {"name": model, "version": "2", "key": "gate", "value": "open"}
+    for body in (asked, json.dumps(json.dumps(asked))):  # twice: as MLflow's old clients do
+        status, answer = post(gitops_mlflow, f"{base}/mlflow/model-versions/set-tag", body)
+        assert (status, json.loads(answer)) == (200, {})
+        environment = replace(PRODUCTION, select=Selector("tag", "gate", "open"))
+        assert request_of(gitops_mlflow, model, "2", environment).signed
+        user.delete_tag(model, "2", "gate")
+        assert list(user.tags(model, "2")) == ["gitops.request.tag.gate"]
+        user.delete_tag(model, "2", "gitops.request.tag.gate")
+
+
 def test_a_prompt_s_alias_is_none_of_our_business(
     user: Registry, gitops_mlflow: MlflowServer, names: Names
 ) -> None:
@@ -234,7 +210,11 @@ def test_other_tags_and_deletions_record_nothing(user: Registry, model: str) -> 
 def test_what_mlflow_refuses_stays_its_own_answer(
     gitops_mlflow: MlflowServer, plain_mlflow: MlflowServer, body: object
 ) -> None:
-    for path in ("model-versions/transition-stage", "registered-models/alias"):
+    for path in (
+        "model-versions/transition-stage",
+        "registered-models/alias",
+        "model-versions/set-tag",
+    ):
         full = f"/ajax-api/2.0/mlflow/{path}"
         ours, theirs = post(gitops_mlflow, full, body), post(plain_mlflow, full, body)
         assert ours == theirs
@@ -381,57 +361,3 @@ def test_the_rest_of_mlflow_is_as_it_was(
             answer = wire.getresponse()
             assert answer.status == 200
             assert answer.read().lower().startswith(start)
-
-
-# Other ways to run it
-
-
-def test_without_a_key_records_are_unsigned_and_gunicorn_serves_them_too(
-    tmp_path: Path, names: Names
-) -> None:
-    options = ["--gunicorn-opts", "--timeout 120"]
-    model = names("fraud")
-    with mlflow_server(tmp_path, app_name="gitops", workers=1, options=options) as server:
-        user = Registry(server.url)
-        user.create_model(model)
-        user.create_version(model)
-        user.transition(model, "1", "Production")
-        found = request_of(server, model)
-    assert (found.action, found.signed) == ("deploy", False)
-
-
-def test_with_basic_auth_inside_it_is_known_who_asked(tmp_path: Path, names: Names) -> None:
-    if find_spec("flask_wtf") is None:
-        assert os.environ.get("CI") != "true", "flask-wtf has to be installed here"
-        pytest.skip("MLflow's basic-auth needs flask-wtf: pip install 'mlflow[auth]'")
-    config = tmp_path / "auth.ini"
-    config.write_text(
-        "[mlflow]\ndefault_permission = EDIT\n"
-        f"database_uri = sqlite:///{tmp_path / 'auth.db'}\n"
-        "admin_username = ann\nadmin_password = correct-horse-battery\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    environ = {
-        "MLFLOW_GITOPS_INNER_APP": "basic-auth",
-        "MLFLOW_GITOPS_REQUEST_KEY": REQUEST_KEY,
-        "MLFLOW_AUTH_CONFIG_PATH": str(config),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a static key for every worker",
-    }
-    model = names("fraud")
-    with mlflow_server(tmp_path / "m", app_name="gitops", workers=1, environ=environ) as server:
-        address = urlsplit(server.url)
-        known = f"http://ann:correct-horse-battery@{address.netloc}"
-        user = Registry(known)
-        user.create_model(model)
-        user.create_version(model)
-        user.transition(model, "1", "Production")
-        asked = {"name": model, "version": "1", "stage": "Archived"}
-        path = "/api/2.0/mlflow/model-versions/transition-stage"
-        status, _ = post(server, path, asked)
-        tags = user.tags(model, "1")
-        version = MlflowRegistry(known).snapshot(model).versions[0]
-    assert status == 401
-    assert list(tags) == [BY_STAGE]
-    found = request_for(version, PRODUCTION, REQUEST_KEY.encode())
-    assert found is not None
-    assert (found.by, found.signed) == ("ann", True)

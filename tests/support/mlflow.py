@@ -165,8 +165,8 @@ def plain_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSer
 
 @pytest.fixture(scope="session")
 def gitops_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """MLflow with our server plugin and two workers."""
-    environ = {"MLFLOW_GITOPS_REQUEST_KEY": REQUEST_KEY}
+    """MLflow with our server plugin and two workers; the tags `at` and `gate` are selectors."""
+    environ = {"MLFLOW_GITOPS_REQUEST_KEY": REQUEST_KEY, "MLFLOW_GITOPS_SELECTOR_TAGS": "at,gate"}
     folder = tmp_path_factory.mktemp("mlflow-gitops")
     with mlflow_server(folder, app_name="gitops", environ=environ) as server:
         yield server

@@ -190,7 +190,27 @@ def test_the_request_key_is_bytes() -> None:
     assert "UTF-8" in error_of(REQUEST_KEY="\udcff").what
 
 
-@pytest.mark.parametrize("name", ["GIT_TOKEN", "WEBHOOK_SECRETS", "REQUEST_KEY"])
+def test_selector_tags_are_a_list_of_keys() -> None:
+    assert read().selector_tags == ()
+    assert read(SELECTOR_TAGS=" deploy, team.gate,,deploy ").selector_tags == (
+        "deploy",
+        "team.gate",
+    )
+    for wrong in ("gitops.request.x", "a,b/../c", "x" * 201, "a\nb"):
+        assert error_of(SELECTOR_TAGS=wrong).where == "MLFLOW_GITOPS_SELECTOR_TAGS"
+
+
+def test_what_the_plugin_sends_itself_has_to_be_signed() -> None:
+    url = "https://host/webhook"
+    process = read(WEBHOOK_URL=url, WEBHOOK_SECRET=TOKEN)
+    assert (process.announce_url, process.announcing.line()) == (url, TOKEN)
+    assert with_files({"/s": f"{TOKEN}\n"}, WEBHOOK_URL=url, WEBHOOK_SECRET_FILE="/s").announce_url
+    assert error_of(WEBHOOK_URL=url).where == "MLFLOW_GITOPS_WEBHOOK_SECRET"
+    assert TOKEN not in str(error_of(WEBHOOK_URL=f"https://u:{TOKEN}@host/", WEBHOOK_SECRET="s"))
+    assert "no effect without MLFLOW_GITOPS_WEBHOOK_URL" in read(WEBHOOK_SECRET="s").warnings[0]
+
+
+@pytest.mark.parametrize("name", ["GIT_TOKEN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET", "REQUEST_KEY"])
 def test_a_secret_and_its_file_are_one_too_many(name: str) -> None:
     error = error_of(**{name: TOKEN, f"{name}_FILE": "/f"})
     assert error.where == f"MLFLOW_GITOPS_{name}"
@@ -203,6 +223,7 @@ def test_nothing_that_may_be_secret_is_in_a_repr() -> None:
             "MLFLOW_TRACKING_URI": f"https://user:{TOKEN}@host",
             "MLFLOW_GITOPS_GIT_TOKEN": TOKEN,
             "MLFLOW_GITOPS_WEBHOOK_SECRETS": TOKEN,
+            "MLFLOW_GITOPS_WEBHOOK_SECRET": TOKEN,
             "MLFLOW_GITOPS_REQUEST_KEY": TOKEN,
         },
         repository=f"https://{TOKEN}@host/x",

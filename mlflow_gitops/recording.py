@@ -22,7 +22,13 @@ import flask
 from mlflow_gitops.announcing import Announcer
 from mlflow_gitops.config import Process
 from mlflow_gitops.planning.fields import UnreadableError
-from mlflow_gitops.planning.records import REQUESTS, is_moving, parse_request, request_text
+from mlflow_gitops.planning.records import (
+    REQUESTS,
+    is_moving,
+    is_relayed,
+    parse_request,
+    request_text,
+)
 from mlflow_gitops.state import Request
 
 __all__ = ["Move", "Recorder", "harmless"]
@@ -126,7 +132,8 @@ def _user() -> str:
 def _request(move: Move, tag: str, user: str) -> tuple[Request, bool]:
     """The request behind the move, and whether all that it says of `by` is known here.
 
-    A caller who announced the move has made the request, and this is the end of it, not another.
+    A caller who announced the move has made the request, and this is the end of it, not another;
+    one who relays it is not who asked.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     fresh = Request(id=str(uuid.uuid4()), version=move.version, time=now, by=user)
@@ -139,7 +146,7 @@ def _request(move: Move, tag: str, user: str) -> tuple[Request, bool]:
         return fresh, True
     if announced.action == "retire":  # no move of a selector asks for that
         return fresh, True
-    by = user or announced.by
+    by = announced.by if is_relayed(text) else user or announced.by
     return replace(announced, time=max(now, announced.time), by=by), by == user
 
 

@@ -158,12 +158,8 @@ class _Reader:
 
     def names(self, name: str, complaint: Callable[[str], str]) -> tuple[str, ...]:
         """A list, separated by commas."""
-        parts = (part.strip() for part in self.text(name).split(","))
-        found = tuple(dict.fromkeys(part for part in parts if part))
-        for part in found:
-            if wrong := complaint(part):
-                self._tell(name, f"one of its names {wrong}", f"allowed: {ROWS[name].allowed}")
-        return found
+        text = self.text(name, lambda text: next(filter(None, map(complaint, _parts(text))), ""))
+        return _parts(text)
 
     def check_announcing(self) -> None:
         name = "MLFLOW_GITOPS_WEBHOOK_SECRET"
@@ -215,6 +211,10 @@ class _Reader:
             where="the environment",
             hint="correct them; docs/settings.md explains each",
         )
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def target_uri(uri: str) -> str | None:

@@ -88,8 +88,9 @@ def test_moves_are_recorded_and_announced(
     ):
         model = names("fraud")
         user = _user(way, server, receiver, model)
-        _moves_are_recorded(user, model, USER[0] if way.auth else "")
-        _an_announced_move_keeps_its_request(user, model)
+        by = USER[0] if way.auth else ""
+        _moves_are_recorded(user, model, by)
+        _an_announced_move_keeps_its_request(user, model, by)
         if way.auth:
             _strangers_are_turned_away(server, user, model)
         _each_move_was_announced_once(way, receiver, user, model)
@@ -130,16 +131,19 @@ def _moves_are_recorded(user: Registry, model: str, by: str) -> None:
     assert user.tags(model, "1") == {name: again[name] for name in again if name != "at"}
 
 
-def _an_announced_move_keeps_its_request(user: Registry, model: str) -> None:
+def _an_announced_move_keeps_its_request(user: Registry, model: str, by: str) -> None:
+    """Who makes it is known, where anybody is; who it is made for is as claimed."""
     registry = MlflowRegistry(user.url)
     version = registry.snapshot(model).version("2")
     assert version is not None
     asked = Request("r-1", "2", "rollback", "2020-01-01T00:00:00.000Z", "cat", reason="better")
-    registry.select(version, Selector("tag", "at", "production"), asked)
-    tags = user.tags(model, "2")
-    found = _record(model, "2", TAG, tags)
-    assert (found.id, found.action, found.reason) == ("r-1", "rollback", "better")
-    assert '"moving"' not in tags[TAG]
+    for relayed, expected in ((False, by or "cat"), (True, "cat")):
+        registry.select(version, Selector("tag", "at", "production"), asked, relayed=relayed)
+        tags = user.tags(model, "2")
+        found = _record(model, "2", TAG, tags)
+        assert (found.id, found.action, found.reason) == ("r-1", "rollback", "better")
+        assert (found.by, found.signed) == (expected, expected == by)
+        assert '"moving"' not in tags[TAG]
 
 
 def _strangers_are_turned_away(server: MlflowServer, user: Registry, model: str) -> None:
@@ -152,9 +156,9 @@ def _strangers_are_turned_away(server: MlflowServer, user: Registry, model: str)
 
 def _each_move_was_announced_once(way: Way, receiver: Receiver, user: Registry, model: str) -> None:
     user.transition(model, "2", "Archived")
-    expected = [STAGE, ALIAS, ALIAS, TAG, TAG, "gitops.request.stage.Archived"]
-    if not way.old:  # MLflow's webhooks tell of users' tags, too; our client's announcement is one
-        expected += ["at", "at", "colour", TAG]
+    expected = [STAGE, ALIAS, ALIAS, TAG, TAG, TAG, "gitops.request.stage.Archived"]
+    if not way.old:  # MLflow's webhooks tell of every tag, also our client's announcements
+        expected += ["at", "at", "at", "colour", TAG, TAG]
     found: list[str] = []
     while len(found) < len(expected):  # in any order: there are several threads
         headers, body, event = receiver.next_for(model)

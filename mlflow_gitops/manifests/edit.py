@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.nodes import (
     Node,
     check_keys,
+    child,
     is_mapping,
     is_null,
     is_sequence,
@@ -34,7 +36,8 @@ from mlflow_gitops.manifests.verify import Path, check_only_changed, differences
 
 __all__ = ["add_to_list", "remove_from_list", "set_values"]
 
-Values = Mapping[tuple[str, ...], str]
+Values = Mapping[Path, str]
+"""Path in a document to its new text; a number is a place in a list, which must be there."""
 
 
 def set_values(text: str, document: int, values: Values, where: str) -> str:
@@ -51,13 +54,23 @@ def set_values(text: str, document: int, values: Values, where: str) -> str:
         raise _unusual(where, str(unclear)) from None
     wanted: dict[Path, str] = {(document, *path): value for path, value in values.items()}
     check_only_changed(text, new, wanted, where)
+    if text.lstrip().startswith("["):
+        _check_json(new, where)
     return mark + new
+
+
+def _check_json(text: str, where: str) -> None:
+    """kustomize reads a patch that starts so as JSON, which is less than YAML."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise _unusual(where, f"it would be no JSON ({error})") from None
 
 
 def _with_values(text: str, root: Node, values: Values, where: str) -> str | None:
     """All at once; None where two go in at the same place."""
     place = Place(text, where, shared_nodes(root))
-    splices = [splice for path in values for splice in set_text(place, root, path, values[path])]
+    splices = [splice for path in values for splice in _set(place, root, path, values[path])]
     if len({splice.start for splice in splices}) < len(splices):
         return None
     return apply(text, splices)
@@ -67,8 +80,22 @@ def _one_by_one(text: str, document: int, values: Values, where: str) -> str:
     for path, value in values.items():
         root = parse_positions(text, where)[document]
         place = Place(text, where, shared_nodes(root))
-        text = apply(text, set_text(place, root, path, value))
+        text = apply(text, _set(place, root, path, value))
     return text
+
+
+def _set(place: Place, root: Node, path: Path, value: str) -> list[Splice]:
+    """Walks to the last item of a list on the path; below it are only mappings."""
+    node, keys = root, list(path)
+    while any(isinstance(key, int) for key in keys):
+        key = keys.pop(0)
+        if isinstance(key, int):
+            node = node.value[key] if is_sequence(node) else None
+        else:
+            node = child(node, key)
+        if not (is_mapping(node) or is_sequence(node)) or id(node) in place.shared:
+            raise Unclear("an item of a list is an alias, or no mapping")
+    return set_text(place, node, tuple(str(key) for key in keys), value)
 
 
 def add_to_list(text: str, key: str, entry: str, where: str, *, item_key: str = "") -> str:

@@ -7,7 +7,7 @@ rendered here; what would change a URI or a label behind our back is told as `ob
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
@@ -31,7 +31,7 @@ FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _REF = r"[A-Za-z0-9_./][A-Za-z0-9_./-]*"
 _PLAIN_FORM = re.compile(
     r"(?:apiVersion: kustomize\.config\.k8s\.io/v1beta1\n|kind: Kustomization\n"
-    r"|namespace: [a-z][-a-z]*\n|#[ -~]*\n|\n)*"
+    r"|namespace: (?P<namespace>(?!null\n)[a-z][-a-z]*)\n|#[ -~]*\n|\n)*"
     rf"resources:\n(?P<resources>(?P<indent> *)- {_REF}\n(?:(?P=indent)- {_REF}\n)*)"
     r"(?:patches:\n *- path: (?P<path>[A-Za-z_][A-Za-z0-9_-]*\.ya?ml)\n)?"
 )
@@ -44,11 +44,18 @@ class Target:
     kind: str = ""
     name: str = ""
     group: str = ""
+    version: str = ""
+    namespace: str = ""
     selector: str = ""
 
-    def may_match(self, kind: str, name: str, group: str) -> bool:
-        pairs = ((self.kind, kind), (self.name, name), (self.group, group))
-        return all(not pattern or _matches(pattern, value) for pattern, value in pairs)
+    def may_match(
+        self, kind: str, name: str, group: str, version: str, namespaces: Iterable[str]
+    ) -> bool:
+        """`namespaces` are the object's first and its present one: either counts."""
+        pairs = ((self.kind, kind), (self.name, name), (self.group, group), (self.version, version))
+        return all(not pattern or _matches(pattern, value) for pattern, value in pairs) and (
+            not self.namespace or any(_matches(self.namespace, each) for each in namespaces)
+        )
 
     def is_only(self, name: str) -> bool:
         """Whether no other service can match."""
@@ -101,6 +108,7 @@ class Kustomization:
     obstacles: tuple[Obstacle, ...] = ()
     replacements: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
+    namespace: str = ""
 
 
 def read_kustomization(text: str, where: str) -> Kustomization:
@@ -125,6 +133,7 @@ def read_kustomization(text: str, where: str) -> Kustomization:
             text_of(child(each, "path")) or "" for each in _list(root, "replacements", where)
         ),
         components=tuple(reference for field, _, reference in listed if field == "components"),
+        namespace=text_of(child(root, "namespace", where=where)) or "",
     )
 
 
@@ -133,7 +142,8 @@ def _from_plain_form(found: re.Match[str]) -> Kustomization:
     lines = enumerate(found["resources"].splitlines())
     listed = tuple(("resources", index, line.strip()[2:]) for index, line in lines)
     path = found["path"]
-    return Kustomization(listed, patches=(PatchEntry("patches", 0, path),) if path else ())
+    patches = (PatchEntry("patches", 0, path),) if path else ()
+    return Kustomization(listed, patches=patches, namespace=found["namespace"] or "")
 
 
 def _list(root: Node, key: str, where: str) -> list[Node]:
@@ -175,7 +185,7 @@ def _target(node: Node, where: str) -> Target | None:
         return text_of(child(node, key, where=where)) or ""
 
     selector = at("labelSelector") + at("annotationSelector")
-    return Target(at("kind"), at("name"), at("group"), selector)
+    return Target(at("kind"), at("name"), at("group"), at("version"), at("namespace"), selector)
 
 
 def _obstacles(root: Node, where: str) -> Iterator[Obstacle]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from mlflow_gitops.errors import ManifestError
-from mlflow_gitops.manifests.facts import FRAMEWORKS, LABEL, Fields
+from mlflow_gitops.manifests.fields import FRAMEWORKS, LABEL, Fields
 from mlflow_gitops.state import Predictor, ServiceSpec
 
 __all__ = ["check_supported", "frameworks", "merge", "predictor_of", "spec_of"]

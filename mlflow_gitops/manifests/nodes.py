@@ -9,7 +9,7 @@ expands an alias, so a small file cannot grow.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -29,6 +29,7 @@ __all__ = [
     "is_scalar",
     "is_sequence",
     "items",
+    "node_at",
     "own_entry",
     "parse",
     "parse_positions",
@@ -158,6 +159,13 @@ def text_of(node: Node) -> str | None:
 
 def items(node: Node) -> list[Node]:
     return list(node.value) if is_sequence(node) else []
+
+
+def node_at(keys: Iterable[str], value: Node) -> Node:
+    """A mapping in which the value stands below these keys."""
+    for key in reversed(tuple(keys)):
+        value = yaml.MappingNode("tag:yaml.org,2002:map", [(yaml.ScalarNode(STR, key), value)])
+    return value
 
 
 def own_entry(mapping: Node, key: str, where: str) -> tuple[Node, Node] | None:

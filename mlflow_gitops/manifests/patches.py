@@ -8,38 +8,54 @@ from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
-from mlflow_gitops.manifests.facts import (
-    FRAMEWORKS,
-    GROUP,
-    LABEL,
-    Fields,
-    FileFacts,
-    read_facts,
-)
+from mlflow_gitops.manifests.facts import GROUP, KIND, Document, FileFacts, read_facts
+from mlflow_gitops.manifests.fields import LABEL, PLACES, Fields
 from mlflow_gitops.manifests.graph import Chain, Graph
 from mlflow_gitops.manifests.kustomization import Kustomization, PatchEntry
+from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.tree import parent, resolve
 
-__all__ = ["KIND", "Patches", "Setter"]
-
-KIND = "InferenceService"
+__all__ = ["Patches", "Setter"]
 
 
 @dataclass(frozen=True, slots=True)
 class Setter:
-    """A document that sets values of the service.
+    """What sets values of the service: a document, or one operation of a JSON 6902 patch.
 
     `level` is the place in the chain of the kustomization that applies it, the base's own is the
     chain's length. `exclusive` says that it can apply to no other service.
     """
 
     file: str
-    document: int
-    fields: Fields
+    source: Document | Operation
     level: int
     exclusive: bool = True
     entry: PatchEntry | None = None
     kustomization: str = ""
+
+    @property
+    def fields(self) -> Fields:
+        return self.source.fields
+
+    @property
+    def document(self) -> int:
+        return self.source.document if isinstance(self.source, Operation) else self.source.index
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it takes the whole service away."""
+        return isinstance(self.source, Document) and self.source.directive == "delete"
+
+    @property
+    def comes_last(self) -> bool:
+        """Whether nothing else in the same kustomization can come after it."""
+        return self.entry is not None and self.entry.field == "patchesJson6902"
+
+    def path_of(self, name: str) -> tuple[str | int, ...] | None:
+        """Where the field stands or would stand in its document; None where it cannot."""
+        if isinstance(self.source, Operation):
+            return self.source.value_at(PLACES[name])
+        return (*self.source.inside, *PLACES[name])
 
 
 @dataclass(slots=True)
@@ -89,31 +105,38 @@ class Patches:
         files = (layout[each][0] for each in folders if each is not None and each in layout)
         return [file for file in files if file in self.graph.kustomizations]
 
-    def setters(self, name: str, chain: Chain) -> Iterator[Setter]:
+    def setters(self, base: Document, chain: Chain) -> Iterator[Setter]:
+        namespace = base.namespace
         for level, path in self._layers(chain):
             kustomization = self.graph.kustomizations[path]
-            for entry, facts in self.matching(path, kustomization, name):
-                yield from self._setters(name, level, path, entry, facts)
+            present = kustomization.namespace or namespace
+            for entry, facts in self.matching(path, kustomization, base.name):
+                late = entry.field == "patchesJson6902"  # after the namespace is set
+                namespaces = (base.namespace or "default", present if late else namespace)
+                if entry.target is None or entry.target.may_match(
+                    KIND, base.name, GROUP, base.api_version.rpartition("/")[2], namespaces
+                ):
+                    yield from self._setters(base.name, level, path, entry, facts)
+            namespace = present
 
     def matching(
         self, path: str, kustomization: Kustomization, name: str, *, named: bool = False
     ) -> Iterator[tuple[PatchEntry, FileFacts]]:
-        """The entries that may apply to the service, in order."""
+        """The entries that name the service, or that have a target (unless `named`), in order."""
         table = self._tables.get(path) or self._table(path, kustomization)
         for error in table.broken:  # kustomize renders nothing of it
             raise error
         wild = [] if named else table.wild
         for position in sorted({*table.named.get(name, ()), *wild}):
-            entry = kustomization.patches[position]
-            if entry.target is None or entry.target.may_match(KIND, name, GROUP):
-                yield entry, table.facts[position]
+            yield kustomization.patches[position], table.facts[position]
 
     def _table(self, path: str, kustomization: Kustomization) -> _PatchTable:
         table = _PatchTable()
         for position, entry in enumerate(kustomization.patches):
             file = resolve(parent(path), entry.path) or entry.path
             try:
-                facts = self.catalog.facts(file) if entry.path else read_facts(entry.inline, path)
+                where = f"{path}: {entry.field}[{entry.index}]"
+                facts = self.catalog.facts(file) if entry.path else read_facts(entry.inline, where)
             except ManifestError as error:
                 table.broken.append(error)
                 continue
@@ -131,34 +154,27 @@ class Patches:
         self, name: str, level: int, path: str, entry: PatchEntry, facts: FileFacts
     ) -> Iterator[Setter]:
         file = resolve(parent(path), entry.path) or "" if entry.path else path
-        _refuse_operations(name, file, facts)
+        sources: list[Document | Operation] = list(facts.operations)
         for document in facts.documents:
-            if entry.target is None and (document.kind != KIND or document.name != name):
-                continue
-            sets = LABEL in document.fields or any(
-                key.endswith(".storageUri") for key in document.fields
-            )
-            if sets and (entry.inline or (entry.target and entry.target.selector)):
-                form = "an inline patch" if entry.inline else "a patch with a selector"
+            if entry.target is not None or (document.kind == KIND and document.name == name):
+                sources.append(document)
+        exclusive = bool(sources) and self._is_exclusive(entry, file, name)
+        for source in sources:
+            _refuse_unclear(name, file, source)
+            if entry.target and entry.target.selector and _sets_ours(source):
                 raise ManifestError(
-                    f"{form} sets the URI or the version of `{name}`, which is not supported yet",
+                    f"a patch with a selector sets the URI or the version of `{name}`, which is "
+                    f"not supported yet",
                     where=path,
-                    hint="move it to a file of its own, and name the service in it",
+                    hint="name the service in its target instead",
                 )
-            yield Setter(
-                file,
-                document.index,
-                document.fields,
-                level,
-                exclusive=not entry.inline and self._is_exclusive(entry, file, name),
-                entry=entry,
-                kustomization=path,
-            )
+            yield Setter(file, source, level, exclusive, entry, path)
 
     def _is_exclusive(self, entry: PatchEntry, file: str, name: str) -> bool:
         if entry.target is None:
             return True
-        return entry.target.is_only(name) and self._times_referred(file) == 1
+        once = not entry.path or self._times_referred(file) == 1
+        return entry.target.is_only(name) and once
 
     def _times_referred(self, file: str) -> int:
         if self._references is None:
@@ -170,21 +186,16 @@ class Patches:
             )
         return self._references[file]
 
-    def deletes(self, setter: Setter) -> bool:
-        if setter.entry is None or setter.entry.inline:
-            return False
-        documents = self.catalog.facts(setter.file).documents
-        return any(d.index == setter.document and d.directive == "delete" for d in documents)
+
+def _sets_ours(source: Document | Operation) -> bool:
+    return LABEL in source.fields or any(key.endswith(".storageUri") for key in source.fields)
 
 
-def _refuse_operations(name: str, file: str, facts: FileFacts) -> None:
-    ours = ["/metadata/labels/model-version", "/metadata/name", "/spec/canary"]
-    ours += [f"/spec/predictor/{key}/storageUri" for key in FRAMEWORKS]
-    for path in facts.operations:
-        whole = any(each == path or each.startswith(f"{path}/") for each in ours)
-        if whole or path.endswith("/storage") or path.startswith("/spec/canary/"):
-            raise ManifestError(
-                f"a JSON 6902 patch sets `{path}` of `{name}`, which is not supported yet",
-                where=file,
-                hint="write it as a strategic-merge patch",
-            )
+def _refuse_unclear(name: str, file: str, source: Document | Operation) -> None:
+    if isinstance(source, Operation) and source.unclear:
+        raise ManifestError(
+            f"a JSON 6902 patch has the operation `{source.op}` on `{source.path}` of `{name}`, "
+            f"which is not supported yet",
+            where=file,
+            hint="add or replace the values themselves, or write a strategic-merge patch",
+        )

@@ -7,15 +7,21 @@ ours to edit: a patch in the environment's folder overrides it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.edit import add_to_list, set_values
-from mlflow_gitops.manifests.facts import LABEL
-from mlflow_gitops.manifests.merged import frameworks, spec_of
+from mlflow_gitops.manifests.fields import LABEL, LABELS, PLACES
+from mlflow_gitops.manifests.inline import edit_inline
+from mlflow_gitops.manifests.insert import insert_operation
+from mlflow_gitops.manifests.merged import frameworks, merge, spec_of
+from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Setter
 from mlflow_gitops.manifests.scaffold import patch_text
 from mlflow_gitops.manifests.services import Service
 from mlflow_gitops.manifests.tree import parent
+from mlflow_gitops.manifests.verify import Path
 from mlflow_gitops.state import ServiceSpec
 
 __all__ = ["promote"]
@@ -24,7 +30,23 @@ Read = Callable[[str], str]
 Owned = Callable[[str], bool]
 Changes = dict[str, str | None]
 
-LABEL_PATH = ("metadata", "labels", "model-version")
+
+@dataclass(slots=True)
+class _Texts:
+    """The texts as changed so far."""
+
+    read: Read
+    changes: Changes = field(default_factory=dict)
+
+    def now(self, path: str) -> str:
+        return self.changes.get(path) or self.read(path)
+
+    def edit(self, setter: Setter, change: Callable[[str], str]) -> None:
+        before, file, entry = self.now(setter.file), setter.file, setter.entry
+        inline = entry is not None and entry.inline
+        after = edit_inline(before, entry, change, file) if entry and inline else change(before)
+        if after != before:
+            self.changes[file] = after
 
 
 def promote(
@@ -34,47 +56,97 @@ def promote(
     key = next(iter(frameworks(service.fields)), "model")
     current = spec_of(service.fields)
     uri, label = f"{key}.storageUri", LABEL
-    paths = {uri: ("spec", "predictor", key, "storageUri"), label: LABEL_PATH}
     values = {uri: spec.uri, label: spec.version}
     same = {uri: current.uri == spec.uri, label: current.version == spec.version}
-    edits: dict[tuple[str, int], dict[tuple[str, ...], str]] = {}
+    places: dict[str, Setter] = {}
+    below: dict[str, Setter] = {}
     override: dict[str, str] = {}
-    preferred: Setter | None = None
-    for name in (uri, label):
-        place = _place(service, name, owned, preferred)
+    for name, value in values.items():
+        place = _place(service, name, owned, places.get(uri))
         if place is not None:
-            preferred = place if name == uri else preferred
-            edits.setdefault((place.file, place.document), {})[paths[name]] = values[name]
+            places[name] = place
         elif not same[name]:
-            override[name] = values[name]
-    changes: Changes = {}
-    for (file, document), wanted in edits.items():
-        before = changes.get(file) or read(file)
-        after = set_values(before, document, wanted, file)
-        if after != before:
-            changes[file] = after
+            operation = _operation_before(service, name, owned, places.get(uri))
+            if operation is not None:
+                below[name] = operation
+            else:
+                override[name] = value
+    texts = _Texts(read)
+    _set_in_place(places, values, texts)
+    for name, setter in below.items():
+        _insert_below(setter, name, values[name], texts)
     if override:
         patch = patch_text(
             service.base, service.name, key, uri=override.get(uri), version=override.get(label)
         )
-        changes |= _new_patch(service, patch, override, folder, read, owned, exists)
-    return changes
+        _new_patch(service, patch, override, folder, texts, owned, exists)
+    return texts.changes
 
 
 def _may_edit(setter: Setter, owned: Owned) -> bool:
     return setter.exclusive and owned(setter.file)
 
 
-def _place(service: Service, name: str, owned: Owned, preferred: Setter | None) -> Setter | None:
-    """The document to write a value into; None where only a new patch can override it."""
+def _last(service: Service, name: str) -> int:
+    """The place of the setter whose value counts; -1 where nothing sets the field."""
     setters = service.setters
-    last = max((i for i, setter in enumerate(setters) if name in setter.fields), default=-1)
-    if last >= 0 and _may_edit(setters[last], owned):
-        return setters[last]
-    later = [setter for setter in setters[last + 1 :] if _may_edit(setter, owned)]
-    if preferred in later:
+    return max((i for i, setter in enumerate(setters) if name in setter.fields), default=-1)
+
+
+def _place(service: Service, name: str, owned: Owned, preferred: Setter | None) -> Setter | None:
+    """What to write a value into; None where it can only be overridden."""
+    last = _last(service, name)
+    able = [
+        (i, setter)
+        for i, setter in enumerate(service.setters)
+        if i >= last and _may_edit(setter, owned) and setter.path_of(name) is not None
+    ]
+    if able and able[0][0] == last:
+        return able[0][1]
+    later = [setter for _, setter in able]
+    if any(setter is preferred for setter in later):
         return preferred
     return later[-1] if later else None
+
+
+def _operation_before(
+    service: Service, name: str, owned: Owned, preferred: Setter | None
+) -> Setter | None:
+    """An operation below which another can add the field, since what is around it is there."""
+    found = None
+    for i, setter in enumerate(service.setters):
+        if i <= _last(service, name) or not _may_edit(setter, owned):
+            continue
+        state = merge(each.fields for each in service.setters[: i + 1])
+        around = (LABEL, LABELS) if name == LABEL else (name.partition(".")[0],)
+        is_edit = isinstance(setter.source, Operation) and setter.source.op in ("add", "replace")
+        if is_edit and any(each in state for each in around):
+            found = setter
+            if setter is preferred:
+                break
+    return found
+
+
+def _set_in_place(places: Mapping[str, Setter], values: Mapping[str, str], texts: _Texts) -> None:
+    for setter in {id(place): place for place in places.values()}.values():
+        wanted: dict[Path, str] = {
+            path: values[name]
+            for name, place in places.items()
+            if place is setter and (path := setter.path_of(name)) is not None
+        }
+        texts.edit(
+            setter,
+            partial(set_values, document=setter.document, values=wanted, where=setter.file),
+        )
+
+
+def _insert_below(setter: Setter, name: str, value: str, texts: _Texts) -> None:
+    pointer = "".join(f"/{key}" for key in PLACES[name])
+    after = setter.source.index
+    texts.edit(
+        setter,
+        partial(insert_operation, after=after, pointer=pointer, value=value, where=setter.file),
+    )
 
 
 def _new_patch(
@@ -82,16 +154,23 @@ def _new_patch(
     patch: str,
     override: Mapping[str, str],
     folder: str,
-    read: Read,
+    texts: _Texts,
     owned: Owned,
     exists: Owned,
-) -> Changes:
+) -> None:
     """A patch file, and its entry in the innermost kustomization that is ours to edit."""
-    level = min(
-        (s.level for s in service.setters if any(name in s.fields for name in override)),
-        default=len(service.chain),
-    )
-    candidates = [path for path in service.chain[: level + 1] if owned(path)]
+    overridden = [s for s in service.setters if any(name in s.fields for name in override)]
+    level = min((setter.level for setter in overridden), default=len(service.chain))
+    ours = [path for path in service.chain[: level + 1] if owned(path)]
+    too_late = {setter.kustomization for setter in overridden if setter.comes_last}
+    candidates = [path for path in ours if path not in too_late]
+    if ours and not candidates:
+        raise ManifestError(
+            f"`patchesJson6902` sets what `{service.name}` serves from a file that is not only "
+            f"its own, and kustomize applies it after every other patch",
+            where=ours[-1],
+            hint="move the entry to `patches`, or give the service a patch of its own",
+        )
     if not candidates:
         raise ManifestError(
             f"every file that says what `{service.name}` serves is outside {folder or 'the root'} "
@@ -111,5 +190,7 @@ def _new_patch(
             where=path,
             hint=f"list it under `patches` in {kustomization}, or remove it",
         )
-    listed = add_to_list(read(kustomization), "patches", reference, kustomization, item_key="path")
-    return {kustomization: listed, path: patch}
+    texts.changes[kustomization] = add_to_list(
+        texts.now(kustomization), "patches", reference, kustomization, item_key="path"
+    )
+    texts.changes[path] = patch

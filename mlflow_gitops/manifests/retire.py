@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.documents import remove_document
 from mlflow_gitops.manifests.edit import remove_from_list
-from mlflow_gitops.manifests.facts import FileFacts
+from mlflow_gitops.manifests.facts import KIND, Document, FileFacts, read_facts
 from mlflow_gitops.manifests.graph import Chain, Graph
 from mlflow_gitops.manifests.kustomization import PatchEntry
 from mlflow_gitops.manifests.services import Service
@@ -35,8 +35,14 @@ class _Editor:
     def drop_entry(self, path: str, key: str, index: int) -> None:
         self.changes[path] = remove_from_list(self.text(path), key, index, path)
 
-    def drop_document(self, path: str, index: int) -> None:
-        self.changes[path] = remove_document(self.text(path), index, path)
+    def drop_document(self, path: str, document: Document) -> None:
+        if document.inside:
+            raise ManifestError(
+                f"`{document.name}` is inside a `kind: List`, from which nothing is removed",
+                where=path,
+                hint="remove it by hand, or write it as a document of its own",
+            )
+        self.changes[path] = remove_document(self.text(path), document.index, path)
 
 
 def retire(
@@ -132,7 +138,7 @@ def _remove_from_file(service: Service, editor: _Editor, folder: str) -> None:
             hint="list each service by itself in the environment's kustomization, "
             "or remove it by hand",
         )
-    editor.drop_document(service.file, service.base.index)
+    editor.drop_document(service.file, service.base)
 
 
 def _remove_patches(
@@ -146,51 +152,41 @@ def _remove_patches(
     for path in kustomizations:
         entries = graph.kustomizations[path].patches
         for entry in sorted(entries, key=lambda each: each.index, reverse=True):
-            file = resolve(parent(path), entry.path) if entry.path else None
-            if not _names(service, entry, facts, file):
-                continue
-            if not editor.may_edit(path):
-                raise ManifestError(
-                    f"it patches `{service.name}`, which is to leave this environment only",
-                    where=path,
-                    hint="remove the service by hand",
-                )
-            _remove_patch(service, path, entry, file, facts, editor)
-
-
-def _names(
-    service: Service,
-    entry: PatchEntry,
-    facts: Callable[[str], FileFacts],
-    file: str | None,
-) -> bool:
-    if entry.target is not None or file is None:
-        return False  # without a match it does nothing
-    return any(
-        document.kind == "InferenceService" and document.name == service.name
-        for document in facts(file).documents
-    )
+            if entry.target is not None:
+                continue  # without a match it does nothing
+            file = resolve(parent(path), entry.path) or "" if entry.path else ""
+            found = facts(file) if entry.path else read_facts(entry.inline, path)
+            ours = [d for d in found.documents if d.kind == KIND and d.name == service.name]
+            if ours:
+                whole = len(ours) == len(found.documents)
+                _remove_patch(service, path, entry, file, None if whole else ours, editor)
 
 
 def _remove_patch(
     service: Service,
     path: str,
     entry: PatchEntry,
-    file: str | None,
-    facts: Callable[[str], FileFacts],
+    file: str,
+    ours: Sequence[Document] | None,
     editor: _Editor,
 ) -> None:
-    assert file is not None
-    documents = facts(file).documents
-    ours = [d.index for d in documents if d.name == service.name and d.kind == "InferenceService"]
-    if len(ours) == len(documents):
+    """Takes the documents out of the patch; None for all that is in it."""
+    if not editor.may_edit(path):
+        raise ManifestError(
+            f"it patches `{service.name}`, which is to leave this environment only",
+            where=path,
+            hint="remove the service by hand",
+        )
+    if ours is None:
         editor.drop_entry(path, entry.field, entry.index)
-        if editor.may_edit(file):
+        if file and editor.may_edit(file):
             editor.changes[file] = None
         return
-    if not editor.may_edit(file):
+    if not file or not editor.may_edit(file):
         raise ManifestError(
-            f"it patches `{service.name}` and others", where=file, hint="split the file"
+            f"it patches `{service.name}` and others",
+            where=file or path,
+            hint="split the patch",
         )
-    for index in reversed(ours):
-        editor.drop_document(file, index)
+    for document in reversed(ours):
+        editor.drop_document(file, document)

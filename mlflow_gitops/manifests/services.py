@@ -6,6 +6,7 @@ as far as this tool manages them. What cannot be followed is an error that names
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
@@ -13,6 +14,7 @@ from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.facts import Document
 from mlflow_gitops.manifests.graph import Chain
 from mlflow_gitops.manifests.merged import check_supported, merge
+from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Patches, Setter
 from mlflow_gitops.manifests.tree import parent, resolve
 
@@ -55,12 +57,10 @@ class Resolver:
             self._raise_if_hidden(name, errors)
             return None
         file, base, chain = found[0]
-        setters = [
-            Setter(file, base.index, base.fields, len(chain)),
-            *self.patches.setters(name, chain),
-        ]
+        setters = [Setter(file, base, len(chain)), *self.patches.setters(base, chain)]
         self._raise_obstacles(name, chain)
-        deleted = any(self.patches.deletes(setter) for setter in setters[1:])
+        _raise_failing_tests(setters)
+        deleted = any(setter.deletes for setter in setters[1:])
         service = Service(name, base, chain, tuple(setters), deleted)
         check_supported(service.fields, name, file)
         return service
@@ -102,8 +102,6 @@ class Resolver:
                 if _may_mention(self.catalog, path, name):
                     errors.append(error)
                 continue
-            if name in facts.listed:
-                errors.append(_in_a_list(name, path))
             for document in facts.documents:
                 if document.is_service and document.name == name:
                     chains = self.index.graph.files[path]
@@ -160,12 +158,24 @@ def _may_mention(catalog: Catalog, path: str, name: str) -> bool:
     return name in text or "\\" in text
 
 
-def _in_a_list(name: str, path: str) -> ManifestError:
-    return ManifestError(
-        f"`{name}` is inside a `kind: List`, which is not supported yet",
-        where=path,
-        hint="write it as a document of its own",
-    )
+def _raise_failing_tests(setters: Sequence[Setter]) -> None:
+    """kustomize renders nothing where a `test` operation does not find what it expects."""
+    operations = [s.source for s in setters if isinstance(s.source, Operation)]
+    if not any(operation.expects for operation in operations):
+        return
+    merged: dict[str, str] = {}
+    for setter in setters:
+        source = setter.source
+        expects = source.expects if isinstance(source, Operation) else {}
+        for name, value in expects.items():
+            if merged.get(name) != value:
+                raise ManifestError(
+                    f"a JSON 6902 patch tests that `{name}` is {value!r}, and here it is "
+                    f"{merged.get(name)!r}",
+                    where=setter.file,
+                    hint="remove the `test` operation",
+                )
+        merged = merge((merged, setter.fields))
 
 
 def _found_twice(name: str, found: list[tuple[str, Document, Chain]]) -> ManifestError:

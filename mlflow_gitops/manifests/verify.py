@@ -50,9 +50,12 @@ def check_only_changed(before: str, after: str, wanted: Mapping[Path, str], wher
 def _holds(roots: list[Node], path: Path, value: str) -> bool:
     node: Node = roots[int(path[0])] if int(path[0]) < len(roots) else None
     for key in path[1:]:
-        if not is_mapping(node):
+        if isinstance(key, int):
+            node = node.value[key] if is_sequence(node) and key < len(node.value) else None
+        elif is_mapping(node):
+            node = next((each for name, each in node.value if name.value == key), None)
+        else:
             return False
-        node = next((each for name, each in node.value if name.value == key), None)
     return is_scalar(node) and node.value == value
 
 

@@ -205,6 +205,24 @@ LAYOUTS: dict[str, dict[str, str]] = {
         "env/kustomization.yaml": "resources: [../base]\npatches: [{path: p.yaml}]\n",
         "env/p.yaml": "MODEL null",
     },
+    "operations, and no labels around the missing one": {
+        "env/kustomization.yaml": "resources: [../base]\npatches:\n- path: p.yaml\n"
+        "  target: {kind: InferenceService, name: svc, namespace: default}\n",
+        "env/p.yaml": "OPERATION s3://operation/",
+    },
+    "patchesJson6902 after all others": {
+        "env/kustomization.yaml": "namespace: ml\nresources: [../base]\npatchesJson6902:\n"
+        "- path: a.yaml\n  target: {kind: InferenceService, name: svc, namespace: ml}\n"
+        "patches: [{path: b.yaml}]\n",
+        "env/a.yaml": "OPERATION s3://a/",
+        "env/b.yaml": "MODEL s3://b/",
+    },
+    "patchesJson6902 of several services": {
+        "env/kustomization.yaml": "resources: [inner]\n",
+        "env/inner/kustomization.yaml": "resources: [../../base]\npatchesJson6902:\n"
+        "- path: p.yaml\n  target: {kind: InferenceService, name: s.*}\n",
+        "env/inner/p.yaml": "OPERATION s3://operation/",
+    },
     "a base in a file below": {
         "env/kustomization.yaml": "resources: [sub/x.yaml]\n",
         "env/sub/x.yaml": "MODEL s3://below/",
@@ -218,6 +236,8 @@ HEAD = "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata:
 
 
 def _expanded(text: str) -> str:
+    if text.startswith("OPERATION "):
+        return f"- op: replace\n  path: /spec/predictor/model/storageUri\n  value: {text[10:]}\n"
     if text.startswith("MODEL "):
         return f"{HEAD}spec:\n  predictor:\n    model:\n      storageUri: {text[6:]}\n"
     return (

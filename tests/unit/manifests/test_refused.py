@@ -58,10 +58,6 @@ def kustomized(text: str, **more: str) -> dict[str, str]:
             "STORAGE_URI",
         ),
         (HEAD + "spec: {predictor: {containers: [{name: x}]}}", "a custom container"),
-        (
-            "kind: List\nitems:\n- kind: InferenceService\n  metadata: {name: svc}\n",
-            "kind: List",
-        ),
         (service() + "    canaryTrafficPercent: 10\n", "traffic split"),
         (HEAD + "spec: {predictor: {model: null}}\n---\n" + service(), "in the file twice"),
     ],
@@ -89,16 +85,51 @@ def test_a_base_that_is_reached_twice_is_told_with_both_ways() -> None:
 
 
 OPERATIONS = "- op: replace\n  path: %s\n  value: x\n"
+MOVE = "- op: %s\n  from: %s\n  path: %s\n"
 TARGET = "patches:\n- path: p.yaml\n  target: {kind: InferenceService, name: svc}\n"
 
 
 @pytest.mark.parametrize(
     ("kustomization", "patch", "message"),
     [
-        (TARGET, OPERATIONS % "/spec/predictor/model/storageUri", "JSON 6902"),
-        (TARGET, OPERATIONS % "/metadata/labels", "JSON 6902"),
-        (TARGET.replace("patches", "patchesJson6902"), OPERATIONS % "/spec/predictor", "JSON 6902"),
-        ("patches:\n- patch: |\n    " + service().replace("\n", "\n    "), "", "an inline patch"),
+        (TARGET, OPERATIONS % "/metadata/labels", "`value` is no mapping"),
+        (TARGET, OPERATIONS % "/metadata/name", "`replace` on `/metadata/name`"),
+        (TARGET, OPERATIONS % "/spec/canary/0/trafficPercent", "/spec/canary/0/trafficPercent"),
+        (TARGET, OPERATIONS % "/spec/predictor/model/storage/path", "model.storage"),
+        (TARGET, OPERATIONS % "/spec/predictor/storageUris/-", "storageUris"),
+        (TARGET, MOVE % ("move", "/metadata/labels", "/metadata/annotations"), "`move`"),
+        (TARGET, MOVE % ("move", "/metadata/labels/a", "/metadata/labels/model-version"), "`move`"),
+        (TARGET, MOVE % ("copy", "/x", "/spec/predictor/model/storageUri"), "`copy`"),
+        (TARGET, OPERATIONS.replace("replace", "test") % "/metadata/labels/model-version", "tests"),
+        (
+            TARGET,
+            OPERATIONS.replace("path", "value: {storageUri: x}\n  path").replace("  value: x\n", "")
+            % "/spec/predictor/sklearn",
+            "spec.predictor.model and spec.predictor.sklearn",
+        ),
+        (
+            TARGET,
+            '[{"op": "add", "path": "/metadata/labels", "value": {}}]',
+            "it would be no JSON",
+        ),
+        ("patches:\n- patch: '['\n  target: {name: svc}", "", "patches[0]: broken YAML"),
+        (
+            "patches:\n- patch: >-\n    " + service().replace("\n", "\n\n    "),
+            "",
+            "an inline patch cannot be changed safely",
+        ),
+        (
+            "patches:\n- patch: &p |\n    "
+            + service().replace("\n", "\n    ")
+            + "\n- {patch: *p, target: {name: a}}",
+            "",
+            "it is an alias, or has an anchor",
+        ),
+        (
+            "patchesJson6902:\n- path: p.yaml\n  target: {kind: InferenceService, name: s.*}\n",
+            OPERATIONS % "/spec/predictor/model/storageUri",
+            "kustomize applies it after every other patch",
+        ),
         (
             "patches:\n- path: p.yaml\n  target: {labelSelector: a=b}\n",
             service(),

@@ -1,0 +1,111 @@
+"""Edits a patch that stands inside its kustomization, as the text of one scalar.
+
+The patch is changed by the same editors as a file, then put back line by line: in a block scalar
+only the lines that differ are written, with the block's own indentation and line ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import takewhile
+
+from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.kustomization import PatchEntry
+from mlflow_gitops.manifests.nodes import Node, child, items, parse_positions, text_of
+from mlflow_gitops.manifests.scalars import quoted, single_quoted
+from mlflow_gitops.manifests.spans import (
+    Splice,
+    Unclear,
+    apply,
+    block_content,
+    column_of,
+    content_start,
+    line_break,
+)
+from mlflow_gitops.manifests.splice import shared_nodes
+from mlflow_gitops.manifests.verify import differences
+
+__all__ = ["edit_inline"]
+
+_LINES = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
+
+
+def edit_inline(text: str, entry: PatchEntry, change: Callable[[str], str], where: str) -> str:
+    """The kustomization with one of its inline patches changed, and every other byte as it was."""
+    body = text.removeprefix("\ufeff")
+    root = parse_positions(body, where)[0]
+    node = _scalar(root, entry)
+    old = text_of(node) or ""
+    new = change(old)
+    if new == old:
+        return text
+    try:
+        if id(node) in shared_nodes(root):
+            raise Unclear("it is an alias, or has an anchor")
+        result = apply(body, [_splice(body, node, old, new)])
+    except Unclear as unclear:
+        raise _unusual(where, str(unclear)) from None
+    after = parse_positions(result, where)[0]
+    changed = list(differences(root, after))
+    if len(changed) != 1 or text_of(_scalar(after, entry)) != new:
+        raise _unusual(where, "the change would change something else")
+    return text[: len(text) - len(body)] + result
+
+
+def _scalar(root: Node, entry: PatchEntry) -> Node:
+    node = items(child(root, entry.field))[entry.index]
+    return child(node, "patch") or node
+
+
+def _splice(text: str, node: Node, old: str, new: str) -> Splice:
+    if node.style == "|":
+        return _changed_lines(text, node, old, new)
+    start = content_start(text, node.start_mark.index)
+    end = int(node.end_mark.index)
+    for style, write in (('"', quoted), ("'", single_quoted)):
+        if node.style == style and write(old) == text[start:end]:
+            return Splice(start, end, write(new))
+    raise Unclear("it is no literal block (`|`)")
+
+
+def _changed_lines(text: str, node: Node, old: str, new: str) -> Splice:
+    _, first, last = block_content(text, node)
+    first -= column_of(text, first)
+    was, becomes = old.rstrip("\n").split("\n"), new.rstrip("\n").split("\n")
+    written = _LINES.findall(text[first:last])[: len(was)]
+    written[-1] = written[-1].rstrip("\r\n")  # what ends the block stays as it is
+    indent = " " * (len(written[0].rstrip("\r\n")) - len(was[0]))
+    if not _stands_so(written, was, indent):
+        raise Unclear("its lines cannot be told apart")
+    head = _alike(was, becomes)
+    tail = _alike(was[head:][::-1], becomes[head:][::-1])
+    start, end = (first + len("".join(written[:n])) for n in (head, len(was) - tail))
+    eol = line_break(text, first)
+    lines = [f"{indent}{line}" if line else "" for line in becomes[head : len(becomes) - tail]]
+    if tail:
+        return Splice(start, end, "".join(f"{line}{eol}" for line in lines))
+    if head < len(was):
+        return Splice(start, end, eol.join(lines))
+    return Splice(start, end, eol.join(["", *lines]))
+
+
+def _stands_so(written: list[str], lines: list[str], indent: str) -> bool:
+    """Whether each line of the value is in the text as it is, below the indentation."""
+    return len(written) == len(lines) and all(
+        each.rstrip("\r\n") == indent + line or not (line or each.strip())
+        for each, line in zip(written, lines, strict=True)
+    )
+
+
+def _alike(one: list[str], two: list[str]) -> int:
+    """How many lines at the start are the same."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False)))
+
+
+def _unusual(where: str, why: str) -> ManifestError:
+    return ManifestError(
+        f"an inline patch cannot be changed safely: {why}",
+        where=where,
+        hint="write it as `patch: |-` with the lines below, or in a file of its own",
+    )

@@ -6,7 +6,7 @@ Changes nothing in Git; `adopt` writes records.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import GitOpsError, RequestError, TransientError
 from mlflow_gitops.observe import Observer, View, selected
@@ -103,8 +103,11 @@ class Surveyor:
         except GitOpsError as error:
             return Outcome(key, State.FAILED, str(error), error=error)
         stands = view.plan.before
-        what = f"version {stands.version} at {stands.uri}" if stands else "no service"
-        return Outcome(key, State.ADOPTED, f"{what} stands in Git", view.plan)
+        what = (
+            f"version {stands.version or '(no label)'} at {stands.uri}" if stands else "no service"
+        )
+        plan = replace(view.plan, kind=Kind.RECORD, state=State.ADOPTED, after=stands, notes=())
+        return Outcome(key, State.ADOPTED, f"{what} stands in Git", plan)
 
     def _is_news(
         self, snapshot: Snapshot, environment: Environment, view: View | GitOpsError

@@ -167,6 +167,7 @@ def test_adopt_takes_what_stands_and_changes_no_git(parts: Parts) -> None:
     result = parts.cli("adopt", "-e", "production")
     assert result.exit_code == 0, result.output
     assert "3 services of production adopted." in result.stdout
+    assert "->" not in result.stdout, "nothing changes in Git"
     assert parts.repository.remote["main"] == head
     after = parts.cli("reconcile", "-e", "production")
     assert after.exit_code == 0
@@ -263,6 +264,9 @@ def test_adopt_takes_several_environments(parts: Parts) -> None:
         for environment in ("staging", "production")
         for model in ("churn", "fraud", "spam")
     }
+    fraud = services(result.stdout)["production/fraud"]
+    assert (fraud["action"], fraud["state"]) == ("record", "adopted")
+    assert fraud["before"] == fraud["after"]
     again = parts.cli("adopt", "-e", "staging", "-e", "production", "--json")
     assert json.loads(again.stdout) == {"services": []}
 

@@ -131,3 +131,11 @@ def test_the_systemd_unit_gives_the_service_what_it_reads() -> None:
         if name.endswith("_FILE")
     }
     assert named == credentials
+
+
+def test_the_image_is_made_of_what_is_there() -> None:
+    lines = (EXAMPLE / "Dockerfile").read_text().splitlines()
+    copied = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
+    root = EXAMPLE.parents[1]
+    assert {"setup.py", "mlflow_gitops", "webhook"} <= set(copied)
+    assert [word for word in copied if not (root / word).exists()] == []

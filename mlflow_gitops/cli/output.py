@@ -23,6 +23,7 @@ from mlflow_gitops.render import clean, error_fields
 __all__ = ["exit_code", "print_json", "reader_gone", "wants_json"]
 
 BUG, INTERRUPTED, READER_GONE = 3, 130, 141
+CONTROLS = {code: f"\\u{code:04x}" for code in range(127, 160)}  # json escapes those below 32
 
 
 def wants_json(args: Sequence[str]) -> bool:
@@ -34,7 +35,8 @@ def wants_json(args: Sequence[str]) -> bool:
 def print_json(value: Any) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or ""
     is_unicode = encoding.lower().replace("-", "").startswith("utf")
-    click.echo(json.dumps(value, indent=2, ensure_ascii=not is_unicode))
+    text = json.dumps(value, indent=2, ensure_ascii=not is_unicode)
+    click.echo(text.translate(CONTROLS))
 
 
 def exit_code(run: Callable[[], Any], *, as_json: bool, debug: Callable[[], bool]) -> int:
@@ -49,7 +51,7 @@ def exit_code(run: Callable[[], Any], *, as_json: bool, debug: Callable[[], bool
         if error.errno != errno.ENOSPC:
             raise
         _drop_output()
-        click.echo("Error: the output cannot be written: the disk is full", err=True)
+        click.echo("Error: the disk is full, nothing more can be written", err=True)
         return 1
     return code
 

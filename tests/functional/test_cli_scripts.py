@@ -86,7 +86,7 @@ def test_a_full_disk_behind_stdout_is_a_known_error() -> None:
     with Path("/dev/full").open("w") as full:
         done = run("plan", "--json", stdout=full)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == ("Error: the output cannot be written: the disk is full")
+    assert done.stderr.splitlines()[-1] == ("Error: the disk is full, nothing more can be written")
 
 
 def test_ctrl_c_while_a_server_is_silent_is_130(stack: Stack) -> None:

@@ -62,6 +62,13 @@ def test_a_known_error_says_what_where_and_the_next_step() -> None:
     )
 
 
+def test_json_holds_no_character_that_a_terminal_obeys() -> None:
+    result = invoke("plan", "--json", failure=RepositoryError("\x1b[31m \x9b31m \x7f 模"))
+    assert json.loads(result.stdout)["error"]["what"] == "\x1b[31m \x9b31m \x7f 模"
+    assert "模" in result.stdout
+    assert not set(result.stdout) & {"\x1b", "\x9b", "\x7f"}
+
+
 def test_an_error_that_may_pass_is_a_known_one_too() -> None:
     result = invoke("status", failure=TransientError("no answer"))
     assert (result.exit_code, result.stderr) == (1, "Error: no answer\n")

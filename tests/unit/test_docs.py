@@ -20,6 +20,7 @@ from mlflow_gitops.config import check_settings
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.reference_variables import PREFIX, VARIABLES
 from mlflow_gitops.deployment_options import KEYS
+from mlflow_gitops.planning.records import parse_status, status_text
 from mlflow_gitops.state import State
 from webhook.counters import METRICS
 
@@ -178,6 +179,15 @@ def test_every_settings_key_in_the_prose_is_in_the_reference() -> None:
 def test_every_state_is_explained() -> None:
     states = text("docs/ml-engineers.md").partition("\n## States\n")[2].partition("\n## ")[0]
     assert not [state.value for state in State if f"`{state.value}`" not in states]
+
+
+def test_the_status_that_is_shown_is_one() -> None:
+    (shown,) = [
+        b for language, b in FENCE.findall(text("docs/ml-engineers.md")) if language == "json"
+    ]
+    status = parse_status(shown)
+    assert status is not None
+    assert json.loads(status_text(status)) == json.loads(shown)
 
 
 def test_every_metric_that_is_named_is_there() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import takewhile
+from difflib import SequenceMatcher
+from itertools import accumulate
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.kustomization import PatchEntry
@@ -43,7 +44,7 @@ def edit_inline(text: str, entry: PatchEntry, change: Callable[[str], str], wher
     try:
         if id(node) in shared_nodes(root):
             raise Unclear("it is an alias, or has an anchor")
-        result = apply(body, [_splice(body, node, old, new)])
+        result = apply(body, _splices(body, node, old, new))
     except Unclear as unclear:
         raise _unusual(where, str(unclear)) from None
     after = parse_positions(result, where)[0]
@@ -58,18 +59,18 @@ def _scalar(root: Node, entry: PatchEntry) -> Node:
     return child(node, "patch") or node
 
 
-def _splice(text: str, node: Node, old: str, new: str) -> Splice:
+def _splices(text: str, node: Node, old: str, new: str) -> list[Splice]:
     if node.style == "|":
         return _changed_lines(text, node, old, new)
     start = content_start(text, node.start_mark.index)
     end = int(node.end_mark.index)
     for style, write in (('"', quoted), ("'", single_quoted)):
         if node.style == style and write(old) == text[start:end]:
-            return Splice(start, end, write(new))
+            return [Splice(start, end, write(new))]
     raise Unclear("it is no literal block (`|`)")
 
 
-def _changed_lines(text: str, node: Node, old: str, new: str) -> Splice:
+def _changed_lines(text: str, node: Node, old: str, new: str) -> list[Splice]:
     _, first, last = block_content(text, node)
     first -= column_of(text, first)
     was, becomes = old.rstrip("\n").split("\n"), new.rstrip("\n").split("\n")
@@ -78,16 +79,18 @@ def _changed_lines(text: str, node: Node, old: str, new: str) -> Splice:
     indent = " " * (len(written[0].rstrip("\r\n")) - len(was[0]))
     if not _stands_so(written, was, indent):
         raise Unclear("its lines cannot be told apart")
-    head = _alike(was, becomes)
-    tail = _alike(was[head:][::-1], becomes[head:][::-1])
-    start, end = (first + len("".join(written[:n])) for n in (head, len(was) - tail))
+    starts = list(accumulate(map(len, written), initial=first))
     eol = line_break(text, first)
-    lines = [f"{indent}{line}" if line else "" for line in becomes[head : len(becomes) - tail]]
-    if tail:
-        return Splice(start, end, "".join(f"{line}{eol}" for line in lines))
-    if head < len(was):
-        return Splice(start, end, eol.join(lines))
-    return Splice(start, end, eol.join(["", *lines]))
+    splices = []
+    for kind, here, there, begin, end in SequenceMatcher(None, was, becomes, False).get_opcodes():
+        lines = [f"{indent}{line}" if line else "" for line in becomes[begin:end]]
+        if here == len(was):
+            lines.insert(0, "")
+        elif there < len(was):
+            lines.append("")
+        if kind != "equal":
+            splices.append(Splice(starts[here], starts[there], eol.join(lines)))
+    return splices
 
 
 def _stands_so(written: list[str], lines: list[str], indent: str) -> bool:
@@ -96,11 +99,6 @@ def _stands_so(written: list[str], lines: list[str], indent: str) -> bool:
         each.rstrip("\r\n") == indent + line or not (line or each.strip())
         for each, line in zip(written, lines, strict=True)
     )
-
-
-def _alike(one: list[str], two: list[str]) -> int:
-    """How many lines at the start are the same."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False)))
 
 
 def _unusual(where: str, why: str) -> ManifestError:

@@ -63,14 +63,16 @@ def promote(
     override: dict[str, str] = {}
     for name, value in values.items():
         place = _place(service, name, owned, places.get(uri))
+        if same[name] and (place is None or name not in place.fields):
+            continue  # it counts from where we cannot write
         if place is not None:
             places[name] = place
-        elif not same[name]:
-            operation = _operation_before(service, name, owned, places.get(uri))
-            if operation is not None:
-                below[name] = operation
-            else:
-                override[name] = value
+            continue
+        operation = _operation_before(service, name, owned, places.get(uri))
+        if operation is not None:
+            below[name] = operation
+        else:
+            override[name] = value
     texts = _Texts(read)
     _set_in_place(places, values, texts)
     for name, setter in below.items():

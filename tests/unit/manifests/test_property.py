@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
+from textwrap import indent
 
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
@@ -19,6 +20,10 @@ ENVIRONMENTS = {
     for name in ("staging", "production")
 }
 STAGING, PRODUCTION = "k8s/staging/service.yaml", "k8s/production/service.yaml"
+BASE = (
+    "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
+    "metadata: {name: fraud-detector}\n"
+)
 CACHE = ParseCache()
 MANY = settings(
     max_examples=1000,
@@ -95,3 +100,29 @@ def test_a_missing_label_is_inserted_and_nothing_else(file: HandWritten) -> None
                 "model-version": "12",
             }
         assert one == two
+
+
+@settings(MANY, max_examples=100)
+@given(hand_written(), st.sampled_from([4, 7]), st.sampled_from(["\n", "\r\n"]))
+def test_inside_a_kustomization_only_the_two_values_change(
+    file: HandWritten, spaces: int, eol: str
+) -> None:
+    def listed(text: str) -> str:
+        patch = text.removeprefix("\ufeff").replace("\r\n", "\n").strip("\n")
+        assume(is_good(patch) and not patch.startswith(" "))
+        block = indent(patch, " " * spaces)
+        lines = f"resources: [../base]\npatches:\n- patch: |-\n{block}\n# the end\n"
+        return lines.replace("\n", eol)
+
+    overlay = "k8s/staging/kustomization.yaml"
+    tree = MemoryTree(
+        {
+            "k8s/base/kustomization.yaml": "resources: [service.yaml]",
+            "k8s/base/service.yaml": BASE,
+            overlay: listed(file.text()),
+        }
+    )
+    uri, label = "s3://prod-ml-models/fraud-detector/v13/", label_in(file, "13")
+    manifests = Manifests(tree, ENVIRONMENTS, CACHE)
+    changes = manifests.set_service("staging", "fraud-detector", ServiceSpec(uri, label), PREDICTOR)
+    assert changes == {overlay: listed(file.text(uri, "13", edited=True))}

@@ -97,6 +97,18 @@ def test_only_the_value_that_is_shared_is_overridden() -> None:
     assert set_in(files, "env") == {"env/p.yaml": PATCH + "# kept\n"}
 
 
+def test_a_value_that_is_right_is_not_written_a_second_time() -> None:
+    files = {
+        "base/kustomization.yaml": "resources: [a.yaml]",
+        "base/a.yaml": service(label='"13"'),
+        "env/kustomization.yaml": "resources: [../base]\n",
+    }
+    changes = set_in(files, "env")
+    assert "model-version:" not in (changes["env/svc/model-version.yaml"] or "")
+    edited = {path: text for path, text in changes.items() if text is not None}
+    assert set_in({**files, **edited}, "env") == {}
+
+
 def test_a_patch_for_several_services_is_not_edited() -> None:
     target = "patches:\n- path: p.yaml\n  target: {kind: InferenceService}\n"
     files = {

@@ -135,6 +135,11 @@ TARGET = "patches:\n- path: p.yaml\n  target: {kind: InferenceService, name: svc
             service(),
             "a patch with a selector",
         ),
+        (
+            "patches: [{path: p.yaml}]",
+            service(key="sklearn"),
+            "spec.predictor.model and spec.predictor.sklearn",
+        ),
         ("patches: [{path: p.yaml}]", "[", "broken YAML"),
         ("patches: [{path: gone.yaml}]", "", "gone.yaml: it is not there"),
         ("patches: [{path: p.yaml}]", HEAD + "$patch: delete\n", "a patch deletes `svc`"),

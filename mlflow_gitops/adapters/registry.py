@@ -20,6 +20,12 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from mlflow_gitops.adapters.registry_errors import is_unknown, one_line, place, talking
+from mlflow_gitops.adapters.registry_limits import (
+    TAG_EVERYWHERE,
+    check_version,
+    clipped,
+    too_long,
+)
 from mlflow_gitops.adapters.registry_rows import Model, joined, model_of, name_filter, snapshot_of
 from mlflow_gitops.adapters.registry_sources import resolve, root_of
 from mlflow_gitops.adapters.registry_wire import own_connections
@@ -42,7 +48,7 @@ DEFAULT_EXPERIMENT = "0"
 FRESH = 5.0  # seconds for which a server that answered is trusted to answer
 PROBE_TIMEOUT = 10  # seconds
 GATEWAY_ERRORS = (502, 503, 504)
-MOST_TAG = 100_000  # characters: what a tag of MLflow's can hold
+FINE = 200  # the HTTP status
 
 # MLflow wraps what has to do with stages to print a warning, with a lock on nothing.
 _transition = getattr(
@@ -75,6 +81,7 @@ class MlflowRegistry:
         self._versions_page = versions_page
         self._models_page = models_page
         self._answered = float("-inf")
+        self._is_known = False
 
     def snapshot(self, model: str) -> Snapshot:
         self._check_answers()
@@ -152,21 +159,24 @@ class MlflowRegistry:
     def record(self, model: str, environment: str, delivered: Delivered) -> None:
         tag, text = DELIVERED + environment, delivered_text(delivered)
         where = f"{self._where}: model {one_line(model)}"
-        _check_fits(tag, text, where)
         self._check_answers()
-        with self._talking(where):
-            self._client.set_registered_model_tag(model, tag, text)
+        try:
+            with self._talking(where):
+                self._client.set_registered_model_tag(model, tag, text)
+        except RequestError:
+            if len(text) > TAG_EVERYWHERE:
+                raise too_long(tag, text, where) from None
+            raise
 
     def report(self, model: str, number: str, environment: str, status: Status) -> None:
         self._check_answers()
-        tag = STATUS + environment
+        tag, status = STATUS + environment, clipped(status)
         with self._talking(f"{self._where}: {model} version {number}"):
             try:
                 tags = self._client.get_model_version(model, number).tags
                 told = parse_status(tags[tag]) if tag in tags else None
                 if not same_news(told, status):
-                    text = status_text(_clipped(status))
-                    self._client.set_model_version_tag(model, number, tag, text)
+                    self._client.set_model_version_tag(model, number, tag, status_text(status))
             except MlflowException as error:
                 if not is_unknown(error):
                     raise
@@ -227,10 +237,8 @@ class MlflowRegistry:
         self._set_version_tag(version.model, version.number, tag, text)
 
     def _set_version_tag(self, model: str, number: str, tag: str, text: str) -> None:
-        where = f"{self._where}: {model} version {number}"
-        _check_fits(tag, text, where)
         self._check_answers()
-        with self._talking(where):
+        with self._talking(f"{self._where}: {model} version {number}"):
             self._client.set_model_version_tag(model, number, tag, text)
 
     @contextmanager
@@ -248,35 +256,29 @@ class MlflowRegistry:
             return
         if time.monotonic() - self._answered < FRESH:
             return
+        status, _ = self._get("/health")
+        if status in GATEWAY_ERRORS:
+            raise TransientError(
+                f"the registry cannot be reached (HTTP {status})",
+                where=self._where,
+                hint="check that the MLflow server runs",
+            )
+        if not self._is_known:
+            status, version = self._get("/version")
+            if status == FINE:
+                check_version(version, self._where)
+            self._is_known = True
+        self._answered = time.monotonic()
+
+    def _get(self, path: str) -> tuple[int, str]:
+        """One short request, with the client's credentials: status and text."""
         with self._talking(self._where):
             response = http_request(
                 get_default_host_creds(self._uri),
-                "/health",
+                path,
                 "GET",
                 max_retries=0,
                 timeout=PROBE_TIMEOUT,
                 raise_on_status=False,
             )
-        if response.status_code in GATEWAY_ERRORS:
-            raise TransientError(
-                f"the registry cannot be reached (HTTP {response.status_code})",
-                where=self._where,
-                hint="check that the MLflow server runs",
-            )
-        self._answered = time.monotonic()
-
-
-def _check_fits(tag: str, text: str, where: str) -> None:
-    if len(text) > MOST_TAG:
-        raise RegistryError(
-            f"the tag `{tag}` would have {len(text)} characters, and MLflow takes {MOST_TAG}",
-            where=where,
-            hint="take versions out of the selector that are not needed any more",
-        )
-
-
-def _clipped(status: Status) -> Status:
-    """A message is for people; one as long as a tag can be is cut."""
-    most = MOST_TAG // 10
-    message = status.message
-    return replace(status, message=f"{message[:most]}…") if len(message) > most else status
+        return response.status_code, response.text

@@ -335,6 +335,15 @@ def test_something_else_answers(status: int, body: bytes) -> None:
     assert "not an MLflow registry" in error.what
 
 
+@pytest.mark.parametrize("version", [b"2.21.3", b"1.30.0\n", b"2.22.0rc0"])
+def test_a_server_that_is_too_old(version: bytes) -> None:
+    with answering(200, version) as url:
+        error = failure(MlflowRegistry(url))
+    assert isinstance(error, RegistryError)
+    assert f"version {version.decode().strip()}, which is too old" in error.what
+    assert "2.22 or later" in error.hint
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"hello": "world"}'])
 def test_another_json_server_answers(body: bytes) -> None:
     with answering(200, body, "application/json") as url, pytest.raises(RegistryError):

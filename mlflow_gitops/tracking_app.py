@@ -11,11 +11,14 @@ environment variables it reads; `MLFLOW_GITOPS_INNER_APP` is the one that is rea
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -70,8 +73,20 @@ def _inner_app(name: str) -> Any:
         raise RuntimeError(
             f"MLFLOW_GITOPS_INNER_APP: there is no app `{name}`; take one of: {', '.join(found)}"
         )
-    app = found[name].load()
-    return app() if isinstance(app, types.FunctionType) else app
+    with _one_at_a_time():
+        app = found[name].load()
+        return app() if isinstance(app, types.FunctionType) else app
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Workers start together, and each would make basic-auth's database: one would fail, and
+    gunicorn end the server. MLflow makes it beforehand, but for the name `basic-auth` alone.
+    """
+    with Path(__file__).open() as lock:  # any file will do that all of them can read
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _record(recorder: Recorder, read: Reader, response: flask.Response) -> None:

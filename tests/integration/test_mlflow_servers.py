@@ -40,6 +40,7 @@ class Way:
     app: str = ""
     store: bool = False
     options: tuple[str, ...] = ()
+    workers: int = 1
 
     def environ(self, folder: Path, receiver: Receiver) -> Mapping[str, str]:
         environ = {"MLFLOW_GITOPS_SELECTOR_TAGS": "at"}
@@ -61,7 +62,7 @@ class Way:
 GUNICORN = ("--gunicorn-opts", "--timeout 120")
 WAYS = {  # the plain app of the newest, under uvicorn, is in test_tracking_app
     "newest-app-auth": Way(app="gitops", auth=True),
-    "newest-app-auth-gunicorn": Way(app="gitops", auth=True, options=GUNICORN),
+    "newest-app-auth-gunicorn": Way(app="gitops", auth=True, options=GUNICORN, workers=2),
     "newest-store-auth": Way(app="basic-auth", auth=True, store=True),
     "newest-store-and-app-gunicorn": Way(app="gitops", store=True, options=GUNICORN),
     "old-app": Way(old=True, app="gitops"),
@@ -80,7 +81,7 @@ def test_moves_are_recorded_and_announced(
         mlflow_server(
             tmp_path,
             app_name=way.app or None,
-            workers=1,
+            workers=way.workers,
             environ=way.environ(tmp_path, receiver),
             options=way.arguments(tmp_path),
             python=python,

@@ -142,7 +142,7 @@ VARIABLES = (
         "http:// or https:// URL without credentials and query",
         "",
         "On an MLflow server before 3.3, which has no webhooks: where the plugin sends its "
-        "records itself, the service's `/webhook`.",
+        "records itself, the service's `/webhooks/mlflow`.",
         "From 3.3 on, webhooks are registered in MLflow.",
     ),
     Variable(

@@ -16,9 +16,10 @@ WAIT = 30  # seconds for a delivery, which is made in the background
 
 @dataclass(slots=True)
 class Receiver:
-    """Every request's headers and raw body."""
+    """Every request's headers and raw body. `status` is what it answers."""
 
     url: str
+    status: int = 202
     got: queue.Queue[tuple[Mapping[str, str], bytes]] = field(default_factory=queue.Queue)
 
     def next_for(self, model: str) -> tuple[Mapping[str, str], bytes, dict[str, Any]]:
@@ -35,7 +36,7 @@ def listening() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.put((dict(self.headers), body))
-            self.send_response(202)
+            self.send_response(receiver.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

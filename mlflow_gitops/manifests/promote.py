@@ -65,18 +65,18 @@ def promote(
         place = _place(service, name, owned, places.get(uri))
         if same[name] and (place is None or name not in place.fields):
             continue  # it counts from where we cannot write
-        if place is not None:
-            places[name] = place
-            continue
         operation = _operation_before(service, name, owned, places.get(uri))
-        if operation is not None:
+        beside_uri = operation is not None and operation is places.get(uri)
+        if place is not None and (name in place.fields or not beside_uri):
+            places[name] = place
+        elif operation is not None:
             below[name] = operation
         else:
             override[name] = value
     texts = _Texts(read)
     _set_in_place(places, values, texts)
-    for name, setter in below.items():
-        _insert_below(setter, name, values[name], texts)
+    for name, setter in sorted(below.items(), key=lambda each: -each[1].source.index):
+        _insert_below(setter, name, values[name], texts)  # from the end: the others stay in place
     if override:
         patch = patch_text(
             service.base, service.name, key, uri=override.get(uri), version=override.get(label)

@@ -162,6 +162,21 @@ def test_a_patch_of_this_service_alone_is_edited(before: str, after: str, eol: s
     assert promoted({**files, "env/p.yaml": after.replace("\n", eol)}) == {}
 
 
+def test_a_label_goes_where_the_uri_is() -> None:
+    files = tree(URI, TEAM, LISTED + "- path: replicas.yaml\n")
+    files["env/replicas.yaml"] = service("", "")
+    assert promoted(files) == {"env/p.yaml": URI.replace("s3://new/", SPEC.uri) + ADDED}
+
+
+def test_both_values_may_be_added_below_another_operation() -> None:
+    runtime = "- op: add\n  path: /spec/predictor/model/runtime\n  value: r\n"
+    text = promoted(tree(f"{runtime}# end\n"))["env/p.yaml"] or ""
+    assert text.startswith(runtime)
+    assert text.endswith("# end\n")
+    assert ADDED in text
+    assert f'  path: /spec/predictor/model/storageUri\n  value: "{SPEC.uri}"\n' in text
+
+
 def test_without_labels_around_it_a_merge_patch_brings_the_label() -> None:
     """`add` below what is not there would stop the build."""
     changes = promoted(tree(URI, service("s3://base/", "")))

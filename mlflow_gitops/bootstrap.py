@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 from mlflow_gitops.config import Process
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.observe import Observer
-from mlflow_gitops.ports import ArtifactStore, Progress, Registry, Repository
+from mlflow_gitops.ports import (
+    ArtifactStore,
+    Cluster,
+    Progress,
+    Registry,
+    Repository,
+    Scorer,
+)
 from mlflow_gitops.reconcile import Reconciler
 
 if TYPE_CHECKING:
@@ -82,6 +89,18 @@ class Session:
             region=self.process.region,
             tracking_uri=self.process.tracking_uri,
         )
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        from mlflow_gitops.adapters.cluster import KubernetesCluster
+
+        return KubernetesCluster(self.process.kubeconfig, self.process.kube_context)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        from mlflow_gitops.adapters.inference import HttpScorer
+
+        return HttpScorer(self.process.predict_token.line, self.process.predict_timeout)
 
     @cached_property
     def reconciler(self) -> Reconciler:

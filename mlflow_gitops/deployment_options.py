@@ -43,7 +43,12 @@ get and list read Git.
   -C wait=SECONDS     how long to wait for the service's answer (default 300; 0: not at all)
   --flavor NAME       fail unless the version has this flavor
 
-predict, explain, run-local and endpoints are not available.
+predict asks the live service: over V1, V2 or MLflow's own protocol, as the manifest says, at the
+InferenceService's URL from the cluster, or at `endpoint.url` of the environment in the settings.
+explain asks its explainer, where the manifest has one. Endpoints are not available.
+run-local -t gitops serves the published files of a version on this machine until Ctrl-C:
+  -C port=5001, -C host=127.0.0.1, -C env-manager=local (or virtualenv, uv, conda)
+
 The environments are in mlflow-gitops.yaml in the repository: `mlflow-gitops config check`.
 The process needs MLFLOW_TRACKING_URI, credentials for Git and for S3 (the usual AWS variables).
 """

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property, wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
-from mlflow.deployments import BaseDeploymentClient
+from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
 from mlflow_gitops.ask import ANY_FLAVOR, Answer, Asker
-from mlflow_gitops.bootstrap import Session, now
+from mlflow_gitops.bootstrap import Session, connect, now
 from mlflow_gitops.config import Process, target_uri
 from mlflow_gitops.deployed import Deployed, deployed, told
 from mlflow_gitops.deployment_options import HELP, Options, parse_options
 from mlflow_gitops.errors import GitOpsError, RequestError, TransientError
+from mlflow_gitops.predicting import Caller
 from mlflow_gitops.relay import Relay
 from mlflow_gitops.render import answer_text, clean, make_progress, spec_text
+from mlflow_gitops.running import Runner, parse_local_options
 from mlflow_gitops.state import Settings, Status
 from mlflow_gitops.wish import Wish, did_you_mean, locate, split_name
 
@@ -71,15 +74,13 @@ def run_local(
     model_uri: str,
     flavor: str | None = None,
     config: Mapping[str, Any] | None = None,
-) -> NoReturn:
-    del flavor, config
-    raise RequestError(
-        "run-local is not available for the target `gitops` yet",
-        where=f"{name}, {model_uri}",
-        hint="serve the version on this machine with `mlflow models serve -m "
-        f"{model_uri}`, or look at what would be committed with `mlflow deployments create "
-        "-t gitops … -C dry-run=true`",
-    )
+) -> None:
+    """Serve the published files with MLflow's own server, in the foreground until Ctrl-C."""
+    options = parse_local_options(config)
+    session = connect(progress=make_progress())
+    runner = Runner(session.observer, session.store, click.echo, session.progress)
+    with suppress(KeyboardInterrupt):
+        runner.run(name, model_uri, "" if flavor == ANY_FLAVOR else flavor or "", options)
 
 
 class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLflow has no types
@@ -243,30 +244,34 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
     @_for_people
     def predict(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
-    ) -> NoReturn:
-        del inputs
-        raise RequestError(
-            "predictions are not available through the target `gitops` yet",
-            where=deployment_name or endpoint or "",
-            hint="ask the InferenceService itself: `kubectl get inferenceservice` shows its URL",
-        )
+    ) -> PredictionsResponse:
+        """Ask the live service. `inputs` is as `predicting.Caller.predict` has it."""
+        _refuse_endpoint(endpoint)
+        return PredictionsResponse(self._caller.predict(deployment_name or "", inputs))
 
     @_for_people
     def predict_stream(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> NoReturn:
-        self.predict(deployment_name, inputs, endpoint)
+        del inputs
+        raise RequestError(
+            "the target `gitops` streams no predictions",
+            where=deployment_name or endpoint or "",
+            hint="use predict",
+        )
 
     @_for_people
     def explain(
         self, deployment_name: str | None = None, df: Any = None, endpoint: str | None = None
-    ) -> NoReturn:
-        del df
-        raise RequestError(
-            "explanations are not available through the target `gitops` yet",
-            where=deployment_name or endpoint or "",
-            hint="ask the InferenceService's explainer itself, where the manifest has one",
-        )
+    ) -> dict[str, Any]:
+        """Ask the service's explainer, where the manifest has one."""
+        _refuse_endpoint(endpoint)
+        return self._caller.explain(deployment_name or "", df)
+
+    @property
+    def _caller(self) -> Caller:
+        session = self._session
+        return Caller(session.observer, session.scorer, lambda: session.cluster)
 
     @_for_people
     def create_endpoint(self, name: str, config: Mapping[str, Any] | None = None) -> NoReturn:

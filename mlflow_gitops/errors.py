@@ -8,10 +8,12 @@ person changes something. A failure of a new kind is a subclass here, never a ne
 from __future__ import annotations
 
 __all__ = [
+    "ClusterError",
     "ConfigError",
     "GitOpsError",
     "HeadMovedError",
     "ManifestError",
+    "PredictionError",
     "PublishError",
     "RegistryError",
     "RepositoryError",
@@ -69,6 +71,14 @@ class PublishError(TerminalError):
 
 class RepositoryError(TerminalError):
     """Git refused: protected branch, missing permission, no such branch."""
+
+
+class ClusterError(TerminalError):
+    """The Kubernetes API refused, or has no such service; `where` names the object."""
+
+
+class PredictionError(TerminalError):
+    """A service refused a request, or its answer is none; `where` is its address."""
 
 
 class HeadMovedError(TransientError):

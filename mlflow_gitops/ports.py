@@ -7,7 +7,8 @@ trying later may help; no other exception of an I/O library passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from mlflow_gitops.state import (
     Change,
@@ -17,6 +18,7 @@ from mlflow_gitops.state import (
     ModelFiles,
     ModelVersion,
     Publication,
+    Reply,
     Request,
     Revision,
     Selector,
@@ -24,7 +26,16 @@ from mlflow_gitops.state import (
     Status,
 )
 
-__all__ = ["ArtifactStore", "Clock", "Progress", "Registry", "Repository", "Tree"]
+__all__ = [
+    "ArtifactStore",
+    "Clock",
+    "Cluster",
+    "Progress",
+    "Registry",
+    "Repository",
+    "Scorer",
+    "Tree",
+]
 
 
 class Registry(Protocol):
@@ -99,6 +110,13 @@ class ArtifactStore(Protocol):
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
         """Claim, copy with conditional writes, seal; what is there is verified and skipped."""
 
+    def download(
+        self, publication: Publication, folder: Path, progress: Progress | None = None
+    ) -> Revision | None:
+        """The sealed files into an empty folder, each checked by its SHA-256; None where nothing
+        is sealed. Raises PublishError for other bytes; nothing is then left of that file.
+        """
+
 
 class Tree(Protocol):
     """An immutable view of one commit's files. `head` is the commit's full hash."""
@@ -157,6 +175,22 @@ class Repository(Protocol):
 
         Raises HeadMovedError where the branch is no longer at `base`; nothing is then changed.
         """
+
+
+class Cluster(Protocol):
+    """The Kubernetes API."""
+
+    def inference_service(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """The object as the API has it now; None where there is none."""
+
+
+class Scorer(Protocol):
+    """Asks an inference server over HTTP. Never tries again: a prediction may have effects."""
+
+    def get(self, url: str, host: str = "") -> Reply: ...
+
+    def post(self, url: str, body: bytes, host: str = "") -> Reply:
+        """`body` is JSON; `host` replaces the Host header. Any status is an answer."""
 
 
 Clock = Callable[[], str]

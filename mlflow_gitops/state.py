@@ -18,12 +18,14 @@ __all__ = [
     "Delivered",
     "Delivery",
     "Edit",
+    "Endpoint",
     "Environment",
     "Identity",
     "ModelFiles",
     "ModelVersion",
     "Predictor",
     "Publication",
+    "Reply",
     "Request",
     "Revision",
     "Selector",
@@ -150,6 +152,19 @@ class Selector:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where predictions are asked for, as templates with `{service}`, `{model}`, `{namespace}`.
+
+    `url` is the base before the protocol's path, "" for what the cluster says; `host` is a Host
+    header, "" for the URL's; `protocol` is "v1", "v2", "mlflow", or "" for what the manifest says.
+    """
+
+    url: str = ""
+    host: str = ""
+    protocol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """A configured place to deploy to.
 
@@ -166,6 +181,7 @@ class Environment:
     delivery: Literal["commit", "pull-request"] = "commit"
     models: tuple[str, ...] = ("*",)
     max_changes: int = 20
+    endpoint: Endpoint = Endpoint()
 
     def takes(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
@@ -309,6 +325,15 @@ class Revision:
     @property
     def size(self) -> int:
         return sum(self.contents.files.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an HTTP server answered. `kind` is the Content-Type."""
+
+    status: int
+    body: bytes
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

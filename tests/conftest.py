@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.support.mlflow",
     "tests.support.old_venv",
+    "tests.support.serving",
     "tests.support.stack",
     "tests.e2e.worlds",
 ]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_gitops import __version__
 from mlflow_gitops.adapters.copying import Copy
+from mlflow_gitops.adapters.downloading import download
 from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.sources import (
     MLMODEL,
@@ -24,7 +25,7 @@ from mlflow_gitops.adapters.sources import (
     mlmodel_text,
     open_source,
 )
-from mlflow_gitops.errors import PublishError, TransientError
+from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning import write_once
 from mlflow_gitops.planning.revision_manifest import (
     MOST_CHARACTERS,
@@ -86,15 +87,22 @@ class S3ArtifactStore:
     def sealed(self, publication: Publication) -> Revision | None:
         place = place_of(publication.uri)
         bucket = self._bucket(place)
-        content = bucket.read(place.manifest, MOST_CHARACTERS)
-        if content is None:
-            self._read_claim(bucket, place, publication)
+        manifest = self._sealed_manifest(bucket, place, publication)
+        if manifest is None:
             return None
-        uri = place.uri(place.manifest)
-        manifest = write_once.read_document(content, parse_manifest, uri)
-        write_once.check_manifest(manifest, publication, place)
-        write_once.check_complete(manifest, _listed(bucket, place), place)
         mlmodel = _sealed_mlmodel(bucket, place, manifest)
+        return _revision(publication, manifest, mlmodel, created=False)
+
+    def download(
+        self, publication: Publication, folder: Path, progress: Progress | None = None
+    ) -> Revision | None:
+        place = place_of(publication.uri)
+        bucket = self._bucket(place)
+        manifest = self._sealed_manifest(bucket, place, publication)
+        if manifest is None:
+            return None
+        mlmodel = _sealed_mlmodel(bucket, place, manifest)
+        download(bucket, place, manifest.files, folder, progress)
         return _revision(publication, manifest, mlmodel, created=False)
 
     def inspect(self, source: str) -> ModelFiles:
@@ -120,6 +128,20 @@ class S3ArtifactStore:
         manifest = manifest_of(publication, files, created=self.clock(), tool=TOOL)
         is_ours = self._seal(bucket, place, publication, manifest)
         return _revision(publication, manifest, contents.mlmodel, created=is_ours)
+
+    def _sealed_manifest(
+        self, bucket: Bucket, place: Place, publication: Publication
+    ) -> Manifest | None:
+        """The manifest, if it is of this version and all that it names is there."""
+        content = bucket.read(place.manifest, MOST_CHARACTERS)
+        if content is None:
+            self._read_claim(bucket, place, publication)
+            return None
+        uri = place.uri(place.manifest)
+        manifest = write_once.read_document(content, parse_manifest, uri)
+        write_once.check_manifest(manifest, publication, place)
+        write_once.check_complete(manifest, _listed(bucket, place), place)
+        return manifest
 
     def _bucket(self, place: Place) -> Bucket:
         return Bucket(self._clients(), place.bucket)
@@ -190,11 +212,7 @@ def _sealed_mlmodel(bucket: Bucket, place: Place, manifest: Manifest) -> str:
     content = bucket.read(place.prefix + MLMODEL, file.size) or b""
     uri = place.uri(place.prefix + MLMODEL)
     if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise PublishError(
-            "the object has other bytes than were sealed",
-            where=uri,
-            hint="find out who wrote it, and restore the object",
-        )
+        raise write_once.not_as_sealed(uri)
     return mlmodel_text(content, uri)
 
 

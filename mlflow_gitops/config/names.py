@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from urllib.parse import urlsplit
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.sources import parse_location
@@ -17,6 +18,8 @@ __all__ = [
     "alias_complaint",
     "branch_complaint",
     "bucket_complaint",
+    "endpoint_complaint",
+    "host_complaint",
     "label_complaint",
     "model_complaint",
     "path_complaint",
@@ -36,6 +39,8 @@ BUCKET_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 PREFIX = re.compile(r"[A-Za-z0-9._/-]{0,512}")
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 TAG_KEY = re.compile(r"[\w./ :-]{1,200}")  # a request record's key is longer, and has to fit in 250
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?")
+PLACEHOLDER = re.compile(r"\{(service|model|namespace)\}")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 OURS = "mlflow-gitops"
 
@@ -128,6 +133,35 @@ def source_complaint(text: str) -> str:
     except PublishError as error:
         return error.what.removeprefix("the source cannot be used: ")
     return "" if place.host or place.segments else "would allow everything"
+
+
+def endpoint_complaint(text: str) -> str:
+    """A template of an inference server's base URL. Never quotes it: it can hold a password."""
+    filled, wrong = _filled(text)
+    if wrong:
+        return wrong
+    try:
+        parts = urlsplit(filled)
+        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or " " in text:
+        return "is no URL of a server"
+    return "holds credentials, a query or a fragment" if any(c in text for c in "@?#") else ""
+
+
+def host_complaint(text: str) -> str:
+    """A template of a Host header."""
+    filled, wrong = _filled(text)
+    return wrong or ("" if HOST.fullmatch(filled) else "is no host name")
+
+
+def _filled(text: str) -> tuple[str, str]:
+    """The template with its names filled in, and what is wrong with them."""
+    filled = PLACEHOLDER.sub("name", text)
+    if "{" in filled or "}" in filled:
+        return filled, "has a `{…}` that is none of {service}, {model} and {namespace}"
+    return filled, ""
 
 
 def alias_complaint(text: str) -> str:

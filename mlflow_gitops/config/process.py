@@ -60,8 +60,12 @@ class Process:
     threads: int = int(ROWS["MLFLOW_GITOPS_THREADS"].default)
     selector_tags: tuple[str, ...] = ()
     announce_url: str = ""
+    predict_timeout: int = int(ROWS["MLFLOW_GITOPS_PREDICT_TIMEOUT"].default)
+    kube_context: str = ""
+    kubeconfig: str = ""
     warnings: tuple[str, ...] = ()
     git_token: Secret = field(default=Secret("MLFLOW_GITOPS_GIT_TOKEN"), repr=False)
+    predict_token: Secret = field(default=Secret("MLFLOW_GITOPS_PREDICT_TOKEN"), repr=False)
     webhook: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRETS"), repr=False)
     signing: Secret = field(default=Secret("MLFLOW_GITOPS_REQUEST_KEY"), repr=False)
     announcing: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRET"), repr=False)
@@ -108,6 +112,10 @@ class Process:
             threads=reader.number("MLFLOW_GITOPS_THREADS"),
             selector_tags=reader.names("MLFLOW_GITOPS_SELECTOR_TAGS", tag_key_complaint),
             announce_url=reader.text("MLFLOW_GITOPS_WEBHOOK_URL", _endpoint_complaint),
+            predict_timeout=reader.number("MLFLOW_GITOPS_PREDICT_TIMEOUT"),
+            kube_context=reader.text("MLFLOW_GITOPS_KUBE_CONTEXT"),
+            kubeconfig=reader.text("KUBECONFIG"),
+            predict_token=reader.secret("MLFLOW_GITOPS_PREDICT_TOKEN", Secret.line),
             git_token=reader.secret("MLFLOW_GITOPS_GIT_TOKEN", Secret.line),
             webhook=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRETS", Secret.lines),
             signing=reader.secret("MLFLOW_GITOPS_REQUEST_KEY", Secret.data),

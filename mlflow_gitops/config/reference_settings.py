@@ -121,4 +121,34 @@ SETTINGS = (
         "More than a busy day brings, far less than what a wrong registry or a first run would "
         "rewrite.",
     ),
+    Setting(
+        "environments.<name>.endpoint",
+        "mapping",
+        "{}",
+        "Where `mlflow deployments predict` and `explain` ask this environment's services.",
+        "The cluster is asked for each service's `status.url`.",
+    ),
+    Setting(
+        "environments.<name>.endpoint.url",
+        "http:// or https:// URL, with `{service}`, `{model}` and `{namespace}` where wanted",
+        "",
+        "The base URL, before `/v1/models/…`, `/v2/models/…` or `/invocations`; for example an "
+        "ingress.",
+        "Without it, the InferenceService's own, from the cluster.",
+    ),
+    Setting(
+        "environments.<name>.endpoint.host",
+        "host name, with `{service}`, `{model}` and `{namespace}` where wanted",
+        "",
+        "The Host header, for an ingress whose names are not in DNS.",
+        "Without it, the URL's host.",
+    ),
+    Setting(
+        "environments.<name>.endpoint.protocol",
+        "`v1`, `v2` or `mlflow`",
+        "",
+        "What the servers speak: KServe's V1, the Open Inference Protocol (V2), or MLflow's own "
+        "scoring (`/invocations`).",
+        "Without it, what the manifest's format, protocolVersion and runtime mean to KServe.",
+    ),
 )

@@ -63,6 +63,30 @@ VARIABLES = (
         "What AWS's tools and MLflow use already.",
     ),
     Variable(
+        "MLFLOW_GITOPS_KUBE_CONTEXT",
+        "name of a context of the kubeconfig file",
+        "",
+        "The cluster that `predict` and `explain` ask for a service's URL.",
+        "Without it the kubeconfig's current context, else the pod's own service account.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_PREDICT_TOKEN",
+        "text without spaces",
+        "",
+        "Sent as `Authorization: Bearer …` by `predict` and `explain`, to the service's own "
+        "address and never to where that redirects.",
+        "Many services inside a cluster ask for none.",
+    ),
+    Variable("MLFLOW_GITOPS_PREDICT_TOKEN_FILE", SECRET_FILE, "", "Instead of the variable above."),
+    Variable(
+        "MLFLOW_GITOPS_PREDICT_TIMEOUT",
+        "whole number of seconds",
+        "60",
+        "How long `predict` and `explain` wait for the service.",
+        "As long as most ingresses wait.",
+        bounds=(1, 86_400),
+    ),
+    Variable(
         "MLFLOW_GITOPS_WEBHOOK_SECRETS",
         "list of texts, separated by commas",
         "",
@@ -178,6 +202,13 @@ VARIABLES = (
         "URI",
         "`MLFLOW_TRACKING_URI`",
         "The model registry, where it is another server.",
+    ),
+    Variable(
+        "KUBECONFIG",
+        "path of a file, or several separated by `:`",
+        "`~/.kube/config`",
+        "How `predict` and `explain` reach the cluster.",
+        "What kubectl uses.",
     ),
     Variable(
         "AWS_REGION",

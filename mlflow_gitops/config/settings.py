@@ -10,7 +10,7 @@ from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.errors import ConfigError
-from mlflow_gitops.state import Environment, Selector, Settings
+from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
 
 __all__ = ["SETTINGS_FILE", "check_settings", "parse_settings"]
 
@@ -166,7 +166,25 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
         delivery="commit",
         models=_models(fields.get("models"), found),
         max_changes=(found.number(most, row.form) if most else None) or int(row.default or 0),
+        endpoint=_endpoint(fields.get("endpoint"), found),
     )
+
+
+def _endpoint(value: Value | None, found: Findings) -> Endpoint:
+    section = f"{ENVIRONMENT}.endpoint"
+    fields = _fields(value, found, section) or {}
+    url = fields.get("url")
+    form = ROWS[f"{section}.url"].form
+    text = found.text(url, names.endpoint_complaint, form, quote=False) if url else ""
+    return Endpoint(
+        url=(text or "").rstrip("/"),
+        host=_text(fields, found, f"{section}.host", names.host_complaint),
+        protocol=_text(fields, found, f"{section}.protocol", _protocol_complaint),
+    )
+
+
+def _protocol_complaint(text: str) -> str:
+    return "" if text in ("v1", "v2", "mlflow") else "is no protocol that predictions go over"
 
 
 def _delivery_complaint(text: str) -> str:

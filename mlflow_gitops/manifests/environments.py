@@ -67,6 +67,11 @@ class Manifests:
         found = self._find(environment, service)
         return predictor_of(found.fields) if found else None
 
+    def has_explainer(self, environment: str, service: str) -> bool:
+        """Whether KServe runs an explainer beside the service's predictor."""
+        found = self._find(environment, service)
+        return found is not None and "explainer" in found.fields
+
     def services(self, environment: str) -> Mapping[str, ServiceSpec]:
         """Every service that can be read, by name. `problems` tells of the others."""
         return self._all(environment)[0]

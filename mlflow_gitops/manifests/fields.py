@@ -70,6 +70,9 @@ def fields_of(root: Node, where: str) -> Fields:
     canary = child(spec, "canary", where=where)
     if canary is not None:
         found["canary"] = _json(canary)
+    explainer = child(spec, "explainer", where=where)
+    if explainer is not None:
+        found["explainer"] = None if is_null(explainer) else "set"
     predictor = child(spec, "predictor", where=where)
     if not is_mapping(predictor):
         return found

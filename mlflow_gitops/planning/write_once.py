@@ -24,6 +24,7 @@ __all__ = [
     "check_manifest",
     "check_same_content",
     "ignores_conditions",
+    "not_as_sealed",
     "read_document",
 ]
 
@@ -130,6 +131,14 @@ def changed(uri: str, place: Place) -> PublishError:
         hint="the source changed since a first attempt, or somebody else wrote it. Nothing was "
         "overwritten: find out which; then remove the objects below "
         f"{place.uri(place.prefix)} and run it again",
+    )
+
+
+def not_as_sealed(uri: str) -> PublishError:
+    return PublishError(
+        "the object has other bytes than were sealed",
+        where=uri,
+        hint="find out who wrote it, and restore the object",
     )
 
 

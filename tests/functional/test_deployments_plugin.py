@@ -96,17 +96,22 @@ def test_a_version_is_asked_for_committed_and_looked_at(stack: Stack, names: Nam
         (("delete", "--name", "staging/{model}"), "Git has no service"),
         (("delete", "--name", "staging/{model}", "-C", "wait=soon"), "no time in seconds"),
         (("list", "--endpoint", "x"), "no endpoints"),
-        (("run-local", "--name", "x", "-m", "models:/{model}/1"), "not available"),
+        (("run-local", "--name", "staging/{model}", "-m", "models:/{model}/1"), "not published"),
+        (("predict", "--name", "staging/{model}", "-I", "{rows}"), "Git has no service"),
+        (("explain", "--name", "staging/{model}", "-I", "{rows}"), "Git has no service"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
 def test_wrong_use_is_one_clear_message(
-    stack: Stack, names: Names, args: tuple[str, ...], what: str
+    stack: Stack, names: Names, tmp_path: Path, args: tuple[str, ...], what: str
 ) -> None:
     model = names("fraud")
     stack.registry.register(model)
+    rows = tmp_path / "rows.json"
+    rows.write_text('[{"amount": 1}]')
     before = written(stack, model)
-    done = deployments(stack, *(arg.format(model=model) for arg in args), "-t", "gitops")
+    filled = (arg.format(model=model, rows=rows) for arg in args)
+    done = deployments(stack, *filled, "-t", "gitops")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ") or "\nError: " in done.stderr
     assert what in done.stderr

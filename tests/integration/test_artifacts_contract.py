@@ -212,6 +212,33 @@ def refused(shelf: Shelf, asked: Publication, match: str) -> PublishError:
     return error.value
 
 
+def test_the_sealed_files_are_downloaded_as_they_were_published(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    asked, folder, bar = ask(shelf), tmp_path / "here", Bar()
+    folder.mkdir()
+    assert shelf.store.download(asked, folder) is None
+    made = shelf.store.publish(asked)
+    assert shelf.store.download(asked, folder, bar) == replace(made, created=False)
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert found == FILES
+    assert bar.started == [(asked.uri, len(FILES), made.size)]
+    assert sum(bar.bytes.values()) == made.size
+    assert bar.finished == 1
+
+
+def test_a_file_that_changed_since_is_not_left_behind(shelf: Shelf, tmp_path: Path) -> None:
+    asked = ask(shelf)
+    shelf.store.publish(asked)
+    other = bytes(reversed(FILES["model.pkl"]))
+    shelf.delete(f"{PATH}model.pkl")
+    shelf.put(f"{PATH}model.pkl", other)
+    with pytest.raises(PublishError, match="other bytes than were sealed") as error:
+        shelf.store.download(asked, tmp_path)
+    assert error.value.where == f"{asked.uri}model.pkl"
+    assert not (tmp_path / "model.pkl").exists()
+
+
 def test_a_path_sealed_by_another_version_is_refused_with_the_way_on(shelf: Shelf) -> None:
     asked = ask(shelf)
     shelf.store.publish(asked)

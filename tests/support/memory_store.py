@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import write_once
@@ -71,6 +72,29 @@ class MemoryArtifactStore:
         manifest = manifest_of(publication, files, created=TIME, tool="memory")
         self._put_new(place.uri(place.manifest), manifest_text(manifest).encode())
         return self._revision(publication, manifest, created=True)
+
+    def download(
+        self, publication: Publication, folder: Path, progress: Progress | None = None
+    ) -> Revision | None:
+        standing = self.sealed(publication)
+        if standing is None:
+            return None
+        place = place_of(publication.uri)
+        uri = place.uri(place.manifest)
+        manifest = write_once.read_document(self.objects[uri], parse_manifest, uri)
+        if progress:
+            progress.start(publication.uri, len(manifest.files), standing.size)
+        for file in manifest.files:
+            content = self.objects[publication.uri + file.path]
+            if hashlib.sha256(content).hexdigest() != file.sha256:
+                raise write_once.not_as_sealed(publication.uri + file.path)
+            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file.path).write_bytes(content)
+            if progress:
+                progress.advance(len(content), file=file.path)
+        if progress:
+            progress.finish()
+        return standing
 
     def _copy(
         self, place: Place, source: Mapping[str, bytes], progress: Progress | None

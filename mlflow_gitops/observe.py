@@ -113,7 +113,9 @@ class Observer:
         def plan_for(record: Delivered | None) -> Plan:
             now = self.clock()
             desired = desired_service(snapshot, environment, record, requests, settings, now)
-            return make_plan(key, place, desired, committed, record)
+            is_same = desired.spec == committed
+            hold = None if is_same else manifests.hold(environment.name, place.service)
+            return make_plan(key, place, desired, committed, record, hold)
 
         plan = plan_for(delivered)
         if recover and (delivered is None or plan.kind is not Kind.NONE):
@@ -200,7 +202,7 @@ class Observer:
         environments = {
             e.name: e for e in settings.environments.values() if self._branch(e) == branch
         }
-        manifests = Manifests(tree, environments, self._parsed)
+        manifests = Manifests(tree, environments, self._parsed, settings.services)
         if keep:
             self._manifests = (branch, tree.head, settings, manifests)
         return manifests

@@ -20,6 +20,7 @@ __all__ = [
     "Edit",
     "Endpoint",
     "Environment",
+    "Hold",
     "Identity",
     "ModelFiles",
     "ModelVersion",
@@ -35,6 +36,7 @@ __all__ = [
     "Snapshot",
     "State",
     "Status",
+    "ValueRule",
 ]
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -165,12 +167,44 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueRule:
+    """Where models have their URI, if that is not an InferenceService: a value in any YAML file.
+
+    `models` are glob patterns. `file` is relative to the repository's root, `path` and
+    `version_path` lead to the values in it ("" where the version is only in the URI); they may
+    hold `{service}`, and `file` also `{model}` and `{environment}`. The rest is what the
+    InferenceService declares that is made of them: see `Predictor`.
+    """
+
+    file: str
+    path: str
+    models: tuple[str, ...] = ("*",)
+    version_path: str = ""
+    model_format: str = "mlflow"
+    protocol: str = "v2"
+    runtime: str = ""
+
+    def takes(self, model: str) -> bool:
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A comment in Git that holds a service as it is: why, and where it stands (from line 1)."""
+
+    reason: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """A configured place to deploy to.
 
     `path` is the folder of its manifests, relative to the repository's root, without a trailing
     slash. `branch` is "" for the repository's default branch. `models` are glob patterns of the
     models that it takes. `max_changes` bounds what one resync may change by itself, in services.
+    Of `values`, the first rule that takes a model says where it is served from.
     """
 
     name: str
@@ -182,6 +216,7 @@ class Environment:
     models: tuple[str, ...] = ("*",)
     max_changes: int = 20
     endpoint: Endpoint = Endpoint()
+    values: tuple[ValueRule, ...] = ()
 
     def takes(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)

@@ -151,4 +151,63 @@ SETTINGS = (
         "scoring (`/invocations`).",
         "Without it, what the manifest's format, protocolVersion and runtime mean to KServe.",
     ),
+    Setting(
+        "environments.<name>.values",
+        "list of rules, each a mapping with the keys below",
+        "[]",
+        "Models whose URI is in another YAML file than an InferenceService: a Helm chart's values, "
+        "an ApplicationSet's config. The first rule that takes a model counts.",
+        "Where InferenceServices are written out, they are found by their names.",
+    ),
+    Setting(
+        "environments.<name>.values[].models",
+        "list of at least one name or pattern (`*`, `?`, `[…]`)",
+        '["*"]',
+        "Which models the rule takes.",
+        "Most repositories have one form for all.",
+    ),
+    Setting(
+        "environments.<name>.values[].file",
+        "path of a file from the repository's root, with `{service}`, `{model}` and "
+        "`{environment}` where wanted",
+        None,
+        "The file that the value is in.",
+    ),
+    Setting(
+        "environments.<name>.values[].path",
+        "keys with `.` between them, `[0]` or `[name=x]` for an item of a list, quotes for a key "
+        "with a dot, `{service}` where wanted",
+        None,
+        "Where in the file the URI is, for example `model.storageUri`. Its last key is added where "
+        "it is missing.",
+    ),
+    Setting(
+        "environments.<name>.values[].version-path",
+        "as `path`",
+        "",
+        "Where in the file the version is written too. A plain whole number stays one.",
+        "Without it the version is the one in the URI.",
+    ),
+    Setting(
+        "environments.<name>.values[].format",
+        "a `modelFormat` of KServe",
+        "mlflow",
+        "What the InferenceService declares that is rendered from the value: whether its runtime "
+        "can load a version is checked before the commit.",
+        "MLflow's own loader serves what MLflow logs, as it is.",
+    ),
+    Setting(
+        "environments.<name>.values[].protocol",
+        "`v1`, `v2`, `grpc-v1` or `grpc-v2`",
+        "v2",
+        "Its `protocolVersion`.",
+        "The only one that KServe has an MLflow runtime for.",
+    ),
+    Setting(
+        "environments.<name>.values[].runtime",
+        "name of a ServingRuntime",
+        "",
+        "Its `runtime`.",
+        "Without it KServe selects one.",
+    ),
 )

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
 from mlflow_gitops.config.reference_settings import SETTINGS
+from mlflow_gitops.config.value_rules import clashes as value_clashes
+from mlflow_gitops.config.value_rules import read_rules
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
 
@@ -149,6 +151,8 @@ def _environments(
     for name, what in _clashes(environments.values(), default_branch):
         at = (entries or {})[name]
         found.add(at, what, hint="give each environment a folder, or a branch, of its own")
+    for name, what in value_clashes(environments.values(), default_branch):
+        found.add((entries or {})[name], what, hint="give each a file, or a path, of its own")
     return MappingProxyType(environments)
 
 
@@ -167,6 +171,7 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
         models=_models(fields.get("models"), found),
         max_changes=(found.number(most, row.form) if most else None) or int(row.default or 0),
         endpoint=_endpoint(fields.get("endpoint"), found),
+        values=read_rules(fields.get("values"), found, _models),
     )
 
 

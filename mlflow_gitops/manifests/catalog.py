@@ -6,7 +6,7 @@ service is looked up without parsing the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +15,8 @@ from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
 from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
 from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
-from mlflow_gitops.manifests.tree import files_below
+from mlflow_gitops.manifests.notes import FileNotes, read_notes
+from mlflow_gitops.manifests.tree import files_below, inside
 from mlflow_gitops.ports import Tree
 
 __all__ = ["Catalog", "Index"]
@@ -23,6 +24,7 @@ __all__ = ["Catalog", "Index"]
 T = TypeVar("T")
 ANY = frozenset({"*"})
 LAYOUT = ("kustomizations",)
+YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,15 @@ class Found:
     blobs: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The files below a folder that comments of ours are in; `paths` are all of the head's."""
+
+    paths: Sequence[str]
+    blobs: Mapping[str, str]
+    found: Mapping[str, FileNotes]
+
+
 class Catalog:
     """Reads one tree through the cache."""
 
@@ -62,6 +73,7 @@ class Catalog:
         self.tree = tree
         self._cache = cache
         self._layout: Layout | None = None
+        self._before: tuple[Catalog, Collection[str]] | None = None
 
     def text(self, path: str) -> str:
         found = self.tree.read_all([path]).get(path)
@@ -75,6 +87,37 @@ class Catalog:
 
     def kustomization(self, path: str) -> Kustomization:
         return self._parsed("kustomization", path, read_kustomization)
+
+    def notes(self, path: str) -> FileNotes:
+        return self._parsed("notes", path, read_notes)
+
+    def noted(self, folder: str) -> Mapping[str, FileNotes]:
+        """The YAML files below the folder that have comments of ours.
+
+        Only what changed since another head is searched, and only what has one is parsed.
+        """
+        if self._before is not None:
+            return self._noted_after(folder, *self._before)
+        key, blob, paths = ("notes", folder), self.tree.blob, self.tree.paths()
+        old: Search | None = self._cache.view(key)
+        if old is not None and old.paths == paths:
+            blobs = {path: blob(path) for path in old.blobs}
+        else:
+            below = files_below(self.tree, folder)
+            blobs = {path: blob(path) for path in below if path.endswith(YAML)}
+        before = old.blobs if old else {}
+        if old is not None and blobs == before:
+            return old.found
+        changed = [path for path, each in blobs.items() if before.get(path) != each]
+        found = {p: notes for p, notes in old.found.items() if p in blobs} if old else {}
+        self._preload("notes", changed, read_notes)
+        for path in changed:
+            notes: FileNotes | None = self._cache.get("notes", blobs[path])
+            found.pop(path, None)
+            if notes is not None and (notes.notes or notes.broken):
+                found[path] = notes
+        self._cache.put_view(key, Search(paths, blobs, found))
+        return found
 
     def _parsed(self, kind: str, path: str, read: Callable[[str, str], T]) -> T:
         if path not in self.tree:
@@ -129,6 +172,21 @@ class Catalog:
     def share_layout(self, other: Catalog) -> None:
         """Take over what another tree with the same kustomizations and paths has found."""
         self._layout = other.layout()
+
+    def share_notes(self, other: Catalog, changed: Collection[str]) -> None:
+        """Take over what another tree that differs in these files has found."""
+        self._before = (other, changed)
+
+    def _noted_after(
+        self, folder: str, other: Catalog, changed: Collection[str]
+    ) -> Mapping[str, FileNotes]:
+        found = {p: notes for p, notes in other.noted(folder).items() if p not in changed}
+        for path in changed:
+            if path in self.tree and inside(path, folder) and path.endswith(YAML):
+                notes = self.notes(path)
+                if notes.notes or notes.broken:
+                    found[path] = notes
+        return found
 
     def index(self, name: str, folder: str) -> Index:
         """The environment's index, brought up to date from the one of another head."""

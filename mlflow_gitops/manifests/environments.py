@@ -6,35 +6,35 @@ again: the service must be as wanted, and no file that another environment reads
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
+from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
+from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.merged import predictor_of, spec_of
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
-from mlflow_gitops.manifests.scaffold import check_name
+from mlflow_gitops.manifests.scaffold import check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import Environment, Predictor, ServiceSpec
+from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
 
 __all__ = ["Manifests"]
 
 Changes = dict[str, str | None]
 
-LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-
 
 class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
 
-    `cache` is shared between heads. All methods raise ManifestError where a person must change
+    `services` maps a model's name to its service's where they differ. `cache` is shared between
+    heads. All methods raise ManifestError where a person must change
     something, with the file in `where`.
     """
 
@@ -43,11 +43,15 @@ class Manifests:
         tree: Tree,
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
+        services: Mapping[str, str] = EMPTY,
     ) -> None:
         self._tree = tree
         self._environments = environments
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
+        self._services = services
+        folders = {name: self._folder(name) for name in environments}
+        self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
         self._resolvers: dict[str, Resolver] = {}
         self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
 
@@ -58,12 +62,14 @@ class Manifests:
         """
         key = (environment, service)
         if key not in self._committed:
-            found = self._find(environment, service)
-            self._committed[key] = spec_of(found.fields) if found else None
+            self._committed[key] = self._spec(environment, service)
         return self._committed[key]
 
     def predictor(self, environment: str, service: str) -> Predictor | None:
         """How the service loads its files, base and patches merged."""
+        written = self._written(environment, service)
+        if written is not None:
+            return written.predictor
         found = self._find(environment, service)
         return predictor_of(found.fields) if found else None
 
@@ -71,6 +77,14 @@ class Manifests:
         """Whether KServe runs an explainer beside the service's predictor."""
         found = self._find(environment, service)
         return found is not None and "explainer" in found.fields
+
+    def hold(self, environment: str, service: str) -> Hold | None:
+        """The comment that holds the service as it is, on any of the URIs that are set for it."""
+        written = self._written(environment, service)
+        if written is not None:
+            return hold_at(self._catalog, written.file, written.uri.document, written.uri.path)
+        found = self._find(environment, service)
+        return hold_of(self._catalog, found.setters) if found else None
 
     def services(self, environment: str) -> Mapping[str, ServiceSpec]:
         """Every service that can be read, by name. `problems` tells of the others."""
@@ -88,9 +102,11 @@ class Manifests:
         A service that is not there is scaffolded; `predictor` then says how it loads its files.
         """
         check_name(service)
-        _check_spec(spec, service)
-        found = self._resolver(environment).find(service)
-        if found is None:
+        check_spec(spec, service)
+        found = None
+        if self._is_elsewhere(environment, service):
+            changes = self._elsewhere.set_service(environment, service, spec)
+        elif (found := self._look(environment, service)) is None:
             changes = self._scaffold(environment, service, spec, predictor)
         elif found.deleted:
             raise ManifestError(
@@ -112,6 +128,9 @@ class Manifests:
 
     def remove_service(self, environment: str, service: str) -> Changes:
         """Path to new text (None deletes) that take the service out of this environment only."""
+        written = self._written(environment, service)
+        if written is not None and written.spec is not None:
+            raise self._elsewhere.refuse_removal(service, written)
         found = self._find(environment, service)
         if found is None:
             return {}
@@ -149,9 +168,42 @@ class Manifests:
             self._resolvers[environment] = found
         return found
 
-    def _find(self, environment: str, service: str) -> Service | None:
+    def _look(self, environment: str, service: str) -> Service | None:
+        """Its InferenceService, also one that a patch deletes."""
+        if self._is_elsewhere(environment, service):
+            return None
         found = self._resolver(environment).find(service)
+        if found is None:
+            self._elsewhere.check_hidden(environment)
+        return found
+
+    def _find(self, environment: str, service: str) -> Service | None:
+        found = self._look(environment, service)
         return None if found is None or found.deleted else found
+
+    def _is_elsewhere(self, environment: str, service: str) -> bool:
+        """Whether the service is written anywhere but in an InferenceService."""
+        by_rule = self._elsewhere.rule(environment, service) is not None
+        return by_rule or self._written(environment, service) is not None
+
+    def _written(self, environment: str, service: str) -> Written | None:
+        """Where it is written by a rule or a marker; a marker may be on the InferenceService."""
+        written = self._elsewhere.find(environment, service)
+        if written is None or written.rule is not None:
+            return written
+        try:
+            found = self._resolver(environment).find(service)
+        except ManifestError:
+            return written
+        setters = [setter for setter in found.setters if setter.uris] if found else []
+        return None if written.is_set_by(setters, service) else written
+
+    def _spec(self, environment: str, service: str) -> ServiceSpec | None:
+        written = self._written(environment, service)
+        if written is not None:
+            return written.spec
+        found = self._find(environment, service)
+        return spec_of(found.fields) if found else None
 
     def _find_quietly(self, environment: str, service: str) -> Service | None:
         """One environment's error never stops another."""
@@ -168,18 +220,41 @@ class Manifests:
             return frozenset(files_below(self._tree, self._folder(environment)))
 
     def _all(self, environment: str) -> tuple[dict[str, ServiceSpec], list[ManifestError]]:
-        resolver = self._resolver(environment)
         specs: dict[str, ServiceSpec] = {}
-        problems = resolver.problems()
-        for name in resolver.names():
+        problems = self._comments(environment)
+        names = set(self._names_elsewhere(environment, problems))
+        try:
+            resolver = self._resolver(environment)
+            problems += resolver.problems()
+            names.update(resolver.names())
+        except ManifestError:
+            if not names:
+                raise
+        for name in sorted(names):
             try:
-                found = resolver.find(name)
+                spec = self.committed(environment, name)
             except ManifestError as error:
                 problems.append(error)
                 continue
-            if found is not None and not found.deleted:
-                specs[name] = spec_of(found.fields)
-        return specs, problems
+            if spec is not None:
+                specs[name] = spec
+        return specs, list({str(problem): problem for problem in problems}.values())
+
+    def _names_elsewhere(self, environment: str, problems: list[ManifestError]) -> list[str]:
+        try:
+            return list(self._elsewhere.names(environment))
+        except ManifestError as error:
+            problems.append(error)
+            return []
+
+    def _comments(self, environment: str) -> list[ManifestError]:
+        """What is wrong with the comments that are meant for this tool."""
+        folder = self._folder(environment)
+        files = dict(self._catalog.noted(folder))
+        for path in self._touched(environment):
+            if path in self._tree and not inside(path, folder):
+                files[path] = self._catalog.notes(path)
+        return [*self._elsewhere.markers(environment).problems(), *misses(files)]
 
     def _others(self, environment: str) -> list[str]:
         return [name for name in self._environments if name != environment]
@@ -233,7 +308,9 @@ class Manifests:
         return {**changes, **edited._promote(environment, found, spec)}
 
     def _edited(self, changes: Changes) -> Manifests:
-        edited = Manifests(EditedTree(self._tree, changes), self._environments, self._cache)
+        tree = EditedTree(self._tree, changes)
+        edited = Manifests(tree, self._environments, self._cache, self._services)
+        edited._catalog.share_notes(self._catalog, changes)
         if not any(path not in self._tree or _shapes(path, text) for path, text in changes.items()):
             edited._catalog.share_layout(self._catalog)
         return edited
@@ -267,19 +344,3 @@ class Manifests:
 def _shapes(path: str, text: str | None) -> bool:
     """Whether a change to the file can change what an environment is made of."""
     return text is None or path.endswith(FILE_NAMES)
-
-
-def _check_spec(spec: ServiceSpec, service: str) -> None:
-    if not LABEL_VALUE.fullmatch(spec.version):
-        raise ManifestError(
-            f"the version {spec.version!r} cannot be the value of a label",
-            where=service,
-            hint="it takes up to 63 letters, digits, `.`, `_` and `-`, and starts and ends with "
-            "a letter or digit",
-        )
-    if not spec.uri or not spec.uri.isprintable() or spec.uri != spec.uri.strip():
-        raise ManifestError(
-            f"the URI {spec.uri!r} cannot be written into a manifest",
-            where=service,
-            hint="it must be one line of printable characters",
-        )

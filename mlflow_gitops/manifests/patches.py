@@ -42,6 +42,11 @@ class Setter:
         return self.source.document if isinstance(self.source, Operation) else self.source.index
 
     @property
+    def uris(self) -> frozenset[str | None]:
+        """The storageUris that it sets."""
+        return frozenset(v for key, v in self.fields.items() if key.endswith(".storageUri"))
+
+    @property
     def deletes(self) -> bool:
         """Whether it takes the whole service away."""
         return isinstance(self.source, Document) and self.source.directive == "delete"

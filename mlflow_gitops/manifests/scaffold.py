@@ -22,6 +22,7 @@ __all__ = [
     "base_files",
     "base_root",
     "check_name",
+    "check_spec",
     "leaf_files",
     "overlay_text",
     "patch_text",
@@ -30,6 +31,7 @@ __all__ = [
 
 SERVICE_ACCOUNT = "kserve-s3-sa"
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 API_VERSION = "serving.kserve.io/v1beta1"
 
 
@@ -135,3 +137,19 @@ def plain_text(
     metadata = f"  namespace: {plain_or_quoted(namespace)}\n" if namespace else ""
     metadata += f"  labels:\n    model-version: {quoted(spec.version)}\n"
     return _service(name, predictor, account=account, metadata=metadata, uri=spec.uri)
+
+
+def check_spec(spec: ServiceSpec, service: str) -> None:
+    if not LABEL_VALUE.fullmatch(spec.version):
+        raise ManifestError(
+            f"the version {spec.version!r} cannot be the value of a label",
+            where=service,
+            hint="it takes up to 63 letters, digits, `.`, `_` and `-`, and starts and ends with "
+            "a letter or digit",
+        )
+    if not spec.uri or not spec.uri.isprintable() or spec.uri != spec.uri.strip():
+        raise ManifestError(
+            f"the URI {spec.uri!r} cannot be written into a manifest",
+            where=service,
+            hint="it must be one line of printable characters",
+        )

@@ -14,6 +14,7 @@ from mlflow_gitops.planning.desired import Desired
 from mlflow_gitops.state import (
     EMPTY,
     Delivered,
+    Hold,
     Identity,
     ModelVersion,
     Request,
@@ -87,8 +88,12 @@ def make_plan(
     desired: Desired,
     committed: ServiceSpec | None,
     delivered: Delivered | None,
+    hold: Hold | None = None,
 ) -> Plan:
-    """The ladder of rule 3. `delivered` is None where no record of ours can be trusted."""
+    """The ladder of rule 3. `delivered` is None where no record of ours can be trusted.
+
+    `hold` is the comment in Git that holds the service, if there is one.
+    """
     refused = delivered.refused if delivered else ()
     plan = Plan(
         key=key,
@@ -114,6 +119,8 @@ def make_plan(
         )
     if desired.spec == committed:  # Git says it already, whoever wrote it
         return _in_sync(plan, desired, delivered)
+    if hold is not None:  # written by hand: it holds against every request, until it is removed
+        return replace(plan, state=State.HELD, matched=desired.kept, reason=_held(hold, plan))
     if not desired.new:  # the request was answered: what differs is a person's or a setting's
         return _differs_without_request(plan, desired, committed, delivered)
     if _has_foreign_rollout(committed, delivered):  # a canary that we did not write
@@ -131,6 +138,14 @@ def make_plan(
         state=State.RETIRED if kind is Kind.RETIRE else State.COMMITTED,
         after=desired.spec,
         refused=_refused_after(desired, delivered),
+    )
+
+
+def _held(hold: Hold, plan: Plan) -> str:
+    why = f" ({hold.reason})" if hold.reason else ""
+    return (
+        f"a comment holds it: `mlflow-gitops: hold` at {hold.file}:{hold.line}{why}; "
+        f"{_text(plan.before)} stands, and what is asked for goes out once the comment is removed"
     )
 
 

@@ -9,6 +9,7 @@ A style is a folder of tests/styles:
                                   the folders below it where it has no kustomization itself), plain
                                   (the YAML files below it) or none (every YAML file, parsed: any
                                   value that changes has to be the URI or the version)
+                     held:        an environment where a comment holds the service (may be left out)
     0-init/          the whole repository with its own mlflow-gitops.yaml
     1/ 2/ 3/         the same after the first, second and third promotion
 
@@ -56,6 +57,7 @@ class Style:
     environment: str
     versions: list[str]
     render: str
+    held: str = ""
 
     @property
     def service(self) -> str:
@@ -65,7 +67,7 @@ class Style:
         return ServiceSpec(revision_uri(self.settings, self.service, version), version)
 
     def promote(self, files: Files, version: str) -> Files:
-        manifests = Manifests(MemoryTree(files), self.settings.environments)
+        manifests = self.manifests(files)
         changes = manifests.set_service(
             self.environment, self.service, self.spec(version), PREDICTOR
         )
@@ -73,8 +75,11 @@ class Style:
         return kept | {path: text for path, text in changes.items() if text is not None}
 
     def committed(self, files: Files) -> ServiceSpec | None:
-        manifests = Manifests(MemoryTree(files), self.settings.environments)
-        return manifests.committed(self.environment, self.service)
+        return self.manifests(files).committed(self.environment, self.service)
+
+    def manifests(self, files: Files) -> Manifests:
+        settings = self.settings
+        return Manifests(MemoryTree(files), settings.environments, services=settings.services)
 
 
 def read(folder: Path) -> Files:
@@ -102,6 +107,15 @@ def test_each_promotion_gives_the_next_folder(style: Style) -> None:
         assert files == read(style.folder / state), state
         assert style.committed(files) == style.spec(version)
         assert style.promote(files, version) == files
+
+
+def test_what_is_held_stays_so_and_nothing_is_amiss(style: Style) -> None:
+    for state in STATES:
+        manifests = style.manifests(read(style.folder / state))
+        for name in style.settings.environments:
+            assert manifests.problems(name) == ()
+            held = manifests.hold(name, style.service)
+            assert (held is not None) == (name == style.held), state
 
 
 def test_nothing_but_the_promoted_service_renders_otherwise(style: Style, tmp_path: Path) -> None:

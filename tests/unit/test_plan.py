@@ -15,6 +15,7 @@ from mlflow_gitops.planning.desired import desired_service
 from mlflow_gitops.planning.plan import Kind, Place, Plan, make_plan, next_delivered, reports
 from mlflow_gitops.state import (
     Delivered,
+    Hold,
     ModelVersion,
     Request,
     ServiceKey,
@@ -51,6 +52,7 @@ ADOPTED = replace(
 MOVED = replace(SETTINGS, prefix="elsewhere")
 RENAMED = ServiceKey("production", "fraud-new")
 MAPPED = replace(SETTINGS, services={"fraud-new": "fraud"})
+BY_COMMENT = Hold("until the audit", "overlays/production/fraud.yaml", 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Row:
     settings: Settings = SETTINGS
     key: ServiceKey = KEY
     branch: str = "main"
+    hold: Hold | None = None
 
 
 def plan_of(line: Row) -> Plan:
@@ -75,7 +78,7 @@ def plan_of(line: Row) -> Plan:
     look = snapshot(*line.versions, model=line.key.model)
     requests = {r.version: r for r in line.requests}
     desired = desired_service(look, PRODUCTION, line.delivered, requests, line.settings, at(NOW))
-    return make_plan(line.key, place, desired, line.committed, line.delivered)
+    return make_plan(line.key, place, desired, line.committed, line.delivered, line.hold)
 
 
 PROMOTE, RETIRE, RECORD, NONE = Kind.PROMOTE, Kind.RETIRE, Kind.RECORD, Kind.NONE
@@ -182,6 +185,24 @@ RENAME = [
         spec("2"), TWO, PROMOTE, COMMITTED, "3", key=RENAMED, settings=MAPPED),
 ]  # fmt: skip
 
+HOLDS = [
+    Row("another version", [*BOTH, row("3")], [ASKED_3], spec("2"), TWO, NONE, HELD,
+        because="`mlflow-gitops: hold` at overlays/production/fraud.yaml:9 (until the audit); "
+        "version 2 at s3://models/fraud/v2/ stands"),
+    Row("a first version", ONE, [], BY_HAND, None, NONE, HELD,
+        because="once the comment is removed"),
+    Row("the same version again, reverted", BOTH, [AGAIN_2], spec("1"), TWO, NONE, HELD),
+    Row("a rollback", BOTH, [BACK_TO_1], spec("2"), TWO, NONE, HELD),
+    Row("to retire it", ONLY_TWO, [RETIRE_2], spec("2"), TWO, NONE, HELD),
+    Row("under changed settings", BOTH, [], spec("2"), TWO, NONE, HELD, settings=MOVED),
+    Row("a person pinned another place too", BOTH, [ASKED_2], BY_HAND, TWO, NONE, HELD),
+    Row("nothing, since Git has it", BOTH, [ASKED_2], spec("2"), TWO, NONE, COMMITTED),
+    Row("what Git has, asked anew", BOTH, [BACK_TO_1], spec("1"), TWO, RECORD, COMMITTED,
+        refused=("2",)),
+    Row("nothing is selected", [row("2", "Archived")], [ASKED_2], spec("2"), TWO, NONE,
+        State.UNSELECTED),
+]  # fmt: skip
+
 TABLE = [
     pytest.param(line, id=f"{part}: {line.says}")
     for part, lines in {
@@ -190,6 +211,7 @@ TABLE = [
         "nothing to want": UNSELECTED,
         "asked for": NEW,
         "rename": RENAME,
+        "held by a comment": [replace(line, hold=BY_COMMENT) for line in HOLDS],
     }.items()
     for line in lines
 ]
@@ -229,6 +251,14 @@ def test_what_is_recorded_answers_the_plan(line: Row) -> None:
     again = plan_of(replace(line, delivered=record, committed=plan.after))
     assert again.kind is Kind.NONE
     assert next_delivered(again, record, head="h10") == record
+
+
+@pytest.mark.parametrize("line", HOLDS[:5], ids=lambda line: line.says)
+def test_what_waits_goes_out_once_the_comment_is_removed(line: Row) -> None:
+    record = recorded(replace(line, hold=BY_COMMENT))
+    after = plan_of(replace(line, delivered=record))
+    assert after == plan_of(line)
+    assert after.changes_git
 
 
 def line_of(says: str) -> Row:

@@ -19,13 +19,18 @@ FILE = re.compile(r"^```yaml\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DIFF = re.compile(r"^```diff\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 STYLES = {name: body for name, body in SECTION.findall(TEXT) if "```diff" in body}
-SETTINGS = parse_settings(dict(FILE.findall(TEXT))["mlflow-gitops.yaml"])
+SETTINGS = "mlflow-gitops.yaml"
+USUAL = dict(FILE.findall(TEXT.partition("\n## ")[0]))
 WANTED = ServiceSpec("s3://prod-ml-models/fraud-detector/v2/", "2")
 
 
+def manifests_of(files: dict[str, str]) -> Manifests:
+    settings = parse_settings({**USUAL, **files}[SETTINGS])
+    return Manifests(MemoryTree(files), settings.environments, services=settings.services)
+
+
 def promoted(files: dict[str, str]) -> dict[str, str]:
-    manifests = Manifests(MemoryTree(files), SETTINGS.environments)
-    changes = manifests.set_service(
+    changes = manifests_of(files).set_service(
         "production", "fraud-detector", WANTED, Predictor("mlflow", "v2")
     )
     return {**files, **{path: text for path, text in changes.items() if text is not None}}
@@ -48,9 +53,17 @@ def test_the_example_of_a_style_is_true(style: str) -> None:
     (shown,) = DIFF.findall(STYLES[style])
     assert difference(before, after) == shown
     assert promoted(after) == after
-    committed = Manifests(MemoryTree(after), SETTINGS.environments).committed
-    assert committed("production", "fraud-detector") == WANTED
+    assert manifests_of(after).committed("production", "fraud-detector") == WANTED
 
 
 def test_there_are_examples() -> None:
-    assert len(STYLES) >= 6
+    assert len(STYLES) >= 8
+
+
+def test_the_comment_that_holds_does() -> None:
+    (line,) = re.findall(r"^ +storageUri: \S+ # mlflow-gitops: hold .*$", TEXT, re.MULTILINE)
+    path, text = FILE.findall(STYLES["Plain manifests"])[0]
+    files = {path: re.sub(r"^ +storageUri: .*$", line, text, flags=re.MULTILINE)}
+    hold = manifests_of(files).hold("production", "fraud-detector")
+    assert hold is not None
+    assert hold.reason == "until the audit is done"

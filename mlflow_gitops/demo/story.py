@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +42,9 @@ class Story:
         head = self.world.git("rev-parse", "main")
         self.say.step(f'transition_model_version_stage("{MODEL}", "{version}", "{stage}")')
         started = time.monotonic()
-        self.world.client.transition_model_version_stage(MODEL, version, stage)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # MLflow calls stages deprecated
+            self.world.client.transition_model_version_stage(MODEL, version, stage)
         commit = self.wait_for(
             f"the commit of version {version} to {environment}",
             lambda: self._new_head(head),

@@ -145,7 +145,7 @@ def _held(hold: Hold, plan: Plan) -> str:
     why = f" ({hold.reason})" if hold.reason else ""
     return (
         f"a comment holds it: `mlflow-gitops: hold` at {hold.file}:{hold.line}{why}; "
-        f"{_text(plan.before)} stands, and what is asked for goes out once the comment is removed"
+        f"{_text(plan.before)} stands until the comment is removed"
     )
 
 

@@ -190,7 +190,7 @@ HOLDS = [
         because="`mlflow-gitops: hold` at overlays/production/fraud.yaml:9 (until the audit); "
         "version 2 at s3://models/fraud/v2/ stands"),
     Row("a first version", ONE, [], BY_HAND, None, NONE, HELD,
-        because="once the comment is removed"),
+        because="stands until the comment is removed"),
     Row("the same version again, reverted", BOTH, [AGAIN_2], spec("1"), TWO, NONE, HELD),
     Row("a rollback", BOTH, [BACK_TO_1], spec("2"), TWO, NONE, HELD),
     Row("to retire it", ONLY_TWO, [RETIRE_2], spec("2"), TWO, NONE, HELD),

@@ -24,6 +24,7 @@ from mlflow_gitops.observe import Observer, View, selected
 from mlflow_gitops.outcome import Outcome, Survey, accepted
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
+from mlflow_gitops.planning.naming import publication_of
 from mlflow_gitops.planning.plan import Kind, Plan, next_delivered, reports
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository
@@ -200,13 +201,8 @@ class Reconciler:
         assert plan.after is not None
         assert plan.version is not None
         check_name(plan.place.service)  # first, since it becomes a path in the bucket
-        return Publication(
-            uri=plan.after.uri,
-            source=self.registry.artifact_location(plan.version),
-            model=plan.version.model,
-            number=plan.version.number,
-            name=plan.after.version,
-            identity=plan.version.identity,
+        return publication_of(
+            plan.version, plan.after, self.registry.artifact_location(plan.version)
         )
 
     def _record(self, view: View, revision: Revision | None, commit: str) -> None:

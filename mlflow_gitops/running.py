@@ -12,9 +12,9 @@ from mlflow_gitops.adapters.local_server import free_port, serve
 from mlflow_gitops.errors import RequestError
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.planning.mlmodel import parse_flavors
-from mlflow_gitops.planning.naming import spec_of
+from mlflow_gitops.planning.naming import publication_of, spec_of
 from mlflow_gitops.ports import ArtifactStore, Progress
-from mlflow_gitops.state import ModelVersion, Publication, Revision
+from mlflow_gitops.state import Publication, Revision
 from mlflow_gitops.wish import choose, did_you_mean, locate, parse_model_uri
 
 __all__ = ["ENV_MANAGERS", "LocalOptions", "Runner", "parse_local_options"]
@@ -72,35 +72,19 @@ class Runner:
 
     def run(self, name: str, model_uri: str, flavor: str, options: LocalOptions) -> None:
         """Until Ctrl-C. Raises GitOpsError, also where the server ends by itself."""
-        publication, version = self._publication(name, model_uri)
+        publication = self._publication(name, model_uri)
+        _check_flavor(_published(self.store.sealed(publication), publication), flavor)
+        port = free_port(options.host, options.port)
         with TemporaryDirectory(prefix="mlflow-gitops-") as folder:
-            port = free_port(options.host, options.port)
-            self.fetch(publication, version, flavor, Path(folder))
+            fetched = self.store.download(publication, Path(folder), self.progress)
+            _published(fetched, publication)
 
             def ready() -> None:
                 self.say(_invitation(publication, options.host, port))
 
             serve(Path(folder), options.host, port, options.env_manager, ready)
 
-    def fetch(
-        self, publication: Publication, version: ModelVersion, flavor: str, folder: Path
-    ) -> Revision:
-        """The sealed files into the folder, if MLflow's server can serve them."""
-        sealed = self.store.sealed(publication)
-        if sealed is not None:
-            _check_flavor(sealed, flavor)
-            sealed = self.store.download(publication, folder, self.progress)
-        if sealed is None:
-            raise RequestError(
-                f"version {version.number} of {version.model} is not published",
-                where=publication.uri,
-                hint="ask for it with `mlflow deployments create -t gitops`, or serve the "
-                f"registry's files with `mlflow models serve -m models:/{version.model}/"
-                f"{version.number}`",
-            )
-        return sealed
-
-    def _publication(self, name: str, model_uri: str) -> tuple[Publication, ModelVersion]:
+    def _publication(self, name: str, model_uri: str) -> Publication:
         observer = self.observer
         ref = parse_model_uri(model_uri)
         observer.repository.fetch()
@@ -108,15 +92,19 @@ class Runner:
         locate(name, settings, ref.model)
         version = choose(observer.registry.snapshot(ref.model), ref)
         spec = spec_of(settings, version)
-        publication = Publication(
-            uri=spec.uri,
-            source=observer.registry.artifact_location(version),
-            model=version.model,
-            number=version.number,
-            name=spec.version,
-            identity=version.identity,
-        )
-        return publication, version
+        return publication_of(version, spec, observer.registry.artifact_location(version))
+
+
+def _published(revision: Revision | None, publication: Publication) -> Revision:
+    if revision is not None:
+        return revision
+    version = f"{publication.model}/{publication.number}"
+    raise RequestError(
+        f"version {publication.number} of {publication.model} is not published",
+        where=publication.uri,
+        hint="ask for it with `mlflow deployments create -t gitops`, or serve the registry's "
+        f"files with `mlflow models serve -m models:/{version}`",
+    )
 
 
 def _check_flavor(revision: Revision, flavor: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,6 @@ class KubernetesCluster:
 
     kubeconfig: str = ""
     context: str = ""
-    _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def inference_service(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         from kubernetes.client import ApiException
@@ -69,13 +68,15 @@ class KubernetesCluster:
                 context=self.context or None,
                 client_configuration=configuration,
             )
-        except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+        except ConfigException as error:
             if self.context or self.kubeconfig:
-                raise _unusable(error) from None
+                raise _unusable(str(error)) from None
             try:
                 load_incluster_config(client_configuration=configuration)
             except ConfigException:
-                raise _unusable(error) from None
+                raise _unusable(str(error)) from None
+        except Exception as error:  # whatever a file makes of it; its text may be a secret's
+            raise _unusable(f"the kubeconfig file is wrong ({type(error).__name__})") from None
 
 
 def _is_missing(error: Any) -> bool:
@@ -135,10 +136,9 @@ def _unreached(error: Exception, where: str) -> GitOpsError:
     )
 
 
-def _unusable(error: Exception) -> ConfigError:
-    said = one_line(str(error)) or type(error).__name__
+def _unusable(why: str) -> ConfigError:
     return ConfigError(
-        f"there is no cluster to ask for the service's URL: {said}",
+        f"there is no cluster to ask for the service's URL: {one_line(why)}",
         where="kubeconfig",
         hint=f"set KUBECONFIG, and MLFLOW_GITOPS_KUBE_CONTEXT to one of its contexts, {INSTEAD}",
     )

@@ -7,9 +7,10 @@ netrc file is read. It is taken out of an answer that repeats it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import requests
+import requests.exceptions as wrong
 from requests.auth import AuthBase
 
 from mlflow_gitops.errors import ConfigError, GitOpsError, PredictionError, TransientError
@@ -35,7 +36,7 @@ CHECK_ADDRESS = (
 class _Bearer(AuthBase):
     """Also without a token it is given to requests, which would else look into ~/.netrc."""
 
-    token: str
+    token: str = field(repr=False)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self.token:
@@ -94,41 +95,35 @@ def _content(answer: requests.Response, url: str, token: str) -> bytes:
 
 def _failed(error: Exception, url: str, timeout: float) -> GitOpsError:
     """The class says what happened; requests' texts hold addresses of objects, and are long."""
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, wrong.SSLError):
         return ConfigError(
             f"the service's certificate is not accepted{_reason(error)}",
             where=url,
             hint="set REQUESTS_CA_BUNDLE to the CA that signed it",
         )
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, wrong.ProxyError):
         return TransientError(
             "the proxy does not let the request through",
             where=url,
             hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         )
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+    if isinstance(error, wrong.ConnectTimeout):
         return TransientError("nothing answers at this address", where=url, hint=CHECK_ADDRESS)
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, wrong.Timeout) or "Read timed out" in str(error):
         return TransientError(
             f"the service did not answer within {timeout:g} seconds",
             where=url,
             hint="ask for fewer rows, or set MLFLOW_GITOPS_PREDICT_TIMEOUT to more seconds",
         )
-    if isinstance(error, requests.exceptions.ConnectionError):
+    if isinstance(error, (wrong.ConnectionError, wrong.ChunkedEncodingError)):
         return TransientError(_connection(error), where=url, hint=CHECK_ADDRESS)
-    if isinstance(error, requests.exceptions.RequestException | ValueError) and not isinstance(
-        error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError
-    ):
-        return ConfigError("this address cannot be asked", where=url, hint=CHECK_ADDRESS)
-    if isinstance(error, requests.exceptions.RequestException):
-        return TransientError("the service broke off its answer", where=url, hint=CHECK_ADDRESS)
-    return ConfigError(  # OSError is requests' word for a CA bundle that is not there
-        f"the CA file cannot be read ({error.strerror or 'it is not there'})"
-        if isinstance(error, OSError)
-        else "this address cannot be asked",
-        where="REQUESTS_CA_BUNDLE",
-        hint="set it to a file that this process can read, or unset it",
-    )
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return ConfigError(
+            "the CA file cannot be read",
+            where="REQUESTS_CA_BUNDLE",
+            hint="set it to a file that this process can read, or unset it",
+        )
+    return ConfigError("this address cannot be asked", where=url, hint=CHECK_ADDRESS)
 
 
 def _connection(error: Exception) -> str:

@@ -97,8 +97,9 @@ def _interruptible() -> Iterator[None]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """A second Ctrl-C does not wait for what the first one asked for."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             process.wait(STOP_WITHIN)

@@ -9,9 +9,17 @@ from __future__ import annotations
 import re
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
-from mlflow_gitops.state import ModelVersion, ServiceSpec, Settings
+from mlflow_gitops.state import ModelVersion, Publication, ServiceSpec, Settings
 
-__all__ = ["check_ready", "name_or_none", "revision_uri", "spec_of", "spec_or", "version_name"]
+__all__ = [
+    "check_ready",
+    "name_or_none",
+    "publication_of",
+    "revision_uri",
+    "spec_of",
+    "spec_or",
+    "version_name",
+]
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -51,6 +59,18 @@ def spec_of(settings: Settings, version: ModelVersion) -> ServiceSpec:
     name = version_name(settings, version)
     uri = revision_uri(settings, settings.service(version.model), name)
     return ServiceSpec(uri=uri, version=name)
+
+
+def publication_of(version: ModelVersion, spec: ServiceSpec, source: str) -> Publication:
+    """The version at its path; `source` is where its files really are."""
+    return Publication(
+        uri=spec.uri,
+        source=source,
+        model=version.model,
+        number=version.number,
+        name=spec.version,
+        identity=version.identity,
+    )
 
 
 def spec_or(settings: Settings, version: ModelVersion, otherwise: ServiceSpec) -> ServiceSpec:

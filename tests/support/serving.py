@@ -99,6 +99,7 @@ class Kubernetes:
     url: str = ""
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuse: int = 0
+    has_kserve: bool = True
     asked: list[str] = field(default_factory=list)
 
     def put(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
@@ -139,7 +140,7 @@ class Kubernetes:
         if self.refuse:
             why = f'User "me" cannot get resource "inferenceservices" in "{namespace}"'
             return _status(self.refuse, "Forbidden", f"inferenceservices is forbidden: {why}")
-        if start != "/apis/serving.kserve.io/v1beta1":
+        if not self.has_kserve or start != "/apis/serving.kserve.io/v1beta1":
             return 404, {}
         if found is None:
             what = f'inferenceservices.serving.kserve.io "{name}" not found'

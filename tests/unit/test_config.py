@@ -6,7 +6,7 @@ import pytest
 
 from mlflow_gitops.config import Problem, check_settings, parse_settings
 from mlflow_gitops.errors import ConfigError
-from mlflow_gitops.state import Environment, Selector, Settings
+from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
 
 SMALLEST = """\
 artifacts:
@@ -66,6 +66,23 @@ def only(text: str) -> Problem:
     problems = check_settings(text)
     assert len(problems) == 1, problems
     return problems[0]
+
+
+def test_an_endpoint_is_a_template() -> None:
+    text = environment(
+        endpoint="{url: 'https://in/{namespace}/{service}/', host: '{model}.ml:8080', protocol: v1}"
+    )
+    found = parse_settings(text).environments["staging"].endpoint
+    assert found == Endpoint("https://in/{namespace}/{service}", "{model}.ml:8080", "v1")
+    assert parse_settings(environment()).environments["staging"].endpoint == Endpoint()
+
+
+def test_a_password_in_an_endpoint_is_not_repeated() -> None:
+    text = environment(endpoint="{url: 'https://me:hunter2@in/'}")
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(text)
+    assert "holds credentials" in caught.value.what
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_smallest_settings_take_every_default() -> None:
@@ -213,6 +230,49 @@ WRONG = [
     (environment(max_changes="1.5"), "environments.staging.max-changes", 6, "whole number"),
     (environment(max_changes="'5'"), "environments.staging.max-changes", 6, "whole number"),
     (environment(max_changes="9" * 5000), "environments.staging.max-changes", 6, "1 or more"),
+    # endpoint
+    (environment(endpoint="[]"), "environments.staging.endpoint", 6, "has to be a mapping"),
+    (
+        environment(endpoint="{uri: x}"),
+        "environments.staging.endpoint.uri",
+        6,
+        "did you mean `url`",
+    ),
+    (environment(endpoint="{url: 1}"), "environments.staging.endpoint.url", 6, "in quotes"),
+    (
+        environment(endpoint='{url: ""}'),
+        "environments.staging.endpoint.url",
+        6,
+        "no URL of a server",
+    ),
+    (
+        environment(endpoint="{url: x.y}"),
+        "environments.staging.endpoint.url",
+        6,
+        "no URL of a server",
+    ),
+    (environment(endpoint="{url: 'http://a b'}"), "environments.staging.endpoint.url", 6, "no URL"),
+    (environment(endpoint="{url: 'http://[x'}"), "environments.staging.endpoint.url", 6, "no URL"),
+    (
+        environment(endpoint="{url: 'http://x?y'}"),
+        "environments.staging.endpoint.url",
+        6,
+        "a query",
+    ),
+    (
+        environment(endpoint="{url: 'http://{x}'}"),
+        "environments.staging.endpoint.url",
+        6,
+        "none of",
+    ),
+    (
+        environment(endpoint="{host: 'a/b'}"),
+        "environments.staging.endpoint.host",
+        6,
+        "no host name",
+    ),
+    (environment(endpoint="{host: '{a}'}"), "environments.staging.endpoint.host", 6, "none of"),
+    (environment(endpoint="{protocol: v3}"), "environments.staging.endpoint.protocol", 6, "`v3`"),
     # select
     (environment(select="Staging"), "environments.staging.select", 4, "has to be a mapping"),
     (environment(select="{}"), "environments.staging.select", 4, "0 keys instead of one"),

@@ -210,7 +210,9 @@ def test_what_the_plugin_sends_itself_has_to_be_signed() -> None:
     assert "no effect without MLFLOW_GITOPS_WEBHOOK_URL" in read(WEBHOOK_SECRET="s").warnings[0]
 
 
-@pytest.mark.parametrize("name", ["GIT_TOKEN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET", "REQUEST_KEY"])
+@pytest.mark.parametrize(
+    "name", ["GIT_TOKEN", "PREDICT_TOKEN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET", "REQUEST_KEY"]
+)
 def test_a_secret_and_its_file_are_one_too_many(name: str) -> None:
     error = error_of(**{name: TOKEN, f"{name}_FILE": "/f"})
     assert error.where == f"MLFLOW_GITOPS_{name}"
@@ -222,6 +224,7 @@ def test_nothing_that_may_be_secret_is_in_a_repr() -> None:
         {
             "MLFLOW_TRACKING_URI": f"https://user:{TOKEN}@host",
             "MLFLOW_GITOPS_GIT_TOKEN": TOKEN,
+            "MLFLOW_GITOPS_PREDICT_TOKEN": TOKEN,
             "MLFLOW_GITOPS_WEBHOOK_SECRETS": TOKEN,
             "MLFLOW_GITOPS_WEBHOOK_SECRET": TOKEN,
             "MLFLOW_GITOPS_REQUEST_KEY": TOKEN,

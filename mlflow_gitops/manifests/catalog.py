@@ -59,11 +59,26 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The files below a folder that comments of ours are in; `paths` are all of the head's."""
+    """The files below a folder that comments of ours are in; `paths` are all of the head's.
+
+    `files` are those that were searched, with their `blobs` in the same order.
+    """
 
     paths: Sequence[str]
-    blobs: Mapping[str, str]
+    files: tuple[str, ...]
+    blobs: tuple[str, ...]
     found: Mapping[str, FileNotes]
+
+    def changed(self, files: tuple[str, ...], blobs: tuple[str, ...]) -> list[str]:
+        """The files that were not searched so."""
+        if files is self.files:
+            pairs = zip(files, blobs, self.blobs, strict=True)
+            return [file for file, new, old in pairs if new != old]
+        before = dict(zip(self.files, self.blobs, strict=True))
+        return [file for file, new in zip(files, blobs, strict=True) if before.get(file) != new]
+
+
+NOT_SEARCHED = Search((), (), (), {})
 
 
 class Catalog:
@@ -98,25 +113,21 @@ class Catalog:
         """
         if self._before is not None:
             return self._noted_after(folder, *self._before)
-        key, blob, paths = ("notes", folder), self.tree.blob, self.tree.paths()
-        old: Search | None = self._cache.view(key)
-        if old is not None and old.paths == paths:
-            blobs = {path: blob(path) for path in old.blobs}
-        else:
-            below = files_below(self.tree, folder)
-            blobs = {path: blob(path) for path in below if path.endswith(YAML)}
-        before = old.blobs if old else {}
-        if old is not None and blobs == before:
-            return old.found
-        changed = [path for path, each in blobs.items() if before.get(path) != each]
-        found = {p: notes for p, notes in old.found.items() if p in blobs} if old else {}
+        key, paths = ("notes", folder), self.tree.paths()
+        old: Search = self._cache.view(key) or NOT_SEARCHED
+        files = old.files
+        if old is NOT_SEARCHED or old.paths != paths:
+            files = tuple(p for p in files_below(self.tree, folder) if p.endswith(YAML))
+        blobs = tuple(map(self.tree.blob, files))
+        changed = old.changed(files, blobs)
+        found = {p: notes for p, notes in old.found.items() if p in self.tree}
         self._preload("notes", changed, read_notes)
         for path in changed:
-            notes: FileNotes | None = self._cache.get("notes", blobs[path])
+            notes: FileNotes | None = self._cache.get("notes", self.tree.blob(path))
             found.pop(path, None)
             if notes is not None and (notes.notes or notes.broken):
                 found[path] = notes
-        self._cache.put_view(key, Search(paths, blobs, found))
+        self._cache.put_view(key, Search(paths, files, blobs, found))
         return found
 
     def _parsed(self, kind: str, path: str, read: Callable[[str, str], T]) -> T:

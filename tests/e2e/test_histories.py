@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from mlflow_gitops.ask import Asker
+from mlflow_gitops.errors import RequestError
 from mlflow_gitops.state import State
+from mlflow_gitops.wish import Wish
 from tests.support.stack import LEAF, Stack
 
 pytestmark = pytest.mark.slow
@@ -114,6 +117,31 @@ def test_a_revert_holds_until_something_else_is_asked_for(either: Stack, model: 
     assert stack.status(model, "2", "production")["state"] == "held"
     promote(stack, model, "3", archive_existing=True)
     promote(stack, model, "2", archive_existing=True)
+    assert assert_stands(stack, model)["production"] is State.COMMITTED
+
+
+def test_a_comment_holds_until_it_is_removed(stack: Stack, model: str) -> None:
+    for _ in range(3):
+        stack.registry.register(model)
+    promote(stack, model, "1", archive_existing=True)
+    path = LEAF.format(environment="production", service=model)
+    text = stack.file(path) + "\n"
+    uri = next(line for line in text.splitlines() if "storageUri:" in line)
+    held = stack.person_writes({path: text.replace(uri, f"{uri} # mlflow-gitops: hold audit")})
+    assert assert_stands(stack, model)["production"] is State.COMMITTED
+    for version in ("2", "3"):
+        stack.registry.transition(model, version, "Production", archive_existing=True)
+        assert assert_stands(stack, model)["production"] is State.HELD
+        told = stack.status(model, version, "production")
+        assert told["state"] == "held"
+        assert f"{path}:10 (audit)" in told["message"]
+    wish = Wish(f"production/{model}", f"models:/{model}/3")
+    with pytest.raises(RequestError, match=r"version 3 is not delivered.*a comment holds it"):
+        Asker(stack.session().reconciler).ask(wish)
+    assert stack.head() == held
+    stack.person_writes({path: text})
+    stack.reconcile(model)
+    assert stack.version("production", model) == "3"
     assert assert_stands(stack, model)["production"] is State.COMMITTED
 
 

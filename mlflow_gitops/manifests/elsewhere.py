@@ -29,13 +29,17 @@ _VERSION = re.compile(r"/v([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)/?")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where a service's values stand, or are to be inserted. `rule` is None for a marker."""
+    """Where a service's values stand, or are to be inserted. `rule` is None for a marker.
+
+    It is not `complete` where there is no place for the version that the rule leads to.
+    """
 
     file: str
     uri: Spot
     version: Spot | None
     predictor: Predictor
     rule: ValueRule | None = None
+    complete: bool = True
 
     @property
     def where(self) -> str:
@@ -47,8 +51,8 @@ class Written:
         uri = self.uri.value
         if not uri:
             return None
-        if self.version is not None:
-            return ServiceSpec(uri, self.version.value or "")
+        if self.version is not None or not self.complete:
+            return ServiceSpec(uri, (self.version and self.version.value) or "")
         named = _VERSION.fullmatch(uri[uri.rstrip("/").rfind("/") :])
         return ServiceSpec(uri, named[1] if named else "")
 
@@ -134,7 +138,7 @@ class Elsewhere:
         """The file's new text; raises where there is no place for the values, or not only ours."""
         found = self.find(environment, service)
         rule = self.rule(environment, service)
-        if found is None:
+        if found is None or not found.complete:
             assert rule is not None  # only a rule leads here without a place
             raise self._missing(rule, environment, service, spec)
         self._check_own(environment, service, found)
@@ -202,10 +206,11 @@ class Elsewhere:
             return None
         uri = self._locate(file, rule.path, service)
         version = self._locate(file, rule.version_path, service)
-        if uri is None or (rule.version_path and version is None):
+        if uri is None:
             return None
         predictor = Predictor(rule.model_format, rule.protocol, rule.runtime)
-        return Written(file, uri, version, predictor, rule)
+        complete = version is not None or not rule.version_path
+        return Written(file, uri, version, predictor, rule, complete)
 
     def _locate(self, file: str, path: str, service: str) -> Spot | None:
         if not path:

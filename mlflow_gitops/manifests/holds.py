@@ -20,7 +20,7 @@ from mlflow_gitops.state import Hold
 __all__ = ["hold_at", "hold_of", "misses"]
 
 _HOLD = re.compile(r"# mlflow-gitops: hold(?: +(?P<why>[^ ].*))?")
-_MEANT = re.compile(r"#+\s*mlflow[-_ ]?gitops\s*(?::|\s)\s*(?P<word>\S*)", re.IGNORECASE)
+_MEANT = re.compile(r"#+\s*mlflow[-_ ]?gitops", re.IGNORECASE)  # and what `notes` asks for
 LONGEST = 200
 
 

@@ -26,7 +26,9 @@ from mlflow_gitops.manifests.verify import Path
 __all__ = ["FileNotes", "Note", "Noted", "read_notes"]
 
 _OURS = re.compile(r"#[^\r\n]*?(?:\$mlflow|mlflow[-_ ]?gitops)", re.IGNORECASE)
-_MEANT = re.compile(r"#\s*(?:\{?\s*[\"']?\$mlflow|mlflow[-_ ]?gitops\s*(?::|\s\S+\s*$))", re.I)
+_MEANT = re.compile(
+    r"#+\s*(?:\{?\s*[\"']?\$mlflow|mlflow[-_ ]?gitops\s*(?::|\sh\w{2,4}\b))", re.IGNORECASE
+)
 _AFTER_VALUE = re.compile(r"[ \t,\]}]*(?<=[ \t])(#[^\r\n]*)")
 _AFTER_HEADER = re.compile(r"[|>][-+0-9]*[ \t]+(#[^\r\n]*)")
 _COMMENT = re.compile(r"(?:[ \t]|^)(#[^\r\n]*)")

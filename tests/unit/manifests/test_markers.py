@@ -230,6 +230,8 @@ def held(line: str, **more: str) -> Hold | None:
         (" # mlflow-gitops:  hold", None),
         (" # mlflow_gitops: hold", None),
         (" # mlflow-gitops hold", None),
+        (" ## mlflow-gitops: hold", None),
+        (" # mlflow-gitops hodl it, please", None),
         (" # mlflow-gitops: holding", None),
     ],
 )
@@ -251,7 +253,8 @@ def test_exactly_one_form_holds_and_what_comes_near_is_told(
 
 
 @pytest.mark.parametrize(
-    "comment", ["", " # written by mlflow-gitops", " # see mlflow-gitops.yaml"]
+    "comment",
+    ["", " # written by mlflow-gitops", " # mlflow-gitops wrote it", " # see mlflow-gitops.yaml"],
 )
 def test_another_comment_is_no_hold_and_is_not_told(comment: str) -> None:
     assert held(comment) is None

@@ -148,6 +148,14 @@ def test_a_file_that_is_not_there_is_told_with_the_line_to_write() -> None:
     )
 
 
+def test_a_uri_without_a_place_for_its_version_is_served_all_the_same() -> None:
+    rule = ValueRule(RULE.file, "uri", version_path="model.version")
+    look = manifests({FILE: "uri: s3://b/v1/\n"}, rule)
+    assert look.committed("env", "svc") == ServiceSpec("s3://b/v1/", "")
+    with pytest.raises(ManifestError, match="cannot be retired"):
+        look.remove_service("env", "svc")
+
+
 def test_the_version_is_read_from_the_uri_where_no_path_is_given() -> None:
     for uri, version in {
         "s3://b/svc/v12/": "12",

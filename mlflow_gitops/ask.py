@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from mlflow_gitops.errors import GitOpsError, RequestError
 from mlflow_gitops.outcome import Outcome, accepted
 from mlflow_gitops.planning.mlmodel import parse_flavors
-from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.planning.naming import name_or_none, publication_of
 from mlflow_gitops.planning.pending import imagine
 from mlflow_gitops.planning.plan import Kind, Plan
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import Registry
 from mlflow_gitops.reconcile import Reconciler
 from mlflow_gitops.state import (
-    Action,
     Environment,
     ModelFiles,
     ModelVersion,
@@ -102,6 +101,8 @@ class Asker:
         check_flavor(
             version, wish.flavor, observer.registry, self.reconciler.store.inspect, settings.sources
         )
+        if wish.action == "rollback":
+            self._check_restorable(version, plan)
         answer = _answer(plan, preview, version, request, dry_run=dry_run)
         if plan.kind is Kind.RECORD and self._stands(snapshot, environment, settings, version):
             return replace(answer, already=True, request=None)
@@ -124,7 +125,7 @@ class Asker:
         stands = self._committed(environment, model, settings)
         snapshot = observer.registry.snapshot(model)
         version = _standing(snapshot, environment, settings, stands)
-        request = self._request(snapshot, environment, version, wish, "retire")
+        request = self._request(snapshot, environment, version, replace(wish, action="retire"))
         preview, passed_over = self._preview(snapshot, environment, settings, request)
         answer = _answer(accepted(preview, request), preview, version, request, dry_run=dry_run)
         if dry_run:
@@ -133,6 +134,18 @@ class Asker:
         for other in passed_over:
             observer.registry.ask(_known(snapshot, other), environment.name, other)
         return self._act(answer, request)
+
+    def _check_restorable(self, version: ModelVersion, plan: Plan) -> None:
+        """Before anything is written: every file of the revision stands, byte by byte."""
+        assert plan.after is not None  # a rollback is to a version
+        source = self.reconciler.registry.artifact_location(version)
+        publication = publication_of(version, plan.after, source)
+        if self.reconciler.store.download(publication, None, self.reconciler.progress) is None:
+            raise RequestError(
+                f"version {version.number} was never published for this service",
+                where=publication.uri,
+                hint="ask for it like for a new one, with `mlflow deployments update`",
+            )
 
     def _settings(self) -> Settings:
         self.reconciler.repository.fetch()
@@ -224,11 +237,10 @@ class Asker:
         environment: Environment,
         version: ModelVersion,
         wish: Wish,
-        action: Action = "deploy",
     ) -> Request:
         earlier = self.reconciler.observer.requests(snapshot, environment).values()
         now = later_than(self.reconciler.clock(), (record.time for record in earlier))
-        return wish.request(self.new_id(), version.number, now, action)
+        return wish.request(self.new_id(), version.number, now)
 
 
 def check_flavor(

@@ -111,10 +111,11 @@ class ArtifactStore(Protocol):
         """Claim, copy with conditional writes, seal; what is there is verified and skipped."""
 
     def download(
-        self, publication: Publication, folder: Path, progress: Progress | None = None
+        self, publication: Publication, folder: Path | None, progress: Progress | None = None
     ) -> Revision | None:
         """The sealed files into an empty folder, each checked by its SHA-256; None where nothing
-        is sealed. Raises PublishError for other bytes; nothing is then left of that file.
+        is sealed. Raises PublishError for other bytes; nothing is then left of that file. Without
+        a folder the files are read and checked, and kept nowhere.
         """
 
 

@@ -82,7 +82,8 @@ class Relay:
         times = [time for each in snapshot.versions for time in request_times(each)]
         times += [delivered.request.time] if delivered else []
         now = later_than(self.clock(), times)  # whichever of them is of this environment
-        request = replace(wish.request(self.new_id(), version.number, now, action), pending=True)
+        made = replace(wish, action=action).request(self.new_id(), version.number, now)
+        request = replace(made, pending=True)
         self.registry.ask(version, environment, request)
         answer = Answer(
             environment=environment,

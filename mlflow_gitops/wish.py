@@ -45,7 +45,7 @@ class Wish:
     """What somebody asks for. `name` is `<environment>/<model>`, or bare where one fits.
 
     `by` is who asks, as claimed; `flavor` is "" or one that the model must have. `model_uri` is ""
-    where no version is asked for.
+    where no version is asked for. A rollback wants the version's files to be there already.
     """
 
     name: str
@@ -53,13 +53,14 @@ class Wish:
     by: str = ""
     reason: str = ""
     flavor: str = ""
+    action: Action = "deploy"
 
-    def request(self, id: str, version: str, time: str, action: Action = "deploy") -> Request:
+    def request(self, id: str, version: str, time: str) -> Request:
         """Raises RequestError for texts that have no place in a commit's message."""
         return Request(
             id=id,
             version=version,
-            action=action,
+            action=self.action,
             time=time,
             by=one_line(self.by, "by", LONGEST_BY),
             reason=one_line(self.reason, "reason", LONGEST_REASON),

@@ -94,7 +94,7 @@ class S3ArtifactStore:
         return _revision(publication, manifest, mlmodel, created=False)
 
     def download(
-        self, publication: Publication, folder: Path, progress: Progress | None = None
+        self, publication: Publication, folder: Path | None, progress: Progress | None = None
     ) -> Revision | None:
         place = place_of(publication.uri)
         bucket = self._bucket(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import IO
 
 from mlflow_gitops.adapters.s3 import Bucket
 from mlflow_gitops.errors import PublishError
@@ -21,38 +22,50 @@ def download(
     bucket: Bucket,
     place: Place,
     files: Collection[File],
-    folder: Path,
+    folder: Path | None,
     progress: Progress | None = None,
 ) -> None:
+    """Without a folder the files are only read and checked."""
     if progress is not None:
         progress.start(place.uri(place.prefix), len(files), sum(file.size for file in files))
     try:
         for file in files:
-            _download(bucket, place, file, folder / file.path, progress)
+            if folder is None:
+                is_as_sealed = _read(bucket, place, file, None, progress)
+            else:
+                is_as_sealed = _write(bucket, place, file, folder / file.path, progress)
+            if not is_as_sealed:
+                raise not_as_sealed(place.uri(place.prefix + file.path))
     finally:
         if progress is not None:
             progress.finish()
 
 
-def _download(
-    bucket: Bucket, place: Place, file: File, path: Path, progress: Progress | None
-) -> None:
-    uri = place.uri(place.prefix + file.path)
-    read = hashlib.sha256()
+def _write(bucket: Bucket, place: Place, file: File, path: Path, progress: Progress | None) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as out, bucket.open(place.prefix + file.path) as body:
-            while chunk := body.read(CHUNK):
-                read.update(chunk)
-                out.write(chunk)
-                if progress is not None:
-                    progress.advance(len(chunk), file=file.path)
+        with path.open("xb") as out:
+            is_as_sealed = _read(bucket, place, file, out, progress)
     except OSError as error:
         raise PublishError(
             f"the file cannot be written here ({error.strerror})",
             where=str(path),
             hint="make room, or set TMPDIR to a folder with more",
         ) from None
-    if read.hexdigest() != file.sha256:
+    if not is_as_sealed:
         path.unlink()
-        raise not_as_sealed(uri)
+    return is_as_sealed
+
+
+def _read(
+    bucket: Bucket, place: Place, file: File, out: IO[bytes] | None, progress: Progress | None
+) -> bool:
+    read = hashlib.sha256()
+    with bucket.open(place.prefix + file.path) as body:
+        while chunk := body.read(CHUNK):
+            read.update(chunk)
+            if out is not None:
+                out.write(chunk)
+            if progress is not None:
+                progress.advance(len(chunk), file=file.path)
+    return read.hexdigest() == file.sha256

@@ -227,6 +227,19 @@ def test_the_sealed_files_are_downloaded_as_they_were_published(
     assert bar.finished == 1
 
 
+def test_without_a_folder_the_files_are_checked_only(shelf: Shelf) -> None:
+    asked, bar = ask(shelf), Bar()
+    assert shelf.store.download(asked, None) is None
+    made = shelf.store.publish(asked)
+    assert shelf.store.download(asked, None, bar) == replace(made, created=False)
+    assert sum(bar.bytes.values()) == made.size
+    other = bytes(reversed(FILES["model.pkl"]))
+    shelf.delete(f"{PATH}model.pkl")
+    shelf.put(f"{PATH}model.pkl", other)
+    with pytest.raises(PublishError, match="other bytes than were sealed"):
+        shelf.store.download(asked, None)
+
+
 def test_a_file_that_changed_since_is_not_left_behind(shelf: Shelf, tmp_path: Path) -> None:
     asked = ask(shelf)
     shelf.store.publish(asked)

@@ -74,7 +74,7 @@ class MemoryArtifactStore:
         return self._revision(publication, manifest, created=True)
 
     def download(
-        self, publication: Publication, folder: Path, progress: Progress | None = None
+        self, publication: Publication, folder: Path | None, progress: Progress | None = None
     ) -> Revision | None:
         standing = self.sealed(publication)
         if standing is None:
@@ -88,8 +88,9 @@ class MemoryArtifactStore:
             content = self.objects[publication.uri + file.path]
             if hashlib.sha256(content).hexdigest() != file.sha256:
                 raise write_once.not_as_sealed(publication.uri + file.path)
-            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file.path).write_bytes(content)
+            if folder is not None:
+                (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file.path).write_bytes(content)
             if progress:
                 progress.advance(len(content), file=file.path)
         if progress:

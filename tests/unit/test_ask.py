@@ -347,3 +347,47 @@ def test_a_record_that_cannot_be_read_is_told_of(parts: Parts) -> None:
     (_, production) = parts.session().reconciler.reconcile(MODEL)
     assert production.plan is not None
     assert "`gitops.request.production` of version 2 is passed over" in production.plan.notes[0]
+
+
+def roll_back(parts: Parts, number: str, *, dry_run: bool = False) -> Answer:
+    asker = Asker(parts.session().reconciler)
+    wish = Wish(f"production/{MODEL}", f"models:/{MODEL}/{number}", action="rollback")
+    return asker.ask(wish, dry_run=dry_run)
+
+
+def test_a_rollback_names_what_it_undoes_and_refuses_the_version_that_it_leaves(
+    parts: Parts,
+) -> None:
+    ask(parts, "1")
+    bad = ask(parts, "2").commit
+    before = parts.written()
+    dry = roll_back(parts, "1", dry_run=True)
+    assert parts.written() == before
+    answer = roll_back(parts, "1")
+    assert dry.diff == answer.diff != ""
+    assert parts.version("production", MODEL) == "1"
+    assert f"Undoes: {bad}" in parts.repository.log()[0]
+    delivered = parts.registry.snapshot(MODEL).delivered["production"]
+    assert delivered.refused == ("2",)
+    parts.registry.transition(MODEL, "1", "Archived")
+    parts.session().reconciler.reconcile(MODEL)
+    assert parts.version("production", MODEL) == "1", "the refused version does not come back"
+
+
+def test_a_rollback_to_what_is_not_there_whole_writes_nothing(parts: Parts) -> None:
+    ask(parts, "1")
+    ask(parts, "2")
+    before = parts.written()
+    with pytest.raises(RequestError, match="version 3 was never published"):
+        roll_back(parts, "3")
+    assert parts.written() == before
+    parts.store.objects["s3://models/fraud-detector/v1/model.pkl"] = b"\x80\x04weightz"
+    before = parts.written()
+    with pytest.raises(GitOpsError, match="model.pkl"):
+        roll_back(parts, "1")
+    assert parts.written() == before
+    del parts.store.objects["s3://models/fraud-detector/v1/model.pkl"]
+    before = parts.written()
+    with pytest.raises(GitOpsError, match="model.pkl"):
+        roll_back(parts, "1")
+    assert parts.written() == before

@@ -17,7 +17,7 @@ from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
-from mlflow_gitops.ask import ANY_FLAVOR, Answer, Asker
+from mlflow_gitops.ask import ANY_FLAVOR, Asker
 from mlflow_gitops.bootstrap import Session, connect, now
 from mlflow_gitops.config import Process, target_uri
 from mlflow_gitops.deployed import Deployed, deployed, told
@@ -25,7 +25,7 @@ from mlflow_gitops.deployment_options import HELP, Options, parse_options
 from mlflow_gitops.errors import GitOpsError, RequestError, TransientError
 from mlflow_gitops.predicting import Caller
 from mlflow_gitops.relay import Relay
-from mlflow_gitops.render import answer_text, clean, make_progress, spec_text
+from mlflow_gitops.render import answer_fields, answer_text, clean, make_progress
 from mlflow_gitops.running import Runner, parse_local_options
 from mlflow_gitops.state import Settings, Status
 from mlflow_gitops.wish import Wish, did_you_mean, locate, split_name
@@ -124,7 +124,7 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
         else:
             answer = Asker(self._session.reconciler).ask(wish, dry_run=options.dry_run)
         click.echo(answer_text(answer))
-        return _answer_fields(answer, flavor)
+        return answer_fields(answer, flavor)
 
     @_for_people
     def update_deployment(
@@ -307,28 +307,6 @@ def _no_endpoints(endpoint: str) -> RequestError:
         where=f"--endpoint {endpoint}",
         hint="the environment is part of the deployment's name: --name <environment>/<model>",
     )
-
-
-def _answer_fields(answer: Answer, flavor: str | None) -> dict[str, Any]:
-    return {
-        "name": answer.name,
-        "flavor": flavor or ANY_FLAVOR,
-        "environment": answer.environment,
-        "model": answer.model,
-        "service": answer.service,
-        "version": answer.version.number,
-        "before": spec_text(answer.before),
-        "after": spec_text(answer.after),
-        "uri": answer.after.uri if answer.after else "",
-        "digest": answer.digest,
-        "branch": answer.branch,
-        "commit": answer.commit,
-        "diff": answer.diff,
-        "state": answer.state.value,
-        "message": answer.message,
-        "dry_run": answer.dry_run,
-        "already": answer.already,
-    }
 
 
 def _status_fields(status: Status | None) -> dict[str, Any]:

@@ -24,12 +24,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from mlflow_gitops.ask import Answer
+from mlflow_gitops.ask import ANY_FLAVOR, Answer
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.state import ServiceSpec, State
 
 __all__ = [
+    "answer_fields",
     "answer_text",
     "clean",
     "error_fields",
@@ -132,6 +133,29 @@ def _relayed(answer: Answer) -> str:
     commit = f" as {answer.commit}" if answer.commit else ""
     branch = f" on {answer.branch}" if answer.branch else ""
     return f"{answer.state.value} by the service{branch}{commit}"
+
+
+def answer_fields(answer: Answer, flavor: str | None = None) -> dict[str, Any]:
+    """An answer for a script, and for the plugin, whose users expect `name` and `flavor`."""
+    return {
+        "name": answer.name,
+        "flavor": flavor or ANY_FLAVOR,
+        "environment": answer.environment,
+        "model": answer.model,
+        "service": answer.service,
+        "version": answer.version.number,
+        "before": spec_text(answer.before),
+        "after": spec_text(answer.after),
+        "uri": answer.after.uri if answer.after else "",
+        "digest": answer.digest,
+        "branch": answer.branch,
+        "commit": answer.commit,
+        "diff": answer.diff,
+        "state": answer.state.value,
+        "message": answer.message,
+        "dry_run": answer.dry_run,
+        "already": answer.already,
+    }
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:

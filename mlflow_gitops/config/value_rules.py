@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Findings, Value
 from mlflow_gitops.config.reference_settings import SETTINGS
-from mlflow_gitops.manifests.value_path import parse_path
 from mlflow_gitops.state import Environment, ValueRule
+from mlflow_gitops.value_path import parse_path
 
 __all__ = ["clashes", "read_rules"]
 

@@ -19,8 +19,8 @@ from mlflow_gitops.manifests.nodes import Node, parse
 from mlflow_gitops.manifests.patches import Setter
 from mlflow_gitops.manifests.rules import SERVICE, file_of, file_pattern, keys_at, line_to_add
 from mlflow_gitops.manifests.tree import files_below
-from mlflow_gitops.manifests.value_path import filled, parse_path
 from mlflow_gitops.state import Environment, Predictor, ServiceSpec, ValueRule
+from mlflow_gitops.value_path import filled, parse_path
 
 __all__ = ["Elsewhere", "Written"]
 

@@ -20,8 +20,8 @@ from mlflow_gitops.manifests.nodes import (
     text_of,
 )
 from mlflow_gitops.manifests.spans import Splice, apply
-from mlflow_gitops.manifests.value_path import Pick, Step, Steps
 from mlflow_gitops.manifests.verify import Path, differences
+from mlflow_gitops.value_path import Pick, Step, Steps
 
 __all__ = ["Spot", "locate", "scalar_at", "write"]
 

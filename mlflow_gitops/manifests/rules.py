@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from mlflow_gitops.manifests.located import scalar_at
 from mlflow_gitops.manifests.nodes import Node, child, is_mapping, items
 from mlflow_gitops.manifests.scalars import plain_or_quoted
-from mlflow_gitops.manifests.value_path import Pick, Steps
+from mlflow_gitops.value_path import Pick, Steps
 
 __all__ = ["SERVICE", "file_of", "file_pattern", "keys_at", "line_to_add"]
 

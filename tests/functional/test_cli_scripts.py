@@ -89,6 +89,13 @@ def test_a_full_disk_behind_stdout_is_a_known_error() -> None:
     assert done.stderr.splitlines()[-1] == ("Error: the disk is full, nothing more can be written")
 
 
+LISTENING = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from mlflow_gitops.cli import main; main()"
+)
+"""What a shell starts in the background ignores interrupts, and so do its children."""
+
+
 def test_ctrl_c_while_a_server_is_silent_is_130(stack: Stack) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -96,7 +103,7 @@ def test_ctrl_c_while_a_server_is_silent_is_130(stack: Stack) -> None:
         silent.settimeout(60)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with subprocess.Popen(
-            [*COMMAND, "reconcile", "--json"],
+            [sys.executable, "-c", LISTENING, "reconcile", "--json"],
             env={**stack.environ, "MLFLOW_TRACKING_URI": url},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests import Manifests
-from mlflow_gitops.manifests.value_path import Pick, filled, parse_path
 from mlflow_gitops.state import Environment, Predictor, Selector, ServiceSpec, ValueRule
+from mlflow_gitops.value_path import Pick, filled, parse_path
 from tests.support.memory_tree import MemoryTree
 from tests.unit.manifests.helpers import PREDICTOR, SPEC, service
 

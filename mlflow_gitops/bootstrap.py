@@ -7,14 +7,16 @@ starts quickly.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_gitops.config import Process
+from mlflow_gitops.config import Process, parse_settings
 from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.history import Historian
+from mlflow_gitops.looking_back import LookingBack
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.ports import (
     ArtifactStore,
@@ -27,7 +29,9 @@ from mlflow_gitops.ports import (
 from mlflow_gitops.reconcile import Reconciler
 
 if TYPE_CHECKING:
-    from mlflow_gitops.state import Settings
+    from mlflow_gitops.adapters.history_index import SqliteIndex
+    from mlflow_gitops.adapters.repository import GitRepository
+    from mlflow_gitops.state import Environment, Settings
 
 __all__ = ["Session", "connect", "now"]
 
@@ -43,9 +47,14 @@ class Session:
 
     process: Process
     progress: Progress | None = None
+    _indexes: dict[Path, SqliteIndex] = field(default_factory=dict)
+
+    @property
+    def repository(self) -> Repository:
+        return self._git
 
     @cached_property
-    def repository(self) -> Repository:
+    def _git(self) -> GitRepository:
         from mlflow_gitops.adapters.repository import GitRepository
 
         process = self.process
@@ -110,6 +119,24 @@ class Session:
         """The settings of the repository's default branch, read now."""
         self.repository.fetch()
         return self.observer.settings()
+
+    def looking_back(self, environment: Environment, settings: Settings) -> LookingBack:
+        """The history of one environment, from Git alone, as last fetched."""
+        from mlflow_gitops.adapters.history_index import SqliteIndex, index_file
+
+        branch = environment.branch or self._git.default_branch
+        file = index_file(Path(self.process.state_dir), self._git.identity, branch)
+        if file not in self._indexes:
+            self._indexes[file] = SqliteIndex(file)
+        historian = Historian(self._git.log, self._indexes[file], environment, branch)
+        found = LookingBack(historian, settings)
+        found.start()
+        return found
+
+    def settings_from_git(self) -> Settings:
+        """The same as `settings`, without a registry."""
+        self._git.fetch()
+        return parse_settings(self._git.settings_text(), default_branch=self._git.default_branch)
 
 
 def connect(repository: str | None = None, *, progress: Progress | None = None) -> Session:

@@ -19,7 +19,7 @@ from mlflow_gitops.errors import RepositoryError, TransientError
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers, trailer_lines
 from mlflow_gitops.state import Delivery
 
-__all__ = ["History", "delivery_of"]
+__all__ = ["History", "decoded", "delivery_of", "seconds_of"]
 
 WALKS_KEPT = 16
 HEADS_KEPT = 4
@@ -181,19 +181,19 @@ def _parse(commit: str, data: bytes, service: str) -> Delivery | None:
         if key == "parent" and not parent:
             parent = value
         elif key == "committer":
-            seconds = _seconds(value)
+            seconds = seconds_of(value)
         elif key == "encoding":
             encoding = value
-    return delivery_of(commit, parent, seconds, _decoded(message, encoding), service)
+    return delivery_of(commit, parent, seconds, decoded(message, encoding), service)
 
 
-def _seconds(committer: str) -> int:
+def seconds_of(committer: str) -> int:
     words = committer.rsplit(" ", 2)
     latest = 253402300799  # the end of the year 9999
     return min(int(words[1]), latest) if len(words) == 3 and words[1].isdecimal() else 0
 
 
-def _decoded(message: bytes, encoding: str) -> str:
+def decoded(message: bytes, encoding: str) -> str:
     try:
         return message.decode(encoding, "replace")
     except LookupError:

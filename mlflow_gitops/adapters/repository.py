@@ -19,6 +19,7 @@ from mlflow_gitops.adapters.git_address import Address
 from mlflow_gitops.adapters.git_cache import Cache
 from mlflow_gitops.adapters.git_commits import Commits
 from mlflow_gitops.adapters.git_history import History
+from mlflow_gitops.adapters.git_log import GitLog
 from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Credentials, GitProcess
 from mlflow_gitops.adapters.git_remote import Got, Heads, Remote
@@ -111,7 +112,7 @@ class GitRepository:
 
     def settings_text(self) -> str:
         branch = self.default_branch
-        tree = self.tree(branch)
+        tree = self.log.narrow(self._head(branch), [SETTINGS])
         if SETTINGS not in tree:
             raise ConfigError(
                 f"there is no {SETTINGS} in the default branch {branch}",
@@ -122,7 +123,15 @@ class GitRepository:
 
     # Reading what was fetched
 
+    @property
+    def log(self) -> GitLog:
+        """The history of the branches, as last fetched."""
+        return GitLog(self._git, self._objects, self._trees, self._head)
+
     def tree(self, branch: str) -> Tree:
+        return self._trees.at(self._head(branch))
+
+    def _head(self, branch: str) -> str:
         heads = self._known_heads()
         commit = heads.commits.get(branch)
         if commit is None:
@@ -131,7 +140,7 @@ class GitRepository:
                 where=self.identity,
                 hint=f"make it, or name one of: {_some(heads.commits)}",
             )
-        return self._trees.at(commit)
+        return commit
 
     def tree_at(self, commit: str) -> Tree:
         self._known_heads()

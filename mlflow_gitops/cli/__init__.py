@@ -10,13 +10,17 @@ import click
 import mlflow_gitops
 from mlflow_gitops.cli.adopt import adopt
 from mlflow_gitops.cli.app import App, Commands
+from mlflow_gitops.cli.audit import audit
 from mlflow_gitops.cli.config import config
 from mlflow_gitops.cli.demo import demo
+from mlflow_gitops.cli.drift import drift
+from mlflow_gitops.cli.history import history
 from mlflow_gitops.cli.init import init
 from mlflow_gitops.cli.plan import plan
 from mlflow_gitops.cli.reconcile import reconcile
 from mlflow_gitops.cli.serve import serve
 from mlflow_gitops.cli.status import status
+from mlflow_gitops.cli.why import why
 
 __all__ = ["main"]
 
@@ -27,7 +31,7 @@ MLFLOW_PATIENCE: Mapping[str, str] = {
 }
 """MLflow's client would repeat a failed request for minutes; the queue is the place to wait."""
 
-VERBS = (init, config, plan, reconcile, adopt, status, serve, demo)
+VERBS = (init, config, plan, reconcile, adopt, status, why, history, audit, drift, serve, demo)
 
 
 @click.group(

@@ -7,5 +7,13 @@ repository. Nothing here reads a disk (but the package's own templates), a clock
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.environments import Manifests
 from mlflow_gitops.manifests.repository import InitOptions, scaffold_repository
+from mlflow_gitops.manifests.sources import narrowed, service_names
 
-__all__ = ["InitOptions", "Manifests", "ParseCache", "scaffold_repository"]
+__all__ = [
+    "InitOptions",
+    "Manifests",
+    "ParseCache",
+    "narrowed",
+    "scaffold_repository",
+    "service_names",
+]

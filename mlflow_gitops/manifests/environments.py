@@ -21,6 +21,7 @@ from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
 from mlflow_gitops.manifests.scaffold import check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
+from mlflow_gitops.manifests.sources import sources
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
@@ -85,6 +86,20 @@ class Manifests:
             return hold_at(self._catalog, written.file, written.uri.document, written.uri.path)
         found = self._find(environment, service)
         return hold_of(self._catalog, found.setters) if found else None
+
+    def sources(self, environment: str, service: str) -> frozenset[str]:
+        """The files, there or not, whose change can change what `committed` says.
+
+        Empty where the service is not in the environment, and no rule says where it would be.
+        """
+        rule = self._elsewhere.rule(environment, service)
+        files = {self._elsewhere.file(rule, environment, service)} if rule else set()
+        written = self._written(environment, service)
+        files |= {written.file} if written else set()
+        found = self._find(environment, service) if rule is None else None
+        if found is not None:
+            files |= sources(self._resolver(environment), found, self._folder(environment))
+        return frozenset(files)
 
     def services(self, environment: str) -> Mapping[str, ServiceSpec]:
         """Every service that can be read, by name. `problems` tells of the others."""

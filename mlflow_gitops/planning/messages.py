@@ -14,7 +14,7 @@ import unicodedata
 from mlflow_gitops.planning.trailers import parse_trailers, trailer_lines
 from mlflow_gitops.state import ModelVersion, Request, ServiceSpec
 
-__all__ = ["SERVICE", "clean", "commit_message", "parse_trailers", "trailer_lines"]
+__all__ = ["SERVICE", "clean", "commit_message", "exact", "parse_trailers", "trailer_lines"]
 
 SERVICE = "Gitops-Service"
 """The trailer that says which service a commit delivered: `<environment>/<service>`."""
@@ -49,6 +49,11 @@ def clean(text: str, limit: int = NAME_LIMIT) -> str:
     if CLOSING.search(line):  # "fixes ML-1" closes a ticket on some hosts
         line = TICKET.sub(lambda key: key[0] + " ", line)
     return _bounded(line, limit)
+
+
+def exact(text: str) -> str:
+    """A name that is compared later, as one line: as it is, but for what could end the line."""
+    return _bounded(_one_line(text), EXACT_LIMIT)
 
 
 def commit_message(
@@ -144,13 +149,13 @@ def _trailers(
     undoes: str,
 ) -> list[str]:
     lines = {
-        SERVICE: _bounded(_one_line(f"{environment}/{service}"), EXACT_LIMIT),
+        SERVICE: exact(f"{environment}/{service}"),
         "Gitops-Request": clean(request.id),
         "Model": clean(model),
         "Model-Version": clean(version.number if version else request.version),
         "Run-Id": clean(version.identity.run_id) if version else "",
         "Artifact-Digest": clean(digest),
-        "Artifact-Uri": _bounded(_one_line(after.uri), EXACT_LIMIT) if after else "",
+        "Artifact-Uri": exact(after.uri) if after else "",
         "Requested-By" if request.signed else "Claimed-By": clean(request.by),
         "Requested-At": clean(request.time),
         "Undoes": clean(undoes),

@@ -1,0 +1,209 @@
+"""What was read of a branch's history, in one SQLite file. Implements `past.HistoryIndex`.
+
+A cache: a file that is damaged or of another form is made again; one that cannot be written is
+kept in memory. Every change is one transaction, so a process that is killed leaves the last whole state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlflow_gitops.past import Standing, Touched
+from mlflow_gitops.state import ServiceSpec
+
+__all__ = ["SqliteIndex", "index_file"]
+
+log = logging.getLogger(__name__)
+
+FORM = 1
+WAIT = 30.0  # seconds for another process that writes
+TABLES = """
+CREATE TABLE IF NOT EXISTS commits (position INTEGER PRIMARY KEY, hash TEXT NOT NULL,
+  time INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS paths (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS touched (path INTEGER, position INTEGER, PRIMARY KEY (path, position))
+  WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS touched_by ON touched (position);
+CREATE TABLE IF NOT EXISTS standings (folder TEXT, service TEXT, position INTEGER, hash TEXT,
+  said TEXT, PRIMARY KEY (folder, service, position)) WITHOUT ROWID;
+"""
+
+T = TypeVar("T")
+
+
+def index_file(state_dir: Path, repository: str, branch: str) -> Path:
+    """One for each branch; `repository` is its identity."""
+    name = hashlib.sha256(f"{repository}\0{branch}".encode()).hexdigest()[:32]
+    return state_dir / "history" / f"{name}.db"
+
+
+class SqliteIndex:
+    """For one thread."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self._make_again(error)
+
+    def close(self) -> None:
+        self._base.close()
+
+    def _open(self) -> None:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._base = sqlite3.connect(self._file, timeout=WAIT, isolation_level=None)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        (form,) = self._base.execute("PRAGMA user_version").fetchone()
+        if form not in (0, FORM):
+            raise sqlite3.DatabaseError(f"the index has form {form}")
+        self._base.execute("PRAGMA synchronous=NORMAL")
+        if form == 0:
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.executescript(f"BEGIN IMMEDIATE;{TABLES};PRAGMA user_version={FORM};COMMIT;")
+        self._base.execute("SELECT max(position) FROM commits").fetchone()
+
+    def _make_again(self, error: Exception) -> None:
+        log.info("the index of the history is made again: %s", error)
+        with suppress(AttributeError, sqlite3.Error):
+            self._base.close()
+        try:
+            if not isinstance(error, sqlite3.OperationalError):  # locked or not writable
+                for suffix in ("", "-wal", "-shm"):
+                    self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+            self._open()
+        except (sqlite3.Error, OSError) as again:
+            log.warning("the index of the history cannot be kept: %s", again)
+            self._base = sqlite3.connect(":memory:", isolation_level=None)
+            self._prepare()
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        """A file that is found damaged while it is read is begun anew, and the question put again."""
+        try:
+            return question()
+        except sqlite3.DatabaseError as error:
+            self._make_again(error)
+            return question()
+
+    def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._ask(lambda: self._base.execute(statement, values).fetchall())
+
+    # The branch
+
+    def end(self) -> tuple[int, str]:
+        rows = self._rows("SELECT position, hash FROM commits ORDER BY position DESC LIMIT 1")
+        return rows[0] if rows else (-1, "")
+
+    def extend(self, commits: Iterable[Touched], keep: int) -> None:
+        known = list(commits)
+        self._ask(lambda: self._extend(known, keep))
+
+    def _extend(self, commits: Sequence[Touched], keep: int) -> None:
+        base = self._base
+        base.execute("BEGIN IMMEDIATE")
+        try:
+            for table in ("commits", "touched", "standings"):
+                base.execute(f"DELETE FROM {table} WHERE position >= ?", (keep,))  # noqa: S608
+            last = base.execute(
+                "SELECT hash FROM commits WHERE position = ?", (keep - 1,)
+            ).fetchone()
+            if not keep or (last and commits and last[0] == commits[0].parent):
+                # else another process was here, and what it found is looked at again
+                ids = dict(base.execute("SELECT path, id FROM paths"))
+                new = {path for each in commits for path in each.paths if path not in ids}
+                base.executemany("INSERT INTO paths (path) VALUES (?)", ((p,) for p in sorted(new)))
+                ids = dict(base.execute("SELECT path, id FROM paths"))
+                base.executemany(
+                    "INSERT INTO commits VALUES (?, ?, ?)",
+                    ((keep + n, each.commit, each.time) for n, each in enumerate(commits)),
+                )
+                base.executemany(
+                    "INSERT OR IGNORE INTO touched VALUES (?, ?)",
+                    ((ids[p], keep + n) for n, each in enumerate(commits) for p in each.paths),
+                )
+            base.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                base.execute("ROLLBACK")
+            raise
+
+    def commits(self) -> Sequence[str]:
+        return [row[0] for row in self._rows("SELECT hash FROM commits ORDER BY position")]
+
+    def commit(self, position: int) -> str:
+        rows = self._rows("SELECT hash FROM commits WHERE position = ?", position)
+        return rows[0][0] if rows else ""
+
+    def at_time(self, seconds: int) -> int:
+        statement = "SELECT coalesce(max(position), -1) FROM commits WHERE time <= ?"
+        return int(self._rows(statement, seconds)[0][0])
+
+    def last_touch(self, paths: Iterable[str], until: int) -> int:
+        statement = (
+            "SELECT coalesce(max(position), -1) FROM touched "
+            "WHERE path = (SELECT id FROM paths WHERE path = ?) AND position <= ?"
+        )
+        return max((int(self._rows(statement, p, until)[0][0]) for p in paths), default=-1)
+
+    def paths_at(self, position: int) -> Sequence[str]:
+        statement = (
+            "SELECT paths.path FROM touched JOIN paths ON paths.id = touched.path "
+            "WHERE position = ? ORDER BY paths.path"
+        )
+        return [row[0] for row in self._rows(statement, position)]
+
+    def paths_named(self, word: str) -> frozenset[str]:
+        rows = self._rows("SELECT path FROM paths WHERE instr(path, ?)", word)
+        return frozenset(row[0] for row in rows if _is_named(row[0], word))
+
+    # What was read of services
+
+    def standing(self, folder: str, service: str, until: int) -> tuple[int, Standing] | None:
+        statement = (
+            "SELECT position, said FROM standings JOIN commits USING (position, hash) "
+            "WHERE folder = ? AND service = ? AND position <= ? ORDER BY position DESC LIMIT 1"
+        )
+        rows = self._rows(statement, folder, service, until)
+        return (rows[0][0], _standing(rows[0][1])) if rows else None
+
+    def keep(self, folder: str, position: int, commit: str, found: Mapping[str, Standing]) -> None:
+        rows = [(folder, name, position, commit, _text(each)) for name, each in found.items()]
+        try:
+            self._base.execute("BEGIN IMMEDIATE")
+            self._base.executemany("INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?)", rows)
+            self._base.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._base.execute("ROLLBACK")
+            log.warning("the index of the history cannot be written: %s", error)
+
+    def services(self, folder: str) -> Iterator[str]:
+        statement = (
+            "SELECT DISTINCT service FROM standings WHERE folder = ? AND said NOT LIKE '[null%'"
+        )
+        return (row[0] for row in self._rows(statement, folder))
+
+
+def _is_named(path: str, word: str) -> bool:
+    parts = path.split("/")
+    return word in parts or parts[-1].rpartition(".")[0] == word
+
+
+def _text(standing: Standing) -> str:
+    spec = standing.spec
+    said = [spec.uri, spec.version, spec.rollout] if spec else None
+    return json.dumps([said, standing.problem, sorted(standing.sources)])
+
+
+def _standing(text: str) -> Standing:
+    said, problem, sources = json.loads(text)
+    return Standing(ServiceSpec(*said) if said else None, problem, frozenset(sources))

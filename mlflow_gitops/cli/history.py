@@ -1,0 +1,45 @@
+"""`mlflow-gitops history`: every change of one model's services, newest first, from Git alone."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+
+import click
+
+from mlflow_gitops.cli.app import App, as_json, environments_option
+from mlflow_gitops.cli.output import print_json
+from mlflow_gitops.cli.past import check_model, pasts
+from mlflow_gitops.cli.rows import COLUMNS, cells, row_fields
+from mlflow_gitops.render import print_table
+
+__all__ = ["history"]
+
+
+@click.command(short_help="Show every change of a model's services.")
+@click.argument("model")
+@environments_option
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="At most so many changes of each environment.",
+)
+@as_json
+@click.pass_obj
+def history(app: App, model: str, environments: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Show every change of MODEL's version, URI and rollout, newest first, from Git alone."""
+    session = app.session()
+    settings = session.settings_from_git()
+    backs = pasts(session, settings, environments)
+    service = settings.service(check_model(model, settings, backs))
+    rows = [row for back in backs.values() for row in islice(back.rows(service, back.end), limit)]
+    rows.sort(key=lambda row: row.time, reverse=True)
+    if as_json:
+        print_json({"changes": [row_fields(row) for row in rows]})
+    elif rows:
+        print_table(COLUMNS, map(cells, rows), sys.stdout)
+    else:
+        click.echo("No commit changed it.")

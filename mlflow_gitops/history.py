@@ -1,0 +1,190 @@
+"""When a service changed: walks a branch back from what stands, and compares the trees.
+
+A commit is compared only where it touched a file that the service's values come from. What was read
+of a service at a commit is kept, so that the next look reads only what is new. Decides nothing:
+`planning/ledger.py` says what a change was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
+from mlflow_gitops.manifests import Manifests, ParseCache, narrowed, service_names
+from mlflow_gitops.past import HistoryIndex, HistoryReader, Standing, Step
+from mlflow_gitops.ports import Tree
+from mlflow_gitops.state import Environment
+
+__all__ = ["Historian"]
+
+SYNC_ATTEMPTS = 4
+ABSENT = Standing(None)
+
+
+@dataclass(slots=True)
+class Historian:
+    """One environment on one branch. Positions are those of the branch's first parents."""
+
+    reader: HistoryReader
+    index: HistoryIndex
+    environment: Environment
+    branch: str
+    _whole: ParseCache = field(default_factory=ParseCache)
+    _narrow: ParseCache = field(default_factory=ParseCache)
+    _manifests: dict[int, Manifests] = field(default_factory=dict)
+
+    def sync(self) -> int:
+        """Bring the index to the branch's head, as last fetched. Returns the head's position.
+
+        A branch that was rewritten is read again from where it parts from what was known.
+        """
+        head = self.reader.head(self.branch)
+        for _ in range(SYNC_ATTEMPTS):
+            position, last = self.index.end()
+            if last == head:
+                return position
+            if not self._goes_on(head, position, last):
+                self._start_again(head)
+        raise TransientError(
+            "other processes write the index of the history all the time", hint="try again"
+        )
+
+    def _goes_on(self, head: str, position: int, last: str) -> bool:
+        try:
+            new = list(self.reader.touched(head, last)) if last else []
+        except RepositoryError:  # what was known is no longer in the clone
+            return False
+        if not new or new[0].parent != last:
+            return False
+        self.index.extend(new, position + 1)
+        return True
+
+    def _start_again(self, head: str) -> None:
+        chain, known = self.reader.first_parents(head), self.index.commits()
+        same = next(
+            (n for n, (one, two) in enumerate(zip(chain, known, strict=False)) if one != two),
+            min(len(chain), len(known)),
+        )
+        self.index.extend(self.reader.touched(head, chain[same - 1] if same else ""), same)
+
+    def position_at(self, seconds: float) -> int:
+        """The last commit that was made by then, or -1."""
+        return self.index.at_time(int(seconds))
+
+    def steps(self, service: str, until: int) -> Iterator[Step]:
+        """The commits up to the position that changed the service, newest first."""
+        now = self.standing(service, until)
+        at = until
+        while at >= 0:
+            at = self.index.last_touch(now.sources, at)
+            if at < 0:
+                return
+            before = self.standing(service, at - 1, now.sources)
+            if before.said != now.said:
+                yield Step(at, self.index.commit(at), before, now)
+            if not before.sources:
+                before = replace(before, sources=now.sources)
+            now, at = before, at - 1
+
+    def standing(self, service: str, position: int, near: frozenset[str] = frozenset()) -> Standing:
+        """What the commit says of the service. `near` are its sources at a commit close by."""
+        if position < 0:
+            return ABSENT
+        kept = self.index.standing(self.folder, service, position)
+        if kept is not None:
+            at, known = kept
+            if at == position:
+                return known
+            near = near or known.sources
+            if known.spec and self.index.last_touch(known.sources, position) <= at:
+                return known
+        found = self._seen_narrowly(service, position, near) if near else None
+        if found is None:
+            found = self._seen(service, position, near)
+        if found.sources:
+            commit = self.index.commit(position)
+            self.index.keep(self.folder, position, commit, {service: found})
+        return found
+
+    def services(self, position: int) -> frozenset[str]:
+        """Every service that stands at the commit, and can be read."""
+        if position < 0:
+            return frozenset()
+        return frozenset(self._manifests_at(position).services(self.environment.name))
+
+    def known_services(self) -> frozenset[str]:
+        """Every service that was ever seen."""
+        return frozenset(self.index.services(self.folder))
+
+    def passing(self, first: int, last: int, known: Iterable[str]) -> frozenset[str]:
+        """Services beside the known ones that commits from `first` to `last` may have touched."""
+        covered = {path for each in known for path in self.standing(each, last).sources}
+        names: set[str] = set()
+        for position in range(first, last + 1):
+            paths = [p for p in self.index.paths_at(position) if p.endswith((".yaml", ".yml"))]
+            names |= self._named(position, [path for path in paths if path not in covered])
+        return frozenset(names)
+
+    def _named(self, position: int, paths: list[str]) -> set[str]:
+        names: set[str] = set()
+        for each in (position, position - 1) if paths else ():
+            if each >= 0:
+                tree = self.reader.narrow(self.index.commit(each), paths)
+                for path, text in tree.read_all(tree.paths()).items():
+                    names |= service_names(text, path)
+        return names
+
+    def read_all(self, position: int) -> None:
+        """Read every service that stands at the commit, so that each is found quickly later."""
+        manifests = self._manifests_at(position)
+        found = {
+            service: Standing(spec, sources=manifests.sources(self.environment.name, service))
+            for service, spec in manifests.services(self.environment.name).items()
+        }
+        self.index.keep(self.folder, position, self.index.commit(position), found)
+
+    @property
+    def folder(self) -> str:
+        return self.environment.path
+
+    def _seen_narrowly(self, service: str, position: int, near: frozenset[str]) -> Standing | None:
+        """From the few files that set its values close by; None where they do not show it."""
+        commit = self.index.commit(position)
+
+        def look(paths: Iterable[str]) -> Tree:
+            return self.reader.narrow(commit, paths)
+
+        try:
+            tree = narrowed(near, look, self._narrow)
+            found = self._read(self._of(tree, self._narrow), service)
+        except ManifestError:
+            return None
+        return found if found.spec else None
+
+    def _seen(self, service: str, position: int, near: frozenset[str]) -> Standing:
+        """From the whole tree. What is not there, or cannot be read, may come from many files."""
+        try:
+            found = self._read(self._manifests_at(position), service)
+        except ManifestError as error:
+            around = near | self.index.paths_named(service) | {error.where}
+            return Standing(None, f"{error.where}: {error.what}", around)
+        if found.spec:
+            return found
+        return replace(found, sources=near | self.index.paths_named(service))
+
+    def _read(self, manifests: Manifests, service: str) -> Standing:
+        name = self.environment.name
+        return Standing(manifests.committed(name, service), "", manifests.sources(name, service))
+
+    def _manifests_at(self, position: int) -> Manifests:
+        found = self._manifests.get(position)
+        if found is None:
+            tree = self.reader.tree_at(self.index.commit(position))
+            found = self._of(tree, self._whole)
+            self._manifests = {position: found}
+        return found
+
+    def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
+        environments: Mapping[str, Environment] = {self.environment.name: self.environment}
+        return Manifests(tree, environments, cache)

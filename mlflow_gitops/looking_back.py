@@ -1,0 +1,130 @@
+"""Who changed a service and why: the walk's steps, with what their commits say of people.
+
+Reads Git alone. Writes nothing but the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
+
+from mlflow_gitops.errors import RequestError
+from mlflow_gitops.history import Historian
+from mlflow_gitops.past import Standing, Step
+from mlflow_gitops.planning.ledger import Row, held, ledger_row, undone
+from mlflow_gitops.state import ServiceKey, Settings
+from mlflow_gitops.wish import did_you_mean, model_of
+
+__all__ = ["Answer", "LookingBack", "check_known"]
+
+OLDER_READ = 1000  # changes of one service, to find our newest delivery or what a revert undid
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What stands, or stood, for a service, and the change that brought it; None without any.
+
+    `before` is the change before that, `undone` the one that it took back. `hold` says why our
+    newest delivery is not what stands.
+    """
+
+    key: ServiceKey
+    service: str
+    head: str
+    standing: Standing
+    row: Row | None = None
+    before: Row | None = None
+    undone: Row | None = None
+    hold: str = ""
+
+
+@dataclass(slots=True)
+class LookingBack:
+    """One environment, at the head that was fetched last."""
+
+    historian: Historian
+    settings: Settings
+    end: int = -1
+
+    def start(self) -> None:
+        """The first look at an environment reads all of its services, once."""
+        self.end = self.historian.sync()
+        if self.end >= 0 and not self.historian.known_services():
+            self.historian.read_all(self.end)
+
+    @property
+    def name(self) -> str:
+        return self.historian.environment.name
+
+    def has(self, service: str) -> bool:
+        """Whether the service stands, or ever stood."""
+        standing = self.historian.standing(service, self.end)
+        if standing.spec or standing.problem:
+            return True
+        return next(self.historian.steps(service, self.end), None) is not None
+
+    def known(self) -> frozenset[str]:
+        return self.historian.known_services()
+
+    def rows(self, service: str, until: int) -> Iterator[Row]:
+        """Every change up to the position, newest first."""
+        key = ServiceKey(self.name, model_of(service, self.settings))
+        for step in self.historian.steps(service, until):
+            yield self._row(key, service, step)
+
+    def _row(self, key: ServiceKey, service: str, step: Step) -> Row:
+        reader = self.historian.reader
+        (facts,) = reader.facts([step.commit])
+        sources = step.before.sources | step.after.sources
+        commits = reader.merged(step.commit, sources) if facts.is_merge else ()
+        return ledger_row(key, service, step, facts, reader.facts(commits))
+
+    def why(self, model: str, until: int) -> Answer:
+        service = self.settings.service(model)
+        standing = self.historian.standing(service, until, self._near(service))
+        rows: list[Row] = []
+        for row in islice(self.rows(service, until), OLDER_READ):
+            rows.append(row)
+            if len(rows) > 1 and any(each.is_ours for each in rows):
+                break
+        answer = Answer(ServiceKey(self.name, model), service, self._commit(until), standing)
+        if not rows:
+            return answer
+        newest = rows[0]
+        older = self.rows(service, newest.position - 1) if newest.undoes else iter(())
+        return replace(
+            answer,
+            row=newest,
+            before=rows[1] if len(rows) > 1 else None,
+            undone=undone(newest, islice(older, OLDER_READ)),
+            hold=held(rows),
+        )
+
+    def _commit(self, position: int) -> str:
+        return self.historian.index.commit(position)
+
+    def _near(self, service: str) -> frozenset[str]:
+        """Where the service is read now: its files were mostly the same at other times."""
+        return self.historian.standing(service, self.end).sources
+
+    def audit(self, since: int, until: int) -> list[Row]:
+        """Every change after the position `since`, up to `until`, newest first."""
+        services = self.historian.services(since) | self.historian.services(until)
+        services |= self.historian.passing(since + 1, until, services)
+        found = (
+            row
+            for service in services
+            for row in takewhile(lambda row: row.position > since, self.rows(service, until))
+        )
+        return sorted(found, key=lambda row: (-row.position, row.service))
+
+
+def check_known(model: str, known: Collection[str]) -> None:
+    """Raises RequestError. `known` are the models that Git has, or had, services for."""
+    if model not in known:
+        raise RequestError(
+            f"Git never had a service for the model `{model}`{did_you_mean(model, known)}",
+            where="the environments' manifests",
+            hint="`mlflow-gitops status` lists what there is",
+        )

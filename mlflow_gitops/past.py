@@ -1,0 +1,131 @@
+"""What the history of a branch is made of: frozen values, without I/O.
+
+A branch's history is its first parents: a merge commit brings what it merges at once, when it is
+pushed. Positions count from the oldest commit, which is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mlflow_gitops.ports import Tree
+from mlflow_gitops.state import ServiceSpec
+
+__all__ = ["CommitFacts", "HistoryIndex", "HistoryReader", "Standing", "Step", "Touched"]
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """One commit of a branch, and every path in which it differs from its first parent.
+
+    `time` is when it was committed, in seconds since the epoch.
+    """
+
+    commit: str
+    parent: str
+    time: int
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFacts:
+    """A commit as Git stores it. People are `name <mail>`, times ISO 8601 in UTC."""
+
+    commit: str
+    parents: tuple[str, ...]
+    author: str
+    committer: str
+    time: str
+    message: str
+
+    @property
+    def is_merge(self) -> bool:
+        return len(self.parents) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a commit says of a service: its managed part, None without one.
+
+    `problem` is why that cannot be told ("" where it can). `sources` are the files, there or not,
+    whose change can change it.
+    """
+
+    spec: ServiceSpec | None
+    problem: str = ""
+    sources: frozenset[str] = frozenset()
+
+    @property
+    def said(self) -> tuple[ServiceSpec | None, bool]:
+        """What is compared: one reason that it cannot be told is as good as another."""
+        return self.spec, bool(self.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A commit that changed a service: `position` in the branch, and what stood around it."""
+
+    position: int
+    commit: str
+    before: Standing
+    after: Standing
+
+
+class HistoryReader(Protocol):
+    """Git's history, as last fetched. Raises RepositoryError for a commit that is not there."""
+
+    def head(self, branch: str) -> str:
+        """Raises RepositoryError where there is no such branch."""
+
+    def touched(self, head: str, since: str = "") -> Iterable[Touched]:
+        """The commits of head's first parents that are not reachable from `since`, oldest first."""
+
+    def first_parents(self, head: str) -> Sequence[str]:
+        """All of them, oldest first, `head` last."""
+
+    def facts(self, commits: Sequence[str]) -> Sequence[CommitFacts]: ...
+
+    def narrow(self, commit: str, paths: Iterable[str]) -> Tree:
+        """Only those files of the commit that are named."""
+
+    def tree_at(self, commit: str) -> Tree: ...
+
+    def merged(self, merge: str, paths: Iterable[str]) -> Sequence[str]:
+        """What a merge commit brought to the paths: commits that are no merges, newest first."""
+
+
+class HistoryIndex(Protocol):
+    """What is kept between two looks at one branch: it can be lost at any time."""
+
+    def end(self) -> tuple[int, str]:
+        """The newest position and its commit; (-1, "") while it is empty."""
+
+    def extend(self, commits: Iterable[Touched], keep: int) -> None:
+        """Forget every position from `keep` on, and go on from there."""
+
+    def commits(self) -> Sequence[str]:
+        """All of them, the oldest first."""
+
+    def commit(self, position: int) -> str: ...
+
+    def at_time(self, seconds: int) -> int:
+        """The newest position that was committed by then, or -1."""
+
+    def last_touch(self, paths: Iterable[str], until: int) -> int:
+        """The newest position up to `until` that touched one of the paths, or -1."""
+
+    def paths_at(self, position: int) -> Sequence[str]: ...
+
+    def paths_named(self, word: str) -> frozenset[str]:
+        """Every path ever touched that has `word` as a folder, or as a file's name."""
+
+    def standing(self, folder: str, service: str, until: int) -> tuple[int, Standing] | None:
+        """What was read last of the service at `until` or before, and at which position."""
+
+    def keep(self, folder: str, position: int, commit: str, found: Mapping[str, Standing]) -> None:
+        """By service. Best effort."""
+
+    def services(self, folder: str) -> Iterator[str]:
+        """Every service that was ever seen there."""

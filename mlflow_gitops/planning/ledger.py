@@ -1,0 +1,155 @@
+"""What a change of a service was: ours, a revert, or a person's; who made it and who asked. PURE.
+
+What changed is read from the trees. Trailers add who and why, and only where they fit what changed:
+a copied or forged one is passed over, and the row says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mlflow_gitops.past import CommitFacts, Step
+from mlflow_gitops.planning.commit_facts import approvers, pull_request, reverted
+from mlflow_gitops.planning.messages import SERVICE, clean, exact, parse_trailers, trailer_lines
+from mlflow_gitops.state import ServiceKey, ServiceSpec
+
+__all__ = ["Change", "Row", "held", "ledger_row", "undone"]
+
+TEXT = 500
+
+
+class Change(StrEnum):
+    """How a change came about. A rollback is a delivery that names what it undoes."""
+
+    DELIVERY = "delivery"
+    ROLLBACK = "rollback"
+    REVERT = "revert"
+    HAND = "hand edit"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One change of one service. Text that is not known is "".
+
+    `commit` is the one that brought it to the branch, by `committer` at `time`; where that is a
+    merge, `made` is the commit that made the change, if it was one. `author` wrote the change.
+    `undoes` is the commit that it takes back.
+    """
+
+    key: ServiceKey
+    service: str
+    change: Change
+    position: int
+    commit: str
+    time: str
+    author: str
+    committer: str
+    before: ServiceSpec | None
+    after: ServiceSpec | None
+    made: str = ""
+    run_id: str = ""
+    digest: str = ""
+    request: str = ""
+    asked_by: str = ""
+    asked_at: str = ""
+    is_signed: bool = False
+    undoes: str = ""
+    pull_request: str = ""
+    approvers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_ours(self) -> bool:
+        return self.change in (Change.DELIVERY, Change.ROLLBACK)
+
+
+def ledger_row(
+    key: ServiceKey, service: str, step: Step, facts: CommitFacts, merged: Sequence[CommitFacts]
+) -> Row:
+    """`merged` are the commits that a merge brought to the service's files, newest first."""
+    before, after = step.before.spec, step.after.spec
+    made = merged[0] if len(merged) == 1 else None
+    source = made or facts
+    trailers, doubt = _trusted(source.message, exact(f"{key.environment}/{service}"), after)
+    notes = [*doubt, *_notes(step, facts, merged)]
+    undoes = trailers.get("Undoes", "") if trailers else reverted(source.message)
+    if trailers:
+        change = Change.ROLLBACK if undoes else Change.DELIVERY
+    else:
+        change = Change.REVERT if undoes else Change.HAND
+    reviewers = [*approvers(facts.message), *(approvers(made.message) if made else ())]
+    return Row(
+        key=key,
+        service=service,
+        change=change,
+        position=step.position,
+        commit=facts.commit,
+        time=facts.time,
+        author=source.author,
+        committer=facts.committer,
+        before=before,
+        after=after,
+        made=made.commit if made else "",
+        run_id=trailers.get("Run-Id", ""),
+        digest=trailers.get("Artifact-Digest", ""),
+        request=trailers.get("Gitops-Request", ""),
+        asked_by=trailers.get("Requested-By") or trailers.get("Claimed-By", ""),
+        asked_at=trailers.get("Requested-At", ""),
+        is_signed="Requested-By" in trailers,
+        undoes=undoes,
+        pull_request=pull_request(facts.message, is_merge=facts.is_merge)
+        or pull_request(source.message, is_merge=False),
+        approvers=tuple(dict.fromkeys(reviewers)),
+        notes=tuple(notes),
+    )
+
+
+def _trusted(
+    message: str, service: str, after: ServiceSpec | None
+) -> tuple[dict[str, str], list[str]]:
+    """The trailers, where they are of this service alone and name what the commit did."""
+    services = {value for name, value in trailer_lines(message) if name == SERVICE}
+    if service not in services:
+        return {}, []
+    if len(services) > 1:
+        return {}, ["its trailers name several services: they are passed over"]
+    trailers = dict(parse_trailers(message))
+    uri = exact(after.uri) if after else ""
+    if trailers.get("Artifact-Uri", "") != uri:
+        return {}, ["its trailers name another change than it made: they are passed over"]
+    return trailers, []
+
+
+def _notes(step: Step, facts: CommitFacts, merged: Sequence[CommitFacts]) -> Iterable[str]:
+    if step.before.problem:
+        yield f"what stood before cannot be read: {clean(step.before.problem, TEXT)}"
+    if step.after.problem:
+        yield f"what stands since cannot be read: {clean(step.after.problem, TEXT)}"
+    if facts.is_merge and len(merged) > 1:
+        hashes = ", ".join(each.commit[:12] for each in merged[:5])
+        yield f"the merge brought {len(merged)} commits to its files, the newest first: {hashes}"
+
+
+def undone(row: Row, older: Iterable[Row]) -> Row | None:
+    """The row that a revert or a rollback took back, if the service then stood as before it."""
+    for each in older:
+        names = (each.commit, each.made)
+        if row.undoes and any(name.startswith(row.undoes) for name in names if name):
+            return each if each.before == row.after else None
+    return None
+
+
+def held(rows: Sequence[Row]) -> str:
+    """Why our newest delivery is not what stands, or "". `rows` are one service's, newest first."""
+    if not rows or rows[0].is_ours:
+        return ""
+    ours = next((row for row in rows if row.is_ours), None)
+    if ours is None or ours.after == rows[0].after:
+        return ""
+    wanted = f"version {ours.after.version}" if ours.after else "no service"
+    return (
+        f"{rows[0].author or 'somebody'} changed it in {rows[0].commit[:12]} ({rows[0].change}); "
+        f"our newest delivery, {ours.commit[:12]}, was {wanted}"
+    )

@@ -1,7 +1,8 @@
 """What was read of a branch's history, in one SQLite file. Implements `past.HistoryIndex`.
 
 A cache: a file that is damaged or of another form is made again; one that cannot be written is
-kept in memory. Every change is one transaction, so a process that is killed leaves the last whole state.
+kept in memory. Every change is one transaction: a process that is killed leaves the last whole
+state.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class SqliteIndex:
             self._prepare()
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """A file that is found damaged while it is read is begun anew, and the question put again."""
+        """A file that is found damaged while it is read is begun anew, and asked again."""
         try:
             return question()
         except sqlite3.DatabaseError as error:

@@ -9,11 +9,12 @@ from mlflow_gitops.errors import RequestError
 
 __all__ = ["moment"]
 
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 TIME = re.compile(
-    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?", re.IGNORECASE
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?",
+    re.IGNORECASE | re.ASCII,
 )
-AGO = re.compile(r"(\d{1,5}) (minute|hour|day|week)s? ago")
+AGO = re.compile(r"(\d{1,5}) (minute|hour|day|week)s? ago", re.ASCII)
 
 
 def moment(text: str, now: datetime, *, option: str, end_of_day: bool = False) -> datetime:

@@ -55,8 +55,9 @@ class SqliteIndex:
         except (sqlite3.Error, OSError) as error:
             self._make_again(error)
 
-    def close(self) -> None:
-        self._base.close()
+    def __del__(self) -> None:
+        with suppress(AttributeError, sqlite3.Error):
+            self._base.close()
 
     def _open(self) -> None:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

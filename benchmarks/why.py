@@ -1,8 +1,8 @@
 """`why` after the first run, against looking the same up with `git log` by hand.
 
 5,000 models and 50,000 promotions in one bare repository. By hand is what a person does who knows
-the file already: `git log` for its newest commits, then `git show`. Both take turns in one run, each
-time with another model; medians are compared.
+the file already: `git log` for its newest commits, then `git show`. Both take turns in one run,
+each time with another model; medians are compared.
 
     python benchmarks/why.py [--models 5000] [--commits 50000] [--rounds 10]
 """

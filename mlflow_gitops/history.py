@@ -11,8 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
-from mlflow_gitops.manifests import Manifests, ParseCache, narrowed, service_names
-from mlflow_gitops.past import HistoryIndex, HistoryReader, Standing, Step
+from mlflow_gitops.manifests import (
+    FILE_NAMES,
+    Manifests,
+    ParseCache,
+    narrowed,
+    newly_listed,
+    service_names,
+)
+from mlflow_gitops.past import HistoryIndex, HistoryReader, Standing, Step, Touched
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.state import Environment
 
@@ -57,7 +64,7 @@ class Historian:
             return False
         if not new or new[0].parent != last:
             return False
-        self.index.extend(new, position + 1)
+        self.index.extend(self._with_lists(new), position + 1)
         return True
 
     def _start_again(self, head: str) -> None:
@@ -66,7 +73,18 @@ class Historian:
             (n for n, (one, two) in enumerate(zip(chain, known, strict=False)) if one != two),
             min(len(chain), len(known)),
         )
-        self.index.extend(self.reader.touched(head, chain[same - 1] if same else ""), same)
+        new = list(self.reader.touched(head, chain[same - 1] if same else ""))
+        self.index.extend(self._with_lists(new), same)
+
+    def _with_lists(self, commits: list[Touched]) -> list[Touched]:
+        """A kustomization that only lists one more service concerns none of the others."""
+        shaping = [c for c in commits if any(p.endswith(FILE_NAMES) for p in c.paths)]
+        listed: dict[str, dict[str, tuple[str, ...]]] = {}
+        for commit, path, lines in self.reader.added_lines(shaping, FILE_NAMES):
+            found = newly_listed(path, lines)
+            if found is not None:
+                listed.setdefault(commit, {})[path] = found
+        return [replace(c, listed=listed[c.commit]) if c.commit in listed else c for c in commits]
 
     def position_at(self, seconds: float) -> int:
         """The last commit that was made by then, or -1."""

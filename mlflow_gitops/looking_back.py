@@ -9,15 +9,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
-from mlflow_gitops.errors import RequestError
+from mlflow_gitops.config import parse_settings
+from mlflow_gitops.errors import GitOpsError, RequestError
 from mlflow_gitops.history import Historian
-from mlflow_gitops.past import Standing, Step
+from mlflow_gitops.past import CommitFacts, Standing, Step
 from mlflow_gitops.planning.ledger import Row, held, ledger_row, undone
 from mlflow_gitops.state import ServiceKey, Settings
 from mlflow_gitops.wish import did_you_mean, model_of
 
 __all__ = ["Answer", "LookingBack", "check_known"]
 
+SETTINGS = "mlflow-gitops.yaml"
 OLDER_READ = 1000  # changes of one service, to find our newest delivery or what a revert undid
 
 
@@ -78,7 +80,24 @@ class LookingBack:
         (facts,) = reader.facts([step.commit])
         sources = step.before.sources | step.after.sources
         commits = reader.merged(step.commit, sources) if facts.is_merge else ()
-        return ledger_row(key, service, step, facts, reader.facts(commits))
+        row = ledger_row(key, service, step, facts, reader.facts(commits))
+        moved = self._moved(facts) if step.before.said == (None, False) else ""
+        return replace(row, notes=(*row.notes, moved)) if moved else row
+
+    def _moved(self, facts: CommitFacts) -> str:
+        """Why nothing is known of what stood before: the settings pointed to another folder."""
+        if not facts.parents:
+            return ""
+        tree = self.historian.reader.narrow(facts.parents[0], [SETTINGS])
+        try:
+            text = tree.read_all([SETTINGS])[SETTINGS] if SETTINGS in tree else ""
+            before = parse_settings(text, default_branch=self.historian.branch).environments
+        except GitOpsError:
+            return ""
+        old, path = before.get(self.name), self.historian.environment.path
+        if old is None or old.path == path:
+            return ""
+        return f"the settings had `path: {old.path}` before: what stood there is unknown"
 
     def why(self, model: str, until: int) -> Answer:
         service = self.settings.service(model)

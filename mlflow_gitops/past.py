@@ -7,7 +7,7 @@ pushed. Positions count from the oldest commit, which is 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlflow_gitops.ports import Tree
@@ -20,13 +20,15 @@ __all__ = ["CommitFacts", "HistoryIndex", "HistoryReader", "Standing", "Step", "
 class Touched:
     """One commit of a branch, and every path in which it differs from its first parent.
 
-    `time` is when it was committed, in seconds since the epoch.
+    `time` is when it was committed, in seconds since the epoch. `listed` maps a path to what the
+    commit added to its lists, where it did nothing else to it: files and folders.
     """
 
     commit: str
     parent: str
     time: int
     paths: tuple[str, ...]
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ class HistoryReader(Protocol):
     def touched(self, head: str, since: str = "") -> Iterable[Touched]:
         """The commits of head's first parents that are not reachable from `since`, oldest first."""
 
+    def added_lines(
+        self, commits: Sequence[Touched], names: Sequence[str]
+    ) -> Iterator[tuple[str, str, Sequence[str]]]:
+        """(commit, path, lines) of each file of such a name that a commit only added lines to."""
+
     def first_parents(self, head: str) -> Sequence[str]:
         """All of them, oldest first, `head` last."""
 
@@ -114,7 +121,10 @@ class HistoryIndex(Protocol):
         """The newest position that was committed by then, or -1."""
 
     def last_touch(self, paths: Iterable[str], until: int) -> int:
-        """The newest position up to `until` that touched one of the paths, or -1."""
+        """The newest position up to `until` that touched one of the paths, or -1.
+
+        One that only listed other files in it does not count.
+        """
 
     def paths_at(self, position: int) -> Sequence[str]: ...
 

@@ -55,6 +55,33 @@ class GitLog:
         self._check(head, answer)
         yield from _touched(answer.out.decode("utf-8", "surrogateescape"), f"{mark} ")
 
+    def added_lines(
+        self, commits: Sequence[Touched], names: Sequence[str]
+    ) -> Iterator[tuple[str, str, Sequence[str]]]:
+        mark = secrets.token_hex(16)
+        pairs = "".join(f"{each.commit} {each.parent}\n" for each in commits if each.parent)
+        if not pairs:
+            return
+        answer = replace(self.git, timeout=self.git.timeout * ALL_OF_IT).run(
+            "diff-tree",
+            "--stdin",
+            "-r",
+            "-p",
+            "-U0",
+            "--no-renames",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--no-color",
+            "--no-prefix",
+            "--diff-filter=M",
+            f"--format={mark} %H",
+            "--",
+            *(f":(glob)**/{name}" for name in names),
+            stdin=pairs.encode(),
+        )
+        self._check(commits[-1].commit, answer)
+        yield from _added(answer.out.decode("utf-8", "surrogateescape"), f"{mark} ")
+
     def first_parents(self, head: str) -> Sequence[str]:
         answer = self.git.run("rev-list", "--first-parent", "--reverse", head)
         self._check(head, answer)
@@ -128,6 +155,19 @@ def _one(head: Sequence[str], paths: Iterable[str]) -> Touched:
     commit, time, *parents = head
     plain = tuple(path for path in paths if path.isprintable() or is_plain(path))
     return Touched(commit, parents[0] if parents else "", int(time or 0), plain)
+
+
+def _added(text: str, mark: str) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """From diffs without context; a file with any other line than an added one is left out."""
+    commit = ""
+    for part in text.split(f"{mark}")[1:]:
+        commit, _, diffs = part.partition("\n")
+        for diff in f"\n{diffs}".split("\ndiff --git ")[1:]:
+            head, _, hunks = diff.partition("\n@@ ")
+            path = head.rpartition("\n+++ ")[2].rstrip("\t")
+            lines = f"@@ {hunks}".rstrip("\n").split("\n")
+            if not path.startswith('"') and all(x.startswith(("@@ ", "+")) for x in lines):
+                yield commit, path, [line[1:] for line in lines if line.startswith("+")]
 
 
 def _facts(commit: str, data: bytes) -> CommitFacts:

@@ -29,8 +29,8 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS commits (position INTEGER PRIMARY KEY, hash TEXT NOT NULL,
   time INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS paths (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS touched (path INTEGER, position INTEGER, PRIMARY KEY (path, position))
-  WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS touched (path INTEGER, position INTEGER, listed TEXT,
+  PRIMARY KEY (path, position)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS touched_by ON touched (position);
 CREATE TABLE IF NOT EXISTS standings (folder TEXT, service TEXT, position INTEGER, hash TEXT,
   said TEXT, PRIMARY KEY (folder, service, position)) WITHOUT ROWID;
@@ -129,8 +129,12 @@ class SqliteIndex:
                     ((keep + n, each.commit, each.time) for n, each in enumerate(commits)),
                 )
                 base.executemany(
-                    "INSERT OR IGNORE INTO touched VALUES (?, ?)",
-                    ((ids[p], keep + n) for n, each in enumerate(commits) for p in each.paths),
+                    "INSERT OR IGNORE INTO touched VALUES (?, ?, ?)",
+                    (
+                        (ids[path], keep + n, _listed(each, path))
+                        for n, each in enumerate(commits)
+                        for path in each.paths
+                    ),
                 )
             base.execute("COMMIT")
         except BaseException:
@@ -150,11 +154,19 @@ class SqliteIndex:
         return int(self._rows(statement, seconds)[0][0])
 
     def last_touch(self, paths: Iterable[str], until: int) -> int:
-        statement = (
-            "SELECT coalesce(max(position), -1) FROM touched "
-            "WHERE path = (SELECT id FROM paths WHERE path = ?) AND position <= ?"
+        wanted = tuple(paths)
+        return self._ask(lambda: max((self._last(p, until, wanted) for p in wanted), default=-1))
+
+    def _last(self, path: str, until: int, wanted: Sequence[str]) -> int:
+        rows = self._base.execute(
+            "SELECT position, listed FROM touched WHERE position <= ? "
+            "AND path = (SELECT id FROM paths WHERE path = ?) ORDER BY position DESC",
+            (until, path),
         )
-        return max((int(self._rows(statement, p, until)[0][0]) for p in paths), default=-1)
+        for position, listed in rows:
+            if listed is None or _concerns(listed.split("\n"), wanted):
+                return int(position)
+        return -1
 
     def paths_at(self, position: int) -> Sequence[str]:
         statement = (
@@ -193,6 +205,15 @@ class SqliteIndex:
             "SELECT DISTINCT service FROM standings WHERE folder = ? AND said NOT LIKE '[null%'"
         )
         return (row[0] for row in self._rows(statement, folder))
+
+
+def _listed(touched: Touched, path: str) -> str | None:
+    listed = touched.listed.get(path)
+    return None if listed is None else "\n".join(listed)
+
+
+def _concerns(listed: Sequence[str], wanted: Sequence[str]) -> bool:
+    return any(path == each or path.startswith(f"{each}/") for each in listed for path in wanted)
 
 
 def _is_named(path: str, word: str) -> bool:

@@ -7,13 +7,15 @@ repository. Nothing here reads a disk (but the package's own templates), a clock
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.environments import Manifests
 from mlflow_gitops.manifests.repository import InitOptions, scaffold_repository
-from mlflow_gitops.manifests.sources import narrowed, service_names
+from mlflow_gitops.manifests.sources import FILE_NAMES, narrowed, newly_listed, service_names
 
 __all__ = [
+    "FILE_NAMES",
     "InitOptions",
     "Manifests",
     "ParseCache",
     "narrowed",
+    "newly_listed",
     "scaffold_repository",
     "service_names",
 ]

@@ -6,6 +6,7 @@ show the service; where they do not, only the whole tree tells.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from mlflow_gitops.errors import ManifestError
@@ -17,7 +18,9 @@ from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.tree import inside, parent, resolve
 from mlflow_gitops.ports import Tree
 
-__all__ = ["narrowed", "service_names", "sources"]
+__all__ = ["FILE_NAMES", "narrowed", "newly_listed", "service_names", "sources"]
+
+_ITEM = re.compile(r" *- +([A-Za-z0-9_./][A-Za-z0-9_./-]*)\s*")
 
 
 def sources(resolver: Resolver, service: Service, folder: str) -> frozenset[str]:
@@ -77,6 +80,15 @@ def _included(catalog: Catalog, path: str) -> Iterator[str]:
     yield from _resolved(path, kustomization.replacements)
     for folder in _resolved(path, kustomization.components):
         yield from (f"{folder}/{name}" for name in FILE_NAMES)
+
+
+def newly_listed(path: str, added: Iterable[str]) -> tuple[str, ...] | None:
+    """What lines that were added to a kustomization list: paths; None where they may do more."""
+    found = [_ITEM.fullmatch(line) for line in added]
+    references = [match[1] for match in found if match]
+    paths = [resolve(parent(path), reference) for reference in references]
+    known = tuple(each for each in paths if each)
+    return known if len(known) == len(found) else None
 
 
 def _resolved(path: str, references: Iterable[str]) -> Iterator[str]:

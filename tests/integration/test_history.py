@@ -255,6 +255,55 @@ def test_manifests_that_were_broken_are_told(world: World) -> None:
     assert "before cannot be read" in rows[0]["notes"][0]
 
 
+COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
+
+
+def test_a_kustomization_that_lists_more_concerns_whom_it_reaches(world: World) -> None:
+    """A line that is added to a shared list is looked at only by the services that it reaches."""
+    first = world.deliver("1")
+    overlay = "models/overlays/production/kustomization.yaml"
+    world.person.updates()
+    text = (world.person.folder / overlay).read_text()
+    patch = (world.person.folder / LEAF.format("fraud")).read_text().replace("v1", "v9")
+    patch = patch.replace("/v9beta1", "/v1beta1").replace(".io/v9", ".io/v1").replace('"1"', '"9"')
+    world.person.commits(
+        {
+            "models/components/none/kustomization.yaml": COMPONENT,
+            "models/components/pin/kustomization.yaml": (
+                f"{COMPONENT}patches:\n  - path: pin.yaml\n"
+            ),
+            "models/components/pin/pin.yaml": patch,
+            overlay: f"{text}components:\n  - ../../components/none\n",
+        }
+    )
+    world.deliver("1", service="churn")
+    listed = (world.person.folder / overlay).read_text()
+    assert "churn" in listed
+    pinning = world.person.commits({overlay: f"{listed}  - ../../components/pin\n"}, "Pin all")
+    assert world.why()["change"]["commit"] == pinning
+    free = world.person.commits({overlay: listed}, "Unpin all")
+    assert [row["commit"] for row in world.changes()] == [free, pinning, first]
+    with sqlite3.connect(world.indexes[0]) as base:
+        (rows,) = base.execute("SELECT count(*) FROM touched WHERE listed IS NOT NULL").fetchone()
+    base.close()
+    assert rows, "the commits that only added lines were seen as such"
+
+
+def test_a_path_that_moved_in_the_settings_is_told(world: World) -> None:
+    world.deliver("1")
+    world.person.updates()
+    moved: dict[str, str | None] = {}
+    for name in world.person.run("ls-files", "models/overlays/production").splitlines():
+        text = (world.person.folder / name).read_text()
+        moved |= {name: None, name.replace("/production/", "/live/"): text}
+    settings = (world.person.folder / "mlflow-gitops.yaml").read_text()
+    moved["mlflow-gitops.yaml"] = settings.replace("overlays/production", "overlays/live")
+    moving = world.person.commits(moved, "Move it")
+    (row,) = world.changes()
+    assert row["commit"] == moving
+    assert "overlays/production" in row["notes"][0]
+
+
 def test_what_ran_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for day, version in (("01", "1"), ("10", "2"), ("20", "3")):
         date = f"2026-11-{day}T12:00:00Z"

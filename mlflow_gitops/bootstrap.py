@@ -128,7 +128,9 @@ class Session:
         file = index_file(Path(self.process.state_dir), self._git.identity, branch)
         if file not in self._indexes:
             self._indexes[file] = SqliteIndex(file)
-        historian = Historian(self._git.log, self._indexes[file], environment, branch)
+        historian = Historian(
+            self._git.log, self._indexes[file], environment, branch, settings.services
+        )
         found = LookingBack(historian, settings)
         found.start()
         return found

@@ -7,6 +7,7 @@ of a service at a commit is kept, so that the next look reads only what is new. 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +22,7 @@ from mlflow_gitops.manifests import (
 )
 from mlflow_gitops.past import HistoryIndex, HistoryReader, Standing, Step, Touched
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import Environment
+from mlflow_gitops.state import EMPTY, Environment
 
 __all__ = ["Historian"]
 
@@ -31,12 +32,16 @@ ABSENT = Standing(None)
 
 @dataclass(slots=True)
 class Historian:
-    """One environment on one branch. Positions are those of the branch's first parents."""
+    """One environment on one branch. Positions are those of the branch's first parents.
+
+    `services_of` maps a model's name to its service's where they differ.
+    """
 
     reader: HistoryReader
     index: HistoryIndex
     environment: Environment
     branch: str
+    services_of: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     _whole: ParseCache = field(default_factory=ParseCache)
     _narrow: ParseCache = field(default_factory=ParseCache)
     _manifests: dict[int, Manifests] = field(default_factory=dict)
@@ -109,7 +114,7 @@ class Historian:
         """What the commit says of the service. `near` are its sources at a commit close by."""
         if position < 0:
             return ABSENT
-        kept = self.index.standing(self.folder, service, position)
+        kept = self.index.standing(self.scope, service, position)
         if kept is not None:
             at, known = kept
             if at == position:
@@ -122,7 +127,7 @@ class Historian:
             found = self._seen(service, position, near)
         if found.sources:
             commit = self.index.commit(position)
-            self.index.keep(self.folder, position, commit, {service: found})
+            self.index.keep(self.scope, position, commit, {service: found})
         return found
 
     def services(self, position: int) -> frozenset[str]:
@@ -133,7 +138,7 @@ class Historian:
 
     def known_services(self) -> frozenset[str]:
         """Every service that was ever seen."""
-        return frozenset(self.index.services(self.folder))
+        return frozenset(self.index.services(self.scope))
 
     def passing(self, first: int, last: int, known: Iterable[str]) -> frozenset[str]:
         """Services beside the known ones that commits from `first` to `last` may have touched."""
@@ -160,11 +165,14 @@ class Historian:
             service: Standing(spec, sources=manifests.sources(self.environment.name, service))
             for service, spec in manifests.services(self.environment.name).items()
         }
-        self.index.keep(self.folder, position, self.index.commit(position), found)
+        self.index.keep(self.scope, position, self.index.commit(position), found)
 
     @property
-    def folder(self) -> str:
-        return self.environment.path
+    def scope(self) -> str:
+        """What was read before counts only where the settings said the same of these."""
+        said = (self.environment.name, self.environment.path, self.environment.values)
+        named = sorted(self.services_of.items())
+        return hashlib.sha256(repr((said, named)).encode()).hexdigest()[:32]
 
     def _seen_narrowly(self, service: str, position: int, near: frozenset[str]) -> Standing | None:
         """From the few files that set its values close by; None where they do not show it."""
@@ -205,4 +213,4 @@ class Historian:
 
     def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
         environments: Mapping[str, Environment] = {self.environment.name: self.environment}
-        return Manifests(tree, environments, cache)
+        return Manifests(tree, environments, cache, self.services_of)

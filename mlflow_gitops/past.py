@@ -131,11 +131,14 @@ class HistoryIndex(Protocol):
     def paths_named(self, word: str) -> frozenset[str]:
         """Every path ever touched that has `word` as a folder, or as a file's name."""
 
-    def standing(self, folder: str, service: str, until: int) -> tuple[int, Standing] | None:
-        """What was read last of the service at `until` or before, and at which position."""
+    def standing(self, scope: str, service: str, until: int) -> tuple[int, Standing] | None:
+        """What was read last of the service at `until` or before, and at which position.
 
-    def keep(self, folder: str, position: int, commit: str, found: Mapping[str, Standing]) -> None:
+        A `scope` is the settings that it was read by.
+        """
+
+    def keep(self, scope: str, position: int, commit: str, found: Mapping[str, Standing]) -> None:
         """By service. Best effort."""
 
-    def services(self, folder: str) -> Iterator[str]:
-        """Every service that was ever seen there."""
+    def services(self, scope: str) -> Iterator[str]:
+        """Every service that was ever seen by these settings."""

@@ -32,8 +32,8 @@ CREATE TABLE IF NOT EXISTS paths (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNI
 CREATE TABLE IF NOT EXISTS touched (path INTEGER, position INTEGER, listed TEXT,
   PRIMARY KEY (path, position)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS touched_by ON touched (position);
-CREATE TABLE IF NOT EXISTS standings (folder TEXT, service TEXT, position INTEGER, hash TEXT,
-  said TEXT, PRIMARY KEY (folder, service, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS standings (scope TEXT, service TEXT, position INTEGER, hash TEXT,
+  said TEXT, PRIMARY KEY (scope, service, position)) WITHOUT ROWID;
 """
 
 T = TypeVar("T")
@@ -181,16 +181,16 @@ class SqliteIndex:
 
     # What was read of services
 
-    def standing(self, folder: str, service: str, until: int) -> tuple[int, Standing] | None:
+    def standing(self, scope: str, service: str, until: int) -> tuple[int, Standing] | None:
         statement = (
             "SELECT position, said FROM standings JOIN commits USING (position, hash) "
-            "WHERE folder = ? AND service = ? AND position <= ? ORDER BY position DESC LIMIT 1"
+            "WHERE scope = ? AND service = ? AND position <= ? ORDER BY position DESC LIMIT 1"
         )
-        rows = self._rows(statement, folder, service, until)
+        rows = self._rows(statement, scope, service, until)
         return (rows[0][0], _standing(rows[0][1])) if rows else None
 
-    def keep(self, folder: str, position: int, commit: str, found: Mapping[str, Standing]) -> None:
-        rows = [(folder, name, position, commit, _text(each)) for name, each in found.items()]
+    def keep(self, scope: str, position: int, commit: str, found: Mapping[str, Standing]) -> None:
+        rows = [(scope, name, position, commit, _text(each)) for name, each in found.items()]
         try:
             self._base.execute("BEGIN IMMEDIATE")
             self._base.executemany("INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?)", rows)
@@ -200,11 +200,11 @@ class SqliteIndex:
                 self._base.execute("ROLLBACK")
             log.warning("the index of the history cannot be written: %s", error)
 
-    def services(self, folder: str) -> Iterator[str]:
+    def services(self, scope: str) -> Iterator[str]:
         statement = (
-            "SELECT DISTINCT service FROM standings WHERE folder = ? AND said NOT LIKE '[null%'"
+            "SELECT DISTINCT service FROM standings WHERE scope = ? AND said NOT LIKE '[null%'"
         )
-        return (row[0] for row in self._rows(statement, folder))
+        return (row[0] for row in self._rows(statement, scope))
 
 
 def _listed(touched: Touched, path: str) -> str | None:

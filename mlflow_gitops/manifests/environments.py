@@ -96,7 +96,8 @@ class Manifests:
         files = {self._elsewhere.file(rule, environment, service)} if rule else set()
         written = self._written(environment, service)
         files |= {written.file} if written else set()
-        found = self._find(environment, service) if rule is None else None
+        by_rule = written is not None and written.rule is not None
+        found = None if by_rule else self._find_quietly(environment, service)
         if found is not None:
             files |= sources(self._resolver(environment), found, self._folder(environment))
         return frozenset(files)

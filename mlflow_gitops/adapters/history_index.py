@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlflow_gitops.errors import TransientError
 from mlflow_gitops.past import Standing, Touched
 from mlflow_gitops.state import ServiceSpec
 
@@ -79,7 +80,7 @@ class SqliteIndex:
         with suppress(AttributeError, sqlite3.Error):
             self._base.close()
         try:
-            if not isinstance(error, sqlite3.OperationalError):  # locked or not writable
+            if isinstance(error, sqlite3.DatabaseError) and not _is_busy(error):
                 for suffix in ("", "-wal", "-shm"):
                     self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
             self._open()
@@ -89,12 +90,16 @@ class SqliteIndex:
             self._prepare()
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """A file that is found damaged while it is read is begun anew, and asked again."""
+        """Raises TransientError where the file proves damaged: half an index would tell half."""
         try:
             return question()
         except sqlite3.DatabaseError as error:
             self._make_again(error)
-            return question()
+            raise TransientError(
+                f"the index of the history cannot be read ({error})",
+                where=str(self._file),
+                hint="it is made again: run the command again",
+            ) from None
 
     def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         return self._ask(lambda: self._base.execute(statement, values).fetchall())
@@ -214,6 +219,15 @@ def _listed(touched: Touched, path: str) -> str | None:
 
 def _concerns(listed: Sequence[str], wanted: Sequence[str]) -> bool:
     return any(path == each or path.startswith(f"{each}/") for each in listed for path in wanted)
+
+
+def _is_busy(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    )
 
 
 def _is_named(path: str, word: str) -> bool:

@@ -304,6 +304,27 @@ def test_a_path_that_moved_in_the_settings_is_told(world: World) -> None:
     assert "overlays/production" in row["notes"][0]
 
 
+def test_a_value_that_a_rule_names_is_followed(world: World) -> None:
+    settings = git("show", "main:mlflow-gitops.yaml", cwd=world.bare)
+    rule = "values: [{file: 'charts/{service}/{environment}.yaml', path: model.uri}]"
+    place = "    path: models/overlays/production\n"
+    ruled = settings.replace(place, f"{place}    {rule}\n")
+    assert ruled != settings
+    world.person.commits({"mlflow-gitops.yaml": f"{ruled}\n"})
+    chart = "charts/fraud/production.yaml"
+    commits = [
+        world.person.commits({chart: f"model: {{uri: s3://models/fraud/v{n}/}}\n"}) for n in (1, 2)
+    ]
+    world.person.commits({chart: "model: {uri: s3://models/fraud/v2/}\nreplicas: 2\n"})
+    gone = world.person.commits({chart: None})
+    rows = world.changes()
+    assert [row["commit"] for row in rows] == [gone, *reversed(commits)]
+    assert [row["after"] and row["after"]["version"] for row in rows] == [None, "2", "1"]
+    others = {"mlflow-gitops.yaml": f"{settings}\n"}
+    world.person.commits(others)
+    assert world.run("why", "fraud", "-e", "production").exit_code == 1, "no rule, no service"
+
+
 def test_what_ran_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for day, version in (("01", "1"), ("10", "2"), ("20", "3")):
         date = f"2026-11-{day}T12:00:00Z"
@@ -369,6 +390,19 @@ def test_the_index_can_be_lost_at_any_time(world: World, harm: str) -> None:
             base.execute("PRAGMA user_version=99")
             base.close()
     assert world.changes() == whole
+    assert world.changes() == whole
+
+
+def test_an_index_that_is_damaged_inside_never_tells_half(world: World) -> None:
+    world.deliver("1")
+    world.deliver("2", before="1")
+    whole = world.changes()
+    with sqlite3.connect(world.indexes[0]) as base:
+        base.execute("DROP TABLE touched")
+    base.close()
+    result = world.run("history", "fraud", "--json")
+    assert result.exit_code == 1
+    assert "run the command again" in result.stderr
     assert world.changes() == whole
 
 

@@ -134,7 +134,11 @@ class Historian:
         """Every service that stands at the commit, and can be read."""
         if position < 0:
             return frozenset()
-        return frozenset(self._manifests_at(position).services(self.environment.name))
+        try:
+            found = self._manifests_at(position).services(self.environment.name)
+        except ManifestError:  # nothing of the environment can be read
+            return frozenset()
+        return frozenset(found)
 
     def known_services(self) -> frozenset[str]:
         """Every service that was ever seen."""

@@ -6,11 +6,12 @@ Reads Git alone. Writes nothing but the index.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
 from mlflow_gitops.config import parse_settings
-from mlflow_gitops.errors import GitOpsError, RequestError
+from mlflow_gitops.errors import GitOpsError, ManifestError, RequestError
 from mlflow_gitops.history import Historian
 from mlflow_gitops.past import CommitFacts, Standing, Step
 from mlflow_gitops.planning.ledger import Row, held, ledger_row, undone
@@ -53,7 +54,8 @@ class LookingBack:
         """The first look at an environment reads all of its services, once."""
         self.end = self.historian.sync()
         if self.end >= 0 and not self.historian.known_services():
-            self.historian.read_all(self.end)
+            with suppress(ManifestError):  # told of each service that is asked for
+                self.historian.read_all(self.end)
 
     @property
     def name(self) -> str:
@@ -129,7 +131,7 @@ class LookingBack:
 
     def audit(self, since: int, until: int) -> list[Row]:
         """Every change after the position `since`, up to `until`, newest first."""
-        services = self.historian.services(since) | self.historian.services(until)
+        services = self.known() | self.historian.services(since) | self.historian.services(until)
         services |= self.historian.passing(since + 1, until, services)
         found = (
             row

@@ -10,7 +10,7 @@ from typing import Any
 from mlflow_gitops.errors import RequestError
 from mlflow_gitops.wish import did_you_mean
 
-__all__ = ["HELP", "KEYS", "Options", "parse_options"]
+__all__ = ["HELP", "KEYS", "Options", "parse_options", "user_name"]
 
 KEYS = ("by", "dry-run", "reason", "through", "wait")
 THROUGH = ("git", "service")
@@ -79,7 +79,7 @@ def parse_options(config: Mapping[str, Any] | None) -> Options:
                 hint=f"take one of: {', '.join(KEYS)}",
             )
     return Options(
-        by=str(given["by"]) if "by" in given else _user(),
+        by=str(given["by"]) if "by" in given else user_name(),
         reason=str(given.get("reason", "")),
         dry_run=_is_true(given.get("dry-run", False)),
         through=_through(given.get("through", "")),
@@ -124,7 +124,7 @@ def _is_true(value: Any) -> bool:
     return text in TRUE
 
 
-def _user() -> str:
+def user_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container without a user of that number

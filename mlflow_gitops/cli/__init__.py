@@ -18,6 +18,7 @@ from mlflow_gitops.cli.history import history
 from mlflow_gitops.cli.init import init
 from mlflow_gitops.cli.plan import plan
 from mlflow_gitops.cli.reconcile import reconcile
+from mlflow_gitops.cli.rollback import rollback
 from mlflow_gitops.cli.serve import serve
 from mlflow_gitops.cli.status import status
 from mlflow_gitops.cli.why import why
@@ -31,7 +32,11 @@ MLFLOW_PATIENCE: Mapping[str, str] = {
 }
 """MLflow's client would repeat a failed request for minutes; the queue is the place to wait."""
 
-VERBS = (init, config, plan, reconcile, adopt, status, why, history, audit, drift, serve, demo)
+VERBS = (
+    *(init, config, plan, reconcile, adopt, rollback),
+    *(status, why, history, audit, drift),
+    *(serve, demo),
+)
 
 
 @click.group(

@@ -1,0 +1,100 @@
+"""`mlflow-gitops rollback`: go back to a version that was served before, if it can be restored."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from mlflow_gitops.ask import Asker
+from mlflow_gitops.bootstrap import Session
+from mlflow_gitops.cli.app import App, as_json, known_environments
+from mlflow_gitops.cli.output import print_json
+from mlflow_gitops.deployment_options import user_name
+from mlflow_gitops.errors import RequestError
+from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.render import answer_fields, answer_text, make_progress, spec_text
+from mlflow_gitops.state import Environment, Settings
+from mlflow_gitops.wish import Wish, locate
+
+__all__ = ["rollback"]
+
+CHANGES_READ = 1000
+
+
+@click.command(short_help="Go back to an older version.")
+@click.argument("model")
+@click.option("-e", "--environment", metavar="ENV", required=True, help="The environment.")
+@click.option(
+    "--to",
+    metavar="VERSION",
+    help="The version to go back to; default: the one before, as Git has it.",
+)
+@click.option("--reason", metavar="TEXT", default="", help="Why: goes into the commit's message.")
+@click.option("--by", metavar="NAME", help="Who asks, as claimed; default: your user name.")
+@click.option("--dry-run", is_flag=True, help="Check and show the diff; write nothing.")
+@as_json
+@click.pass_obj
+def rollback(
+    app: App,
+    model: str,
+    environment: str,
+    to: str | None,
+    reason: str,
+    by: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Go back to a version of MODEL that was served before: one request, one commit.
+
+    First every published file of that version is read and compared with its digest. The commit
+    names the one that it undoes, and the version that is left is not delivered again by itself.
+    """
+    session = app.session(make_progress())
+    settings = session.settings()
+    (name,) = known_environments([environment], settings)
+    target, model = locate(f"{name}/{model}", settings)
+    number = _number(session, settings, model, to or _before(session, settings, target, model))
+    wish = Wish(
+        name=f"{name}/{model}",
+        model_uri=f"models:/{model}/{number}",
+        by=by if by is not None else user_name(),
+        reason=reason,
+        action="rollback",
+    )
+    answer = Asker(session.reconciler).ask(wish, dry_run=dry_run)
+    if as_json:
+        print_json(answer_fields(answer))
+    else:
+        click.echo(answer_text(answer))
+
+
+def _before(session: Session, settings: Settings, target: Environment, model: str) -> str:
+    """The published name of the version that Git had before the one that stands came first.
+
+    So one that was reverted, or left by another rollback, is not gone back to.
+    """
+    back = session.looking_back(target, settings)
+    stands = back.historian.standing(settings.service(model), back.end).spec
+    if stands is None:
+        raise RequestError(
+            f"Git has no service {target.name}/{model}",
+            where=target.path,
+            hint="`mlflow-gitops status` lists what there is",
+        )
+    rows = islice(back.rows(settings.service(model), back.end), CHANGES_READ)
+    came = [row for row in rows if row.after and row.after.version == stands.version]
+    if came and came[-1].before is not None:
+        return came[-1].before.version
+    raise RequestError(
+        f"Git has no version of {target.name}/{model} before {spec_text(stands)}",
+        where=target.path,
+        hint="name the version with --to",
+    )
+
+
+def _number(session: Session, settings: Settings, model: str, name: str) -> str:
+    """MLflow's number of a published version, which may have a name of its own."""
+    versions = session.registry.snapshot(model).versions
+    named = [v.number for v in versions if name_or_none(settings, v) == name]
+    return named[-1] if named else name

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from mlflow_gitops.ask import Answer, check_flavor
 from mlflow_gitops.errors import RequestError, TransientError
-from mlflow_gitops.planning.records import request_times, status_of
+from mlflow_gitops.planning.records import record_of, request_times, status_of
 from mlflow_gitops.ports import Clock, Registry
 from mlflow_gitops.state import Action, ModelFiles, ModelVersion, Request, Snapshot, State, Status
 from mlflow_gitops.wish import Wish, choose, later_than, parse_model_uri, split_name
@@ -66,7 +66,14 @@ class Relay:
                 where=wish.name,
                 hint=_places(snapshot) or "ask in a place that can read the manifests repository",
             )
-        version = snapshot.version(delivered.request.version) or snapshot.versions[-1]
+        version = snapshot.version(delivered.request.version)
+        if version is None and not snapshot.versions:
+            raise RequestError(
+                "the model has no version, so there is nothing to record the request on",
+                where=f"model {model}",
+                hint="remove the service's files in the manifests repository",
+            )
+        version = version or snapshot.versions[-1]
         return self._ask(wish, environment, snapshot, version, "retire", wait)
 
     def _ask(
@@ -111,6 +118,13 @@ class Relay:
             if status is not None and status.message != told:
                 told = status.message
                 self.say(f"{answer.name}: {told}")
+            if status is None and not _is_held(snapshot, answer, request):
+                raise RequestError(
+                    "the same version was asked for again before the service looked, and the later "
+                    "request is the one that it answers",
+                    where=answer.name,
+                    hint=f"see `mlflow deployments get -t gitops --name {answer.name}`",
+                )
             left = end - self.monotonic()
             if left <= 0:
                 raise _no_answer(answer, snapshot, wait)
@@ -133,6 +147,13 @@ def _status(snapshot: Snapshot, answer: Answer, request: Request) -> Status | No
     version = snapshot.version(answer.version.number)
     status = status_of(version, answer.environment) if version else None
     return status if status is not None and status.request == request.id else None
+
+
+def _is_held(snapshot: Snapshot, answer: Answer, request: Request) -> bool:
+    """Whether the record is still ours: another request for the version takes its place."""
+    version = snapshot.version(answer.version.number)
+    record = record_of(version, answer.environment) if version else None
+    return record is not None and record.id == request.id
 
 
 def _told(answer: Answer, snapshot: Snapshot, status: Status) -> Answer:

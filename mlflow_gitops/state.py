@@ -94,6 +94,7 @@ class Request:
     asked; it is proven only where `signed` (the signature was checked), else merely claimed.
     A version that was seen selected without a record has an id that starts with `seen:`.
     `pending` says that nobody moved the selector for it: who asked cannot read the settings.
+    `closed` says that such a request was refused or overtaken: it asks for nothing any more.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Request:
     reason: str = ""
     rollout: str = ""
     pending: bool = False
+    closed: bool = False
 
     @property
     def recorded(self) -> bool:

@@ -7,13 +7,13 @@ a move that is there already. A request that cannot be delivered moves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mlflow_gitops.errors import RequestError, TerminalError
+from mlflow_gitops.errors import RequestError, TerminalError, TransientError
 from mlflow_gitops.planning.naming import check_ready
-from mlflow_gitops.planning.pending import Pending, Stray, imagine, pending, strays
-from mlflow_gitops.planning.records import same_news, status_of
+from mlflow_gitops.planning.pending import Pending, imagine, pending, rival, strays
+from mlflow_gitops.planning.records import pending_for
 from mlflow_gitops.ports import Clock, Registry
 from mlflow_gitops.state import (
     Environment,
@@ -64,48 +64,76 @@ class Desk:
         waiting = self._waiting(snapshot, environment)
         for request in waiting.overtaken:
             self._tell(snapshot, environment.name, request, State.SUPERSEDED, OVERTAKEN)
-        for request in (*waiting.overtaken, *waiting.answered):
-            self._settle(snapshot, environment, request)
+            self._settle(snapshot, environment.name, request, closed=True)
+        for request in waiting.answered:
+            self._settle(snapshot, environment.name, request)
         if waiting.due is None:
             return snapshot
-        request, version = waiting.due, _version(snapshot, waiting.due)
-        after = imagine(snapshot, environment, [request])
+        request, after = waiting.due, imagine(snapshot, environment, [waiting.due])
         try:
-            if request.action != "retire":
-                check_ready(version)
+            self._check_clear(snapshot, environment, request)
             check(after, request)
+            self._move(snapshot, environment, request)
         except TerminalError as error:
             self._tell(snapshot, environment.name, request, State.FAILED, str(error))
-            self._settle(snapshot, environment, request)
+            self._settle(snapshot, environment.name, request, closed=True)
             raise RefusedError(error) from error
-        if request.action != "retire" and not environment.select.matches(version):
-            self.registry.select(version, environment.select, request, relayed=True)
-        self._settle(snapshot, environment, request)
+        self._settle(snapshot, environment.name, request)
         return after
 
     def has_strays(self, snapshot: Snapshot, settings: Settings) -> bool:
         """Whether something is asked of an environment that is not there, without an answer."""
-        return any(True for _ in self._unanswered(snapshot, settings))
+        return any(True for _ in strays(snapshot, settings))
 
     def turn_away(self, snapshot: Snapshot, settings: Settings) -> None:
         """Answer what is asked of environments that are not there: somebody may wait for it."""
-        for stray, status in self._unanswered(snapshot, settings):
-            self.registry.report(snapshot.model, stray.version.number, stray.environment, status)
-
-    def _unanswered(self, snapshot: Snapshot, settings: Settings) -> Iterator[tuple[Stray, Status]]:
         for stray in strays(snapshot, settings):
             error = RequestError(stray.why, where="mlflow-gitops.yaml", hint=stray.hint)
-            status = self._status(State.FAILED, str(error), stray.request)
-            if not same_news(status_of(stray.version, stray.environment), status):
-                yield stray, status
+            self._tell(snapshot, stray.environment, stray.request, State.FAILED, str(error))
+            self._settle(snapshot, stray.environment, stray.request, closed=True)
+
+    def _check_clear(self, snapshot: Snapshot, environment: Environment, request: Request) -> None:
+        if request.action != "retire":
+            check_ready(_version(snapshot, request))
+        delivered = snapshot.delivered.get(environment.name)
+        other = rival(
+            snapshot, environment, request, self.requests(snapshot, environment), delivered
+        )
+        if other:
+            raise RequestError(
+                f"version {other} has the {environment.select}, and nothing says whether it was "
+                f"given it before or after version {request.version} was asked for",
+                where=f"{environment.name}/{snapshot.model}",
+                hint="take the alias off it, or ask for the version that you want again",
+            )
+
+    def _move(self, snapshot: Snapshot, environment: Environment, request: Request) -> None:
+        """Raises TransientError where something newer was asked for meanwhile."""
+        version = _version(snapshot, request)
+        if not self._is_there(request, environment.name, snapshot.model):
+            raise TransientError(
+                "something newer was asked for meanwhile",
+                where=f"{environment.name}/{snapshot.model}",
+            )
+        if request.action != "retire" and not environment.select.matches(version):
+            self.registry.select(version, environment.select, request, relayed=True)
 
     def _waiting(self, snapshot: Snapshot, environment: Environment) -> Pending:
         delivered = snapshot.delivered.get(environment.name)
         return pending(snapshot, environment, self.requests(snapshot, environment), delivered)
 
-    def _settle(self, snapshot: Snapshot, environment: Environment, request: Request) -> None:
-        version = _version(snapshot, request)
-        self.registry.ask(version, environment.name, replace(request, pending=False))
+    def _settle(
+        self, snapshot: Snapshot, environment: str, request: Request, *, closed: bool = False
+    ) -> None:
+        """Take the mark off, unless a newer request took the record's place."""
+        if self._is_there(request, environment, snapshot.model):
+            settled = replace(request, pending=False, closed=closed)
+            self.registry.ask(_version(snapshot, request), environment, settled)
+
+    def _is_there(self, request: Request, environment: str, model: str) -> bool:
+        version = self.registry.snapshot(model).version(request.version)
+        found = pending_for(version, environment) if version else None
+        return found is not None and found.id == request.id
 
     def _tell(
         self, snapshot: Snapshot, environment: str, request: Request, state: State, message: str

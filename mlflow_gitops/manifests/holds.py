@@ -20,7 +20,9 @@ from mlflow_gitops.state import Hold
 __all__ = ["hold_at", "hold_of", "misses"]
 
 _HOLD = re.compile(r"# mlflow-gitops: hold(?: +(?P<why>[^ ].*))?")
-_MEANT = re.compile(r"#+\s*mlflow[-_ ]?gitops", re.IGNORECASE)  # and what `notes` asks for
+_MEANT = re.compile(  # and what `notes` asks for
+    r"#+\s*mlflow[-_ ]?gitops|#[^\r\n]*mlflow[-_ ]?gitops\W{1,3}hold\b", re.IGNORECASE
+)
 LONGEST = 200
 
 

@@ -27,7 +27,9 @@ __all__ = ["FileNotes", "Note", "Noted", "read_notes"]
 
 _OURS = re.compile(r"#[^\r\n]*?(?:\$mlflow|mlflow[-_ ]?gitops)", re.IGNORECASE)
 _MEANT = re.compile(
-    r"#+\s*(?:\{?\s*[\"']?\$mlflow|mlflow[-_ ]?gitops\s*(?::|\sh\w{2,4}\b))", re.IGNORECASE
+    r"#+\s*(?:\{?\s*[\"']?\$mlflow|mlflow[-_ ]?gitops\s*(?::|\sh\w{2,4}\b))"
+    r"|#[^\r\n]*mlflow[-_ ]?gitops\W{1,3}hold\b",
+    re.IGNORECASE,
 )
 _AFTER_VALUE = re.compile(r"[ \t,\]}]*(?<=[ \t])(#[^\r\n]*)")
 _AFTER_HEADER = re.compile(r"[|>][-+0-9]*[ \t]+(#[^\r\n]*)")

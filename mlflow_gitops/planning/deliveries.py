@@ -30,7 +30,7 @@ MOST = 100_000  # characters: what a tag of MLflow's can hold
 def delivered_text(delivered: Delivered) -> str:
     record = {f.name: getattr(delivered, f.name) for f in fields_of(delivered)}
     request = asdict(delivered.request)
-    del request["pending"]  # it was answered
+    del request["pending"], request["closed"]  # it was answered
     record["request"] = request
     record["identity"] = asdict(delivered.identity)
     record["spec"] = asdict(delivered.spec) if delivered.spec else None

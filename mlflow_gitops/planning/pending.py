@@ -20,7 +20,7 @@ from mlflow_gitops.state import (
     Snapshot,
 )
 
-__all__ = ["Pending", "Stray", "imagine", "pending", "strays"]
+__all__ = ["Pending", "Stray", "imagine", "pending", "rival", "strays"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,32 @@ def pending(
     waiting = [request for request in found if request is not None]
     if not waiting:
         return Pending()
-    latest = max(_order(request) for request in (*requests.values(), *waiting))
+    own = {request.id for request in waiting}  # a server may have recorded its move already
+    others = [request for request in requests.values() if request.id not in own]
+    latest = max(_order(request) for request in (*others, *waiting))
     done = _order(delivered.request) if delivered else ("", "")
     due = next((r for r in waiting if _order(r) == latest and _order(r) > done), None)
     answered = tuple(r for r in waiting if delivered and r.id == delivered.request.id)
     overtaken = tuple(r for r in waiting if r is not due and r not in answered)
     return Pending(due, overtaken, answered)
+
+
+def rival(
+    snapshot: Snapshot,
+    environment: Environment,
+    request: Request,
+    requests: Mapping[str, Request],
+    delivered: Delivered | None,
+) -> str:
+    """The version that has the environment's alias though nobody knows since when, or "".
+
+    A stage or a tag stays on the other version, so that both are seen; an alias would leave it.
+    """
+    holder = snapshot.aliases.get(environment.select.name, "")
+    if environment.select.kind != "alias" or request.action == "retire":
+        return ""
+    known = {request.version, *requests, *(delivered.matched if delivered else ())}
+    return "" if holder in known else holder
 
 
 def strays(snapshot: Snapshot, settings: Settings) -> Iterator[Stray]:

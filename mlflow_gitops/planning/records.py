@@ -48,6 +48,7 @@ __all__ = [
     "parse_request",
     "parse_status",
     "pending_for",
+    "record_of",
     "request_for",
     "request_text",
     "request_times",
@@ -108,6 +109,8 @@ def request_text(
         record["reason"] = request.reason
     if request.pending:
         record["pending"] = True
+    if request.closed:
+        record["closed"] = True
     if moving:
         record["moving"] = True
     if relayed:
@@ -135,6 +138,7 @@ def parse_request(
         reason=fields.text("reason", ""),
         rollout=fields.text("rollout", ""),
         pending=fields.flag("pending"),
+        closed=fields.flag("closed"),
     )
 
 
@@ -157,9 +161,15 @@ def _has_flag(text: str, name: str) -> bool:
 
 def pending_for(version: ModelVersion, environment: str) -> Request | None:
     """The version's request by the environment's name, if its selector is still to be moved."""
+    record = record_of(version, environment)
+    return record if record is not None and record.pending else None
+
+
+def record_of(version: ModelVersion, environment: str) -> Request | None:
+    """The version's record by the environment's name, whatever became of it."""
     tag = REQUESTS + environment
-    text = version.tags.get(tag, "")
-    if not _has_flag(text, "pending"):
+    text = version.tags.get(tag)
+    if text is None:
         return None
     try:
         return parse_request(text, model=version.model, version=version.number, tag=tag)
@@ -189,11 +199,15 @@ def addressees(version: ModelVersion) -> tuple[str, ...]:
 def request_for(
     version: ModelVersion, environment: Environment, key: bytes | None
 ) -> Request | None:
-    """The latest request for the version in the environment; malformed records are passed over.
+    """The version's latest request in the environment; malformed and closed ones are passed over.
 
     It is by the environment's name, or by its selector as a tracking server wrote it.
     """
-    found = (r for _, r in _requests(version, environment, key) if isinstance(r, Request))
+    found = (
+        request
+        for _, request in _requests(version, environment, key)
+        if isinstance(request, Request) and not request.closed
+    )
     return max(found, key=lambda r: (r.time, r.id, r.signed), default=None)
 
 

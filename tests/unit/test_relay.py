@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from mlflow_gitops.ask import Answer, Asker
-from mlflow_gitops.errors import RequestError, TransientError
-from mlflow_gitops.planning.records import is_relayed, pending_for, request_for, status_of
+from mlflow_gitops.errors import RegistryError, RequestError, TransientError
+from mlflow_gitops.planning.records import (
+    is_relayed,
+    pending_for,
+    request_for,
+    request_text,
+    status_of,
+)
 from mlflow_gitops.relay import Relay
-from mlflow_gitops.state import Environment, Selector, State
+from mlflow_gitops.state import Environment, Selector, State, Status
 from mlflow_gitops.wish import Wish
+from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_session import Parts
 
 MODEL = "fraud-detector"
 NAME = f"production/{MODEL}"
+LEAF = f"models/overlays/production/{MODEL}/model-version.yaml"
 PRODUCTION = Environment(
     "production", Selector("stage", "Production"), "models/overlays/production"
 )
@@ -218,3 +228,163 @@ def test_an_unknown_environment_is_answered_by_the_resync_once(parts: Parts) -> 
     assert not parts.session().reconciler.survey().work
     assert parts.cli("reconcile").exit_code == 0
     assert parts.written() == before
+
+
+def send(parts: Parts, number: str, *, name: str = NAME, at: int = 0) -> Answer:
+    """Asked, and nobody waits. `at` is seconds after ten."""
+    parts.time = f"2026-11-23T10:00:{at:02}.000Z"
+    return relay(parts, pytest.fail).ask(Wish(name, f"models:/{MODEL}/{number}"), wait=0)
+
+
+def send_retirement(parts: Parts, *, at: int = 0) -> Answer:
+    parts.time = f"2026-11-23T10:00:{at:02}.000Z"
+    return relay(parts, pytest.fail).retire(Wish(NAME), wait=0)
+
+
+def look(parts: Parts, times: int = 1) -> None:
+    for _ in range(times):
+        parts.session().reconciler.reconcile(MODEL)
+
+
+def write_by_hand(parts: Parts, old: str, new: str, path: str = LEAF) -> None:
+    text = parts.repository.files()[path]
+    assert old in text
+    parts.repository.person_commits({path: text.replace(old, new)})
+
+
+def test_a_refused_request_stays_refused_when_what_was_in_its_way_goes(parts: Parts) -> None:
+    ask(parts, "1")
+    write_by_hand(parts, "/v1/", "/v1/ # mlflow-gitops: hold audit")
+    with pytest.raises(RequestError, match="a comment holds it"):
+        relay(parts, served(parts)).retire(Wish(NAME), wait=60)
+    with pytest.raises(RequestError, match="a comment holds it"):
+        ask(parts, "2")
+    write_by_hand(parts, " # mlflow-gitops: hold audit", "")
+    look(parts, 2)
+    assert parts.version("production", MODEL) == "1", "both were answered with a refusal"
+    assert ask(parts, "2").state is State.COMMITTED, "asked again"
+
+
+def test_an_overtaken_retirement_never_comes_back(parts: Parts) -> None:
+    ask(parts, "1")
+    send_retirement(parts, at=1)
+    broken = parts.register(MODEL, files={"weights.bin": b"1"})
+    send(parts, broken, at=2)
+    look(parts, 3)
+    assert parts.version("production", MODEL) == "1"
+    assert status(parts, broken)[0] is State.FAILED
+
+
+def test_a_registry_that_refuses_the_move_is_told_once_to_who_asked(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(parts, "1")
+
+    def refuse(*_args: object, **_more: object) -> None:
+        raise RegistryError("permission denied", where="memory", hint="grant it")
+
+    monkeypatch.setattr(type(parts.registry), "select", refuse)
+    with pytest.raises(RequestError, match="permission denied"):
+        ask(parts, "2")
+    before = parts.written()
+    look(parts, 2)
+    assert parts.written() == before
+    assert status(parts, "1")[0] is State.COMMITTED
+
+
+def test_what_is_asked_for_during_the_check_is_not_lost(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same tag: a version asked for, and its retirement while that is looked at."""
+    ask(parts, "1")
+    parts.repository.revert(ask(parts, "2").commit)
+    look(parts)
+    send(parts, "2", at=5)
+    sealed, sent = type(parts.store).sealed, []
+
+    def meanwhile(store: object, publication: object) -> object:
+        if not sent:
+            sent.append(send_retirement(parts, at=6))
+        return sealed(store, publication)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(parts.store), "sealed", meanwhile)
+    look(parts)
+    assert parts.version("production", MODEL) == "1"
+    look(parts)
+    assert parts.version("production", MODEL) == ""
+    assert status(parts, "2")[0] is State.RETIRED
+
+
+def test_a_move_that_the_server_recorded_before_a_crash_does_not_overtake_its_request(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(parts, "1")
+    asked = send(parts, "2", at=1).request
+    assert asked is not None
+    select = type(parts.registry).select
+
+    def crash(registry: MemoryRegistry, *args: Any, **more: Any) -> None:
+        select(registry, *args, **more)
+        tag = "gitops.request.stage.Production"
+        later = replace(asked, pending=False, time="2026-11-23T10:00:03.000Z")
+        registry.set_tag(MODEL, "2", tag, request_text(later, model=MODEL, tag=tag))
+        raise TransientError("the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(parts.registry), "select", crash)
+        look(parts)
+    told: list[State] = []
+    report = type(parts.registry).report
+
+    def listen(registry: MemoryRegistry, m: str, n: str, e: str, status: Status) -> None:
+        told.extend([status.state] if (n, e) == ("2", "production") else [])
+        report(registry, m, n, e, status)
+
+    monkeypatch.setattr(type(parts.registry), "report", listen)
+    look(parts)
+    assert told == [State.PUBLISHING, State.COMMITTED]
+
+
+def test_an_alias_that_a_person_moved_meanwhile_is_left_where_it_is(parts: Parts) -> None:
+    settings = "mlflow-gitops.yaml"
+    write_by_hand(parts, "select: {stage: Production}", "select: {alias: champion}", settings)
+    ask(parts, "1")
+    send(parts, "2", at=1)
+    parts.registry.set_alias(MODEL, "champion", "3")
+    look(parts)
+    assert parts.registry.snapshot(MODEL).aliases == {"champion": "3"}
+    assert status(parts, "2")[0] is State.FAILED
+    assert "version 3 has the alias champion" in status(parts, "2")[1]
+
+
+def test_what_was_asked_of_an_unknown_environment_stays_answered(parts: Parts) -> None:
+    settings = "mlflow-gitops.yaml"
+    write_by_hand(parts, "  production:", "  produktion:", settings)
+    send(parts, "1")
+    look(parts)
+    parts.registry.transition(MODEL, "2", "Production")
+    write_by_hand(parts, "  produktion:", "  production:", settings)
+    look(parts)
+    assert parts.version("production", MODEL) == "2"
+    assert stage(parts, "1") == "None"
+
+
+def test_who_was_overtaken_in_the_same_record_does_not_wait_in_vain(parts: Parts) -> None:
+    ask(parts, "1")
+
+    def a_colleague_is_faster() -> None:
+        send(parts, "2", at=9)
+        look(parts)
+
+    waiting = relay(parts, a_colleague_is_faster)
+    with pytest.raises(RequestError, match="asked for again before the service looked"):
+        waiting.ask(Wish(NAME, f"models:/{MODEL}/2"), wait=60)
+    assert parts.version("production", MODEL) == "2"
+
+
+def test_a_model_without_versions_has_nothing_to_record_a_retirement_on(parts: Parts) -> None:
+    ask(parts, "1")
+    for number in ("1", "2", "3"):
+        parts.registry.delete_version(MODEL, number)
+    with pytest.raises(RequestError, match="the model has no version"):
+        send_retirement(parts)

@@ -233,6 +233,10 @@ def held(line: str, **more: str) -> Hold | None:
         (" ## mlflow-gitops: hold", None),
         (" # mlflow-gitops hodl it, please", None),
         (" # mlflow-gitops: holding", None),
+        (" # keep # mlflow-gitops: hold", None),
+        (" # please, mlflow-gitops: hold", None),
+        (" # mlflow-gitops - hold", None),
+        (" # mlflow-gitops, hold it", None),
     ],
 )
 def test_exactly_one_form_holds_and_what_comes_near_is_told(

@@ -119,6 +119,8 @@ class Desk:
             self.registry.select(version, environment.select, request, relayed=True)
 
     def _waiting(self, snapshot: Snapshot, environment: Environment) -> Pending:
+        if not any(pending_for(v, environment.name) for v in snapshot.versions if v.tags):
+            return Pending()  # a resync asks this of every service
         delivered = snapshot.delivered.get(environment.name)
         return pending(snapshot, environment, self.requests(snapshot, environment), delivered)
 

@@ -15,7 +15,7 @@ from mlflow_gitops.errors import RequestError
 from mlflow_gitops.planning.naming import name_or_none
 from mlflow_gitops.render import answer_fields, answer_text, make_progress, spec_text
 from mlflow_gitops.state import Environment, Settings
-from mlflow_gitops.wish import Wish, locate
+from mlflow_gitops.wish import Wish, did_you_mean, locate, model_of
 
 __all__ = ["rollback"]
 
@@ -77,8 +77,9 @@ def _before(session: Session, settings: Settings, target: Environment, model: st
     back = session.looking_back(target, settings)
     stands = back.historian.standing(settings.service(model), back.end).spec
     if stands is None:
+        known = {model_of(service, settings) for service in back.known()}
         raise RequestError(
-            f"Git has no service {target.name}/{model}",
+            f"Git has no service {target.name}/{model}{did_you_mean(model, known - {model})}",
             where=target.path,
             hint="`mlflow-gitops status` lists what there is",
         )

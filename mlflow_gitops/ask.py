@@ -110,9 +110,7 @@ class Asker:
             return answer
         observer.registry.ask(version, environment.name, request)
         observer.registry.select(version, environment.select, request)
-        for other in passed_over:
-            observer.registry.ask(_known(snapshot, other), environment.name, other)
-        return self._act(answer, request)
+        return self._act(answer, request, snapshot, passed_over)
 
     def retire(self, wish: Wish, *, dry_run: bool = False) -> Answer:
         """Ask to take a service out of Git. Raises GitOpsError; bad input writes nothing.
@@ -131,9 +129,7 @@ class Asker:
         if dry_run:
             return answer
         observer.registry.ask(version, environment.name, request)
-        for other in passed_over:
-            observer.registry.ask(_known(snapshot, other), environment.name, other)
-        return self._act(answer, request)
+        return self._act(answer, request, snapshot, passed_over)
 
     def _check_restorable(self, version: ModelVersion, plan: Plan) -> None:
         """Before anything is written: every file of the revision stands, byte by byte."""
@@ -193,8 +189,12 @@ class Asker:
         settled = imagine(snapshot, environment, [request, *others])
         return self.reconciler.preview(settled, environment, settings), others
 
-    def _act(self, answer: Answer, request: Request) -> Answer:
+    def _act(
+        self, answer: Answer, request: Request, snapshot: Snapshot, passed_over: Sequence[Request]
+    ) -> Answer:
         """Reconcile, and tell what stands then; a service that was faster has done it already."""
+        for other in passed_over:
+            self.reconciler.registry.ask(_known(snapshot, other), answer.environment, other)
         outcomes = self.reconciler.reconcile(answer.model, only=[answer.environment])
         if not outcomes:
             raise RequestError(

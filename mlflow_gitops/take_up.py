@@ -140,11 +140,8 @@ class Desk:
     def _tell(
         self, snapshot: Snapshot, environment: str, request: Request, state: State, message: str
     ) -> None:
-        status = self._status(state, message, request)
+        status = Status(state, message, time=self.clock(), request=request.id)
         self.registry.report(snapshot.model, request.version, environment, status)
-
-    def _status(self, state: State, message: str, request: Request) -> Status:
-        return Status(state, message, time=self.clock(), request=request.id)
 
 
 def _version(snapshot: Snapshot, request: Request) -> ModelVersion:

@@ -85,25 +85,19 @@ class S3ArtifactStore:
         self._clients = self.client or own
 
     def sealed(self, publication: Publication) -> Revision | None:
-        place = place_of(publication.uri)
-        bucket = self._bucket(place)
-        manifest = self._sealed_manifest(bucket, place, publication)
-        if manifest is None:
-            return None
-        mlmodel = _sealed_mlmodel(bucket, place, manifest)
-        return _revision(publication, manifest, mlmodel, created=False)
+        found = self._standing(publication)
+        return found[1] if found else None
 
     def download(
         self, publication: Publication, folder: Path | None, progress: Progress | None = None
     ) -> Revision | None:
-        place = place_of(publication.uri)
-        bucket = self._bucket(place)
-        manifest = self._sealed_manifest(bucket, place, publication)
-        if manifest is None:
+        found = self._standing(publication)
+        if found is None:
             return None
-        mlmodel = _sealed_mlmodel(bucket, place, manifest)
-        download(bucket, place, manifest.files, folder, progress)
-        return _revision(publication, manifest, mlmodel, created=False)
+        manifest, revision = found
+        place = place_of(publication.uri)
+        download(self._bucket(place), place, manifest.files, folder, progress)
+        return revision
 
     def inspect(self, source: str) -> ModelFiles:
         return inspect(self._source(source))
@@ -128,6 +122,16 @@ class S3ArtifactStore:
         manifest = manifest_of(publication, files, created=self.clock(), tool=TOOL)
         is_ours = self._seal(bucket, place, publication, manifest)
         return _revision(publication, manifest, contents.mlmodel, created=is_ours)
+
+    def _standing(self, publication: Publication) -> tuple[Manifest, Revision] | None:
+        """What is sealed, if it is of this version and whole."""
+        place = place_of(publication.uri)
+        bucket = self._bucket(place)
+        manifest = self._sealed_manifest(bucket, place, publication)
+        if manifest is None:
+            return None
+        mlmodel = _sealed_mlmodel(bucket, place, manifest)
+        return manifest, _revision(publication, manifest, mlmodel, created=False)
 
     def _sealed_manifest(
         self, bucket: Bucket, place: Place, publication: Publication

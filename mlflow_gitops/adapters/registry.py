@@ -271,13 +271,18 @@ class MlflowRegistry:
         self._answered = time.monotonic()
 
     def _get(self, path: str) -> tuple[int, str]:
-        """One short request, with the client's credentials: status and text."""
+        """One short request, with the client's credentials: status and text.
+
+        Once more where the first gets nothing: a kept connection may be closed just then.
+        """
         with self._talking(self._where):
             response = http_request(
                 get_default_host_creds(self._uri),
                 path,
                 "GET",
-                max_retries=0,
+                max_retries=1,
+                backoff_jitter=0,
+                retry_codes=frozenset(),
                 timeout=PROBE_TIMEOUT,
                 raise_on_status=False,
             )

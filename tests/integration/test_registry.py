@@ -301,6 +301,30 @@ def test_nobody_listens() -> None:
     assert "MLFLOW_TRACKING_URI" in error.hint
 
 
+def test_a_kept_connection_that_the_server_closes() -> None:
+    """As a server does that has just waited long enough: the request on it gets no answer."""
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n3.17.2"
+    asked = []
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                asked.append(connection.recv(4096).split()[1].decode())
+                connection.sendall(text)
+                connection.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        registry = MlflowRegistry(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        registry._check_answers()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert asked == ["/health", "/version"]
+
+
 def test_a_gateway_without_a_server_behind_it() -> None:
     seen: list[str] = []
     with answering(503, b"no backend", health=503, seen=seen) as url:

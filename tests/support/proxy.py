@@ -66,6 +66,8 @@ def proxy(upstream: str) -> Iterator[Proxy]:
             size = answer.getheader("Content-Length") if self.command == "HEAD" else len(payload)
             if size is not None:
                 self.send_header("Content-Length", str(size))
+            if self.close_connection:  # unsaid, the client may ask again on it
+                self.send_header("Connection", "close")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(payload)

@@ -10,12 +10,14 @@ from __future__ import annotations
 __all__ = [
     "ClusterError",
     "ConfigError",
+    "ForgeError",
     "GitOpsError",
     "HeadMovedError",
     "ManifestError",
     "PredictionError",
     "PublishError",
     "RegistryError",
+    "RenderError",
     "RepositoryError",
     "RequestError",
     "TerminalError",
@@ -46,7 +48,16 @@ class TerminalError(GitOpsError):
 
 
 class TransientError(GitOpsError):
-    """May pass by itself: retried with backoff, in the queue only."""
+    """May pass by itself: retried with backoff, in the queue only.
+
+    `retry_after` is the seconds that the other side asks to wait, None where it does not say.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", hint: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.retry_after = retry_after
 
 
 class ConfigError(TerminalError):
@@ -71,6 +82,14 @@ class PublishError(TerminalError):
 
 class RepositoryError(TerminalError):
     """Git refused: protected branch, missing permission, no such branch."""
+
+
+class ForgeError(TerminalError):
+    """The forge refused: a token, a missing right, no such repository; `where` is its address."""
+
+
+class RenderError(TerminalError):
+    """The manifests cannot be built; `where` is the folder."""
 
 
 class ClusterError(TerminalError):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import (
     Change,
     Delivered,
@@ -30,8 +31,10 @@ __all__ = [
     "ArtifactStore",
     "Clock",
     "Cluster",
+    "Forge",
     "Progress",
     "Registry",
+    "Renderer",
     "Repository",
     "Scorer",
     "Tree",
@@ -175,6 +178,58 @@ class Repository(Protocol):
         """A commit for each edit on top of `base`, in order, and one push.
 
         Raises HeadMovedError where the branch is no longer at `base`; nothing is then changed.
+        """
+
+
+class Forge(Protocol):
+    """The forge's API for the one manifests repository.
+
+    Reads may be repeated, writes never are. A rate limit (the primary and the secondary ones), a
+    forge that is down and a 5xx are TransientError, whose `retry_after` is the seconds that the
+    forge asks to wait (None where it does not say); a refused or expired token, a missing right, a
+    repository that is not there are ForgeError (terminal). No token is in an error or a log.
+    """
+
+    @property
+    def kind(self) -> str:
+        """`github`, `gitlab`, `gitea` or `forgejo`."""
+
+    def newest(self, branch: str) -> PullRequest | None:
+        """The pull request of this branch of the repository that counts: an open one before
+        closed ones, and of several the newest. Those of forks are passed over. It is whole, as
+        `get` gives it.
+        """
+
+    def get(self, number: int) -> PullRequest:
+        """Whole, with approvals. Raises ForgeError where there is none."""
+
+    def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
+        """Raises TransientError where there is one for this branch already (someone was faster)."""
+
+    def update(self, pull: PullRequest, draft: Draft) -> None:
+        """Title, body, labels and reviewers, each only where it is not so already. Labels and
+        reviewers that people added stay.
+        """
+
+    def withdraw(self, pull: PullRequest, comment: str) -> None:
+        """Label it `WITHDRAWN` first, say why, then close it; nothing where it is closed."""
+
+    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
+        """Commit statuses (GitLab: external ones); those that say the same already stay."""
+
+    def of_commit(self, commit: str) -> PullRequest | None:
+        """The merged pull request that brought a commit, for who approved it; None for none."""
+
+    def check(self) -> str:
+        """Who the token belongs to. Raises ForgeError where it may not do its work here."""
+
+
+class Renderer(Protocol):
+    """Builds what would be applied to the cluster (`kubectl kustomize`)."""
+
+    def render(self, files: Mapping[str, str], folder: str) -> str | None:
+        """The objects of a folder, as YAML, from the texts of a repository; None where this
+        machine cannot build it. Raises RenderError where the manifests cannot be built.
         """
 
 

@@ -7,18 +7,22 @@ acted on, our own commits that no record knows of are read and win over it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.config import parse_settings
-from mlflow_gitops.errors import TerminalError
+from mlflow_gitops.errors import ConfigError, HeadMovedError, TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.desired import desired_service
-from mlflow_gitops.planning.plan import Kind, Place, Plan, make_plan
+from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.planning.naming import branch_of
+from mlflow_gitops.planning.plan import Kind, Place, Plan, make_plan, next_delivered
+from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
-from mlflow_gitops.ports import Clock, Registry, Repository, Tree
+from mlflow_gitops.ports import Clock, Forge, Registry, Repository, Tree
+from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.state import (
     Delivered,
     Environment,
@@ -60,12 +64,15 @@ class View:
 
 @dataclass(slots=True)
 class Observer:
-    """`request_key` checks the signatures of request records. Safe for several threads."""
+    """`request_key` checks the signatures of request records; `open_forge` gives the forge where
+    an environment delivers by pull requests. Safe for several threads.
+    """
 
     registry: Registry
     repository: Repository
     clock: Clock
     request_key: bytes | None = None
+    open_forge: Callable[[Settings], Forge] | None = None
     _parsed: ParseCache = field(default_factory=ParseCache)
     _settings: tuple[str, Settings] | None = None
     _manifests: tuple[str, str, Settings, Manifests] | None = None
@@ -105,24 +112,33 @@ class Observer:
         branch = self._branch(environment)
         tree = self.repository.tree(branch)
         manifests = self._manifests_of(tree, branch, settings)
-        place = Place(self.repository.identity, branch, settings.service(snapshot.model))
+        proposes = environment.delivery == "pull-request"
+        service = settings.service(snapshot.model)
+        place = Place(self.repository.identity, branch, service, proposes)
         committed = manifests.committed(environment.name, place.service)
         requests = self.requests(snapshot, environment)
         delivered = self.trusted(snapshot, environment)
 
-        def plan_for(record: Delivered | None) -> Plan:
+        def plan_for(record: Delivered | None, pull: PullRequest | None = None) -> Plan:
             now = self.clock()
             desired = desired_service(snapshot, environment, record, requests, settings, now)
             is_same = desired.spec == committed
             hold = None if is_same else manifests.hold(environment.name, place.service)
-            return make_plan(key, place, desired, committed, record, hold)
+            return make_plan(key, place, desired, committed, record, hold, pull)
 
-        plan = plan_for(delivered)
+        pull = self._standing(delivered, place, tree, settings) if recover and proposes else None
+        plan = plan_for(delivered, pull)
         if recover and (delivered is None or plan.kind is not Kind.NONE):
             found = self._recover(snapshot, environment, settings, place, tree, delivered)
             if found is not None:
                 delivered = found
-                plan = plan_for(found)
+                plan = plan_for(found, pull)
+        if recover and proposes and plan.kind is not Kind.NONE:
+            newest = self._newest(plan, settings)
+            plan = replace(plan, pull=newest or plan.pull)
+            if newest and plan.changes_git and _is_for(newest, plan, delivered):
+                delivered = next_delivered(plan, delivered, head=tree.head, pull=newest.number)
+                plan = plan_for(delivered, newest)
         unread = _unread(snapshot, environment)
         plan = replace(plan, notes=(*plan.notes, *unread)) if unread else plan
         stored = snapshot.delivered.get(environment.name)
@@ -138,6 +154,42 @@ class Observer:
             return delivered  # the settings moved: its head is in another history
         head = self.repository.tree(branch).head
         return delivered if self.repository.is_ancestor(delivered.head, head) else None
+
+    def forge(self, settings: Settings) -> Forge:
+        if self.open_forge is None:
+            raise ConfigError(
+                "pull requests need the forge's API",
+                where="mlflow-gitops.yaml: forge",
+                hint="name the forge, or deliver by commits",
+            )
+        return self.open_forge(settings)
+
+    def _standing(
+        self, delivered: Delivered | None, place: Place, tree: Tree, settings: Settings
+    ) -> PullRequest | None:
+        """The pull request that is recorded and was not seen merged, as it is now."""
+        if delivered is None or not delivered.is_proposed:
+            return None
+        pull = self.forge(settings).get(delivered.pull)
+        head = tree.head
+        merged = pull.merge_commit if pull.base == place.branch else ""
+        if pull.state == "merged" and merged and not self.repository.is_ancestor(merged, head):
+            raise HeadMovedError(
+                f"pull request #{pull.number} was merged just now",
+                where=pull.url,
+                hint="fetch, and plan again on the new head",
+            )
+        if pull.mergeable is False and self.repository.is_ancestor(head, pull.head):
+            return replace(pull, mergeable=None)  # it stands on the head: the forge is behind
+        return pull
+
+    def _newest(self, plan: Plan, settings: Settings) -> PullRequest | None:
+        """Our branch's pull request, whatever the record says of it."""
+        if plan.pull is not None and plan.pull.state == "open":
+            return plan.pull
+        branch = branch_of(plan.key.environment, plan.place.service)
+        found = self.forge(settings).newest(branch)
+        return found if found is not None and found.base == plan.place.branch else None
 
     def _recover(
         self,
@@ -206,6 +258,17 @@ class Observer:
         if keep:
             self._manifests = (branch, tree.head, settings, manifests)
         return manifests
+
+
+def _is_for(pull: PullRequest, plan: Plan, delivered: Delivered | None) -> bool:
+    """Whether it answers the request that is new to the record: then it was opened, and a crash
+    or a lost tag kept it from being recorded.
+    """
+    if delivered and delivered.pull == pull.number:
+        return False
+    if pull.state == "merged" or WITHDRAWN in pull.labels or plan.request is None:
+        return False
+    return request_of(pull) == clean(plan.request.id)
 
 
 def _unread(snapshot: Snapshot, environment: Environment) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import GitOpsError, RequestError
 from mlflow_gitops.planning.plan import Plan
+from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.state import Request, Revision, ServiceKey, State
 
 __all__ = ["Outcome", "Survey", "accepted"]
@@ -14,7 +15,9 @@ __all__ = ["Outcome", "Survey", "accepted"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one service. `diff` is the commit's, or the one that would be made."""
+    """What became of one service. `diff` is the commit's, or the one that would be made; `pull` is
+    the pull request that it waits in, or was decided in.
+    """
 
     key: ServiceKey
     state: State
@@ -24,6 +27,7 @@ class Outcome:
     commit: str = ""
     diff: str = ""
     error: GitOpsError | None = None
+    pull: PullRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def accepted(outcome: Outcome, request: Request) -> Plan:
     else:
         wanted, what = State.COMMITTED, f"version {request.version} is not delivered, the service"
         is_wanted = plan.version is not None and plan.version.number == request.version
-    if is_wanted and (plan.changes_git or plan.state is wanted):
+    if is_wanted and (plan.changes_git or plan.state in (wanted, State.PROPOSED)):
         return plan
     raise RequestError(
         f"{what} is {plan.state.value}: {plan.reason}",

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import (
+    BranchPush,
     Change,
     Delivered,
     Delivery,
@@ -178,6 +180,20 @@ class Repository(Protocol):
         """A commit for each edit on top of `base`, in order, and one push.
 
         Raises HeadMovedError where the branch is no longer at `base`; nothing is then changed.
+        """
+
+    def branch_head(self, branch: str) -> str:
+        """Where the branch is, as last fetched; "" where there is none."""
+
+    def messages(self, base: str, head: str) -> Sequence[str]:
+        """Of the commits of `head` that `base` does not have, newest first; at most 100."""
+
+    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | HeadMovedError]:
+        """Make each branch hold its edits and nothing else beyond its base: the branches of pull
+        requests, that nobody else writes to.
+
+        Each is pushed with a lease, and one that is not where it is expected to be has an error
+        and stays as it is. The Change is that of the last edit. Raises what concerns all of them.
         """
 
 

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import (
     GitOpsError,
@@ -25,9 +25,12 @@ from mlflow_gitops.outcome import Outcome, Survey, accepted
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.naming import publication_of
-from mlflow_gitops.planning.plan import Kind, Plan, next_delivered, reports
+from mlflow_gitops.planning.plan import Kind, Plan, next_delivered, reports, waiting
+from mlflow_gitops.planning.proposing import marker_of, moot, withdrawal
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository
+from mlflow_gitops.proposer import Proposer
+from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.state import (
     Edit,
     Environment,
@@ -154,13 +157,28 @@ class Reconciler:
     def _apply(self, view: View, settings: Settings) -> Outcome:
         plan = view.plan
         revision = self._publish(view, settings)
-        commit, diff = "", ""
+        commit, diff, pull = "", "", plan.pull
         if plan.changes_git:
             edit = _edit(view, revision.contents if revision else None, revision)
-            change = self.repository.push(plan.place.branch, view.tree.head, [edit])[0]
-            commit, diff = change.commit, change.diff
-        self._record(view, revision, commit)
-        return Outcome(plan.key, plan.state, plan.reason, plan, revision, commit, diff)
+            if plan.place.by_pull_request:
+                pull, diff = self._propose(view, edit, settings)
+            else:
+                change = self.repository.push(plan.place.branch, view.tree.head, [edit])[0]
+                commit, diff = change.commit, change.diff
+        elif (old := moot(plan)) is not None:
+            why = withdrawal(plan, "nobody asks for this any more")
+            self.observer.forge(settings).withdraw(old, why)
+        if plan.changes_git and pull is not None:
+            plan = replace(plan, reason=waiting(plan.reason, pull))
+            view = replace(view, plan=plan)
+        self._record(view, revision, commit, pull)
+        return Outcome(plan.key, plan.state, plan.reason, plan, revision, commit, diff, pull=pull)
+
+    def _propose(self, view: View, edit: Edit, settings: Settings) -> tuple[PullRequest, str]:
+        body = f"{view.plan.reason}\n\n{marker_of(view.plan)}"
+        proposer = Proposer(self.observer.forge(settings), self.repository)
+        pull, change = proposer.propose(view, edit, body)
+        return pull, change.diff
 
     def _preview(self, view: View, settings: Settings) -> Outcome:
         """The same checks and the same edit, and nothing written."""
@@ -205,15 +223,26 @@ class Reconciler:
             plan.version, plan.after, self.registry.artifact_location(plan.version)
         )
 
-    def _record(self, view: View, revision: Revision | None, commit: str) -> None:
+    def _record(
+        self, view: View, revision: Revision | None, commit: str, pull: PullRequest | None
+    ) -> None:
         plan = view.plan
         digest = revision.digest if revision else ""
         head = commit or view.tree.head
-        record = next_delivered(plan, view.delivered, head=head, commit=commit, digest=digest)
+        opened = pull.number if pull and plan.changes_git else 0
+        record = next_delivered(
+            plan, view.delivered, head=head, commit=commit, digest=digest, pull=opened
+        )
         if record is not None and record != view.stored:
             self.registry.record(plan.key.model, plan.key.environment, record)
         news = reports(
-            plan, view.delivered, told=view.told, commit=commit, digest=digest, time=self.clock()
+            plan,
+            view.delivered,
+            told=view.told,
+            commit=commit,
+            digest=digest,
+            time=self.clock(),
+            pull=pull.url if pull else "",
         )
         for number, status in news.items():
             self.registry.report(plan.key.model, number, plan.key.environment, status)

@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import GitOpsError, RequestError, TerminalError, TransientError
+from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
+from mlflow_gitops.state import State
 
 __all__ = ["ServiceReconciler"]
 
@@ -33,7 +35,9 @@ class ServiceReconciler:
         except RequestError:
             return None  # the model is gone by now, and nothing is ever deleted by absence
         _raise_failures(outcomes)
-        return None
+        now = self.reconciler.clock()
+        open_ones = (o.pull for o in outcomes if o.state is State.PROPOSED and o.pull)
+        return min((until_next_look(pull, now) for pull in open_ones), default=None)
 
     def resync(self) -> Iterable[str]:
         """The models that need a look, from one listing; blocked environments are left out."""

@@ -14,6 +14,7 @@ from typing import Literal
 
 __all__ = [
     "Action",
+    "BranchPush",
     "Change",
     "Delivered",
     "Delivery",
@@ -206,7 +207,8 @@ class Environment:
     `path` is the folder of its manifests, relative to the repository's root, without a trailing
     slash. `branch` is "" for the repository's default branch. `models` are glob patterns of the
     models that it takes. `max_changes` bounds what one resync may change by itself, in services.
-    Of `values`, the first rule that takes a model says where it is served from.
+    Of `values`, the first rule that takes a model says where it is served from. `labels` and
+    `reviewers` are for its pull requests.
     """
 
     name: str
@@ -215,6 +217,8 @@ class Environment:
     namespace: str = ""
     branch: str = ""
     delivery: Literal["commit", "pull-request"] = "commit"
+    labels: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     max_changes: int = 20
     endpoint: Endpoint = Endpoint()
@@ -230,7 +234,9 @@ class Settings:
 
     `services` maps a model's name to its InferenceService's where they differ. `sources` are URI
     prefixes that artifacts may come from, beside the registry's artifact root. `version_tag` is
-    the version tag that names a published version ("" for MLflow's number).
+    the version tag that names a published version ("" for MLflow's number). `forge` is the kind
+    of forge that has the repository and `forge_url` its API's address, "" for what the
+    repository's own address tells.
     """
 
     environments: Mapping[str, Environment]
@@ -239,6 +245,8 @@ class Settings:
     sources: tuple[str, ...] = ()
     services: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     version_tag: str = ""
+    forge: str = ""
+    forge_url: str = ""
 
     def service(self, model: str) -> str:
         return self.services.get(model, model)
@@ -256,7 +264,8 @@ class Delivered:
     `commit` our own commit ("" where the state was found, not made). `spec` is None when the
     request was to retire. `refused` are the versions that people turned down. `left` says how the
     delivered version left the selector: "moved on", "dropped", "gone" (deleted), "adopted" (it
-    never was in it), or "".
+    never was in it), or "". `pull` is the number of the pull request that it was proposed with, 0
+    for a commit; `commit` is then "" until people have merged it.
     """
 
     request: Request
@@ -273,6 +282,12 @@ class Delivered:
     refused: tuple[str, ...] = ()
     left: str = ""
     adopted: bool = False
+    pull: int = 0
+
+    @property
+    def is_proposed(self) -> bool:
+        """Whether it was not seen merged yet: it may be open, or turned down."""
+        return bool(self.pull) and not self.commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +397,19 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class BranchPush:
+    """A branch of ours to be: the edits on top of `base`, in place of what the branch holds.
+
+    `expected` is the commit that it is believed to be at, "" where it must not be there.
+    """
+
+    branch: str
+    base: str
+    edits: tuple[Edit, ...]
+    expected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One commit that was made: `diff` is the unified diff of that commit."""
 
@@ -408,7 +436,8 @@ class Delivery:
 class Status:
     """What the registry's tag says about one version in one environment.
 
-    `request` is the id of the request that it answers, "" where none was recorded.
+    `request` is the id of the request that it answers, "" where none was recorded. `pull` is the
+    address of its pull request.
     """
 
     state: State
@@ -418,3 +447,4 @@ class Status:
     digest: str = ""
     time: str = ""
     request: str = ""
+    pull: str = ""

@@ -121,6 +121,9 @@ class Surveyor:
         plan, delivered = view.plan, view.delivered
         if plan.kind is Kind.RECORD:
             return True
+        if plan.state is State.PROPOSED:  # only the forge knows what became of it
+            number = plan.version.number if plan.version else ""
+            return view.told.get(number) is not State.REJECTED
         record = next_delivered(plan, delivered, head=view.tree.head)
         if record is not None and record != view.stored:
             return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ WALKS_KEPT = 16
 HEADS_KEPT = 4
 QUESTIONS = 8  # about one head, until all of its history is read at once
 BATCH = 50
+MESSAGES = 100
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -63,6 +64,14 @@ class History:
                 delivery = _parse(commit, data, service)
                 if delivery is not None:
                     yield delivery
+
+    def messages(self, base: str, head: str) -> Sequence[str]:
+        """Of the commits of `head` that are none of `base`, newest first."""
+        options = (f"--max-count={MESSAGES}", "-z", "--format=%B", head, "--not", base)
+        answer = self._git.run("log", *options)
+        if answer.code != 0:
+            raise self._unreadable(head, answer)
+        return [each for each in answer.out.decode("utf-8", "replace").split("\0") if each]
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether `commit` is known and is `of`, or older than it."""

@@ -114,7 +114,8 @@ class Remote:
     def send(self, branch: str, base: str, tip: str) -> None:
         """Compare and swap: the lease holds only where the remote's branch still is at `base`.
 
-        `tip` stands on `base`, so this never drops a commit. `base` is "" for a new branch.
+        Where `tip` stands on `base`, no commit is dropped; only a branch of ours is sent another
+        tip. `base` is "" for a new branch.
         """
         answer = self.git.run(
             "push",

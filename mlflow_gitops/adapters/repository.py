@@ -32,7 +32,7 @@ from mlflow_gitops.errors import (
     TransientError,
 )
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import Change, Delivery, Edit
+from mlflow_gitops.state import BranchPush, Change, Delivery, Edit
 
 __all__ = ["GitRepository"]
 
@@ -188,18 +188,11 @@ class GitRepository:
         An edit that changes nothing makes no commit: its Change has the commit "", an empty diff,
         and as its parent the head that it would have had.
         """
-        if BAD_BRANCH.search(branch):
-            raise RepositoryError(
-                f"{branch!r} is no name of a branch", where=self.identity, hint="name another"
-            )
+        self._check_branch(branch)
         with self._talking:
             heads = self._known_heads()
             if heads.commits.get(branch, "") != base:
-                raise HeadMovedError(
-                    f"the branch {branch} is no longer at {base[:12] or 'nothing'}",
-                    where=self.identity,
-                    hint="plan again on the new head, push again",
-                )
+                raise self._moved(branch, base)
             built = self._commits.build(base, edits)
             if built.tip != base:
                 self._remote.send(branch, base, built.tip)
@@ -207,6 +200,47 @@ class GitRepository:
                 self._trees.add(built.tip, built.entries)
                 self._keep(branch, base, built.tip)
             return built.changes
+
+    def branch_head(self, branch: str) -> str:
+        return self._known_heads().commits.get(branch, "")
+
+    def messages(self, base: str, head: str) -> Sequence[str]:
+        self._known_heads()
+        return self._history.messages(base, head)
+
+    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | HeadMovedError]:
+        for each in pushes:
+            self._check_branch(each.branch)
+        with self._talking:
+            self._known_heads()
+            return {each.branch: self._proposed(each) for each in pushes}
+
+    def _proposed(self, push: BranchPush) -> Change | HeadMovedError:
+        heads = self._known_heads()
+        before = heads.commits.get(push.branch, "")
+        if before != push.expected:
+            return self._moved(push.branch, push.expected)
+        built = self._commits.build(push.base, push.edits)
+        try:
+            self._remote.send(push.branch, push.expected, built.tip)
+        except HeadMovedError as moved:
+            return moved
+        self._set_heads(replace(heads, commits={**heads.commits, push.branch: built.tip}))
+        self._keep(push.branch, before, built.tip)
+        return built.changes[-1]
+
+    def _moved(self, branch: str, base: str) -> HeadMovedError:
+        return HeadMovedError(
+            f"the branch {branch} is no longer at {base[:12] or 'nothing'}",
+            where=self.identity,
+            hint="plan again on the new head, push again",
+        )
+
+    def _check_branch(self, branch: str) -> None:
+        if BAD_BRANCH.search(branch):
+            raise RepositoryError(
+                f"{branch!r} is no name of a branch", where=self.identity, hint="name another"
+            )
 
     def _known_heads(self) -> Heads:
         if self._heads is None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
+from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pull_request
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
@@ -71,6 +72,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
     if fields is None:
         return None
     bucket, prefix, sources = _artifacts(fields.get("artifacts"), found)
+    forge, forge_url = read_forge(fields.get("forge"), found)
     return Settings(
         environments=_environments(fields.get("environments"), found, default_branch),
         bucket=bucket,
@@ -78,6 +80,8 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         sources=sources,
         services=_services(fields.get("services"), found),
         version_tag=_version_tag(fields.get("version-name"), found),
+        forge=forge,
+        forge_url=forge_url,
     )
 
 
@@ -160,14 +164,17 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
     fields = _fields(value, found, ENVIRONMENT) or {}
     row = ROWS[f"{ENVIRONMENT}.max-changes"]
     most = fields.get("max-changes")
-    _text(fields, found, f"{ENVIRONMENT}.delivery", _delivery_complaint)
+    delivery = _text(fields, found, f"{ENVIRONMENT}.delivery", delivery_complaint)
+    labels, reviewers = read_pull_request(fields.get("pull-request"), found)
     return Environment(
         name=name,
         select=_selector(fields.get("select"), found),
         path=_text(fields, found, f"{ENVIRONMENT}.path", names.path_complaint),
         namespace=_text(fields, found, f"{ENVIRONMENT}.namespace", names.label_complaint),
         branch=_text(fields, found, f"{ENVIRONMENT}.branch", names.branch_complaint),
-        delivery="commit",
+        delivery="pull-request" if delivery == "pull-request" else "commit",
+        labels=labels,
+        reviewers=reviewers,
         models=_models(fields.get("models"), found),
         max_changes=(found.number(most, row.form) if most else None) or int(row.default or 0),
         endpoint=_endpoint(fields.get("endpoint"), found),
@@ -190,12 +197,6 @@ def _endpoint(value: Value | None, found: Findings) -> Endpoint:
 
 def _protocol_complaint(text: str) -> str:
     return "" if text in ("v1", "v2", "mlflow") else "is no protocol that predictions go over"
-
-
-def _delivery_complaint(text: str) -> str:
-    if text == "pull-request":
-        return "is for pull requests, which are not supported by this version; use `commit`"
-    return "" if text == "commit" else "is no way to deliver"
 
 
 def _models(value: Value | None, found: Findings) -> tuple[str, ...]:

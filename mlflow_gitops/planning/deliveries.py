@@ -61,6 +61,7 @@ def parse_delivered(text: str) -> Delivered:
         refused=fields.texts("refused"),
         left=fields.choice("left", LEFT, ""),
         adopted=fields.flag("adopted"),
+        pull=fields.number("pull", 0),
     )
 
 

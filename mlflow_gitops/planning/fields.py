@@ -46,8 +46,8 @@ class Fields:
                 return choice
         raise UnreadableError(f"`{self.path}{name}` has to be one of: {', '.join(choices)}")
 
-    def number(self, name: str) -> int:
-        value = self.values.get(name)
+    def number(self, name: str, default: int | None = None) -> int:
+        value = self.values.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int):
             raise UnreadableError(f"`{self.path}{name}` has to be a whole number")
         return value

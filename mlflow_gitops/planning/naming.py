@@ -12,6 +12,7 @@ from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
 from mlflow_gitops.state import ModelVersion, Publication, ServiceSpec, Settings
 
 __all__ = [
+    "branch_of",
     "check_ready",
     "name_or_none",
     "publication_of",
@@ -22,6 +23,11 @@ __all__ = [
 ]
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+def branch_of(environment: str, service: str) -> str:
+    """The one branch of a service that pull requests are made from: only we write to it."""
+    return f"mlflow-gitops/{environment}/{service}"
 
 
 def version_name(settings: Settings, version: ModelVersion) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from mlflow_gitops.planning.desired import Desired
+from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.state import (
     EMPTY,
     Delivered,
@@ -24,7 +26,7 @@ from mlflow_gitops.state import (
     Status,
 )
 
-__all__ = ["Kind", "Place", "Plan", "make_plan", "next_delivered", "reports"]
+__all__ = ["Kind", "Place", "Plan", "make_plan", "next_delivered", "reports", "waiting"]
 
 
 STANDING = frozenset(
@@ -35,6 +37,8 @@ STANDING = frozenset(
         State.UNSELECTED,
         State.AMBIGUOUS,
         State.ADOPTED,
+        State.PROPOSED,
+        State.REJECTED,
     }
 )
 """States that a version can be in only until another one is committed."""
@@ -51,16 +55,22 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a service's manifests are: what makes a `delivered` record ours."""
+    """Where a service's manifests are: what makes a `delivered` record ours; and how changes come
+    there, by a pull request or by a commit.
+    """
 
     repository: str
     branch: str
     service: str
+    by_pull_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One service's actions and the reason. `before` is committed, `after` is what it becomes."""
+    """One service's actions and the reason. `before` is committed, `after` is what it becomes.
+
+    `pull` is our pull request for the service, where one was looked at.
+    """
 
     key: ServiceKey
     place: Place
@@ -76,6 +86,7 @@ class Plan:
     left: str = ""
     candidates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    pull: PullRequest | None = None
 
     @property
     def changes_git(self) -> bool:
@@ -89,10 +100,12 @@ def make_plan(
     committed: ServiceSpec | None,
     delivered: Delivered | None,
     hold: Hold | None = None,
+    pull: PullRequest | None = None,
 ) -> Plan:
     """The ladder of rule 3. `delivered` is None where no record of ours can be trusted.
 
-    `hold` is the comment in Git that holds the service, if there is one.
+    `hold` is the comment in Git that holds the service, if there is one. `pull` is the pull
+    request that `delivered` names, as the forge has it now; None where it was not looked at.
     """
     refused = delivered.refused if delivered else ()
     plan = Plan(
@@ -110,6 +123,7 @@ def make_plan(
         left=desired.left,
         candidates=desired.candidates,
         notes=desired.notes,
+        pull=pull,
     )
     if desired.state is not None:  # nothing selected, or several: change nothing
         return replace(plan, state=desired.state)
@@ -121,7 +135,11 @@ def make_plan(
         return _in_sync(plan, desired, delivered)
     if hold is not None:  # written by hand: it holds against every request, until it is removed
         return replace(plan, state=State.HELD, matched=desired.kept, reason=_held(hold, plan))
-    if not desired.new:  # the request was answered: what differs is a person's or a setting's
+    if not desired.new and delivered and delivered.is_proposed:
+        proposed = _proposed(plan, delivered, pull)
+        if proposed is not None:
+            return proposed
+    elif not desired.new:  # the request was answered: what differs is a person's or a setting's
         return _differs_without_request(plan, desired, committed, delivered)
     if _has_foreign_rollout(committed, delivered):  # a canary that we did not write
         return replace(
@@ -131,14 +149,49 @@ def make_plan(
             reason="the manifest has a canary that mlflow-gitops did not write: finish or remove "
             "it in Git first",
         )
-    kind = Kind.RETIRE if desired.spec is None else Kind.PROMOTE
-    return replace(
-        plan,
-        kind=kind,
-        state=State.RETIRED if kind is Kind.RETIRE else State.COMMITTED,
-        after=desired.spec,
-        refused=_refused_after(desired, delivered),
-    )
+    return replace(_change(plan, desired.spec), refused=_refused_after(desired, delivered))
+
+
+def _change(plan: Plan, after: ServiceSpec | None) -> Plan:
+    kind = Kind.RETIRE if after is None else Kind.PROMOTE
+    state = State.RETIRED if kind is Kind.RETIRE else State.COMMITTED
+    if plan.place.by_pull_request:
+        state = State.PROPOSED
+    return replace(plan, kind=kind, state=state, after=after)
+
+
+def _proposed(plan: Plan, delivered: Delivered, pull: PullRequest | None) -> Plan | None:
+    """The request was answered with a pull request. None where we withdrew it ourselves."""
+    name = f"pull request #{delivered.pull}"
+    if pull is None:  # not looked at: only a reconcile asks the forge
+        return replace(plan, state=State.PROPOSED, after=delivered.spec, reason=f"{name} waits")
+    if pull.state == "open" and pull.mergeable is False:
+        reason = f"{name} is in conflict with what came since: the edit is made again"
+        return replace(_change(plan, delivered.spec), reason=reason)
+    if pull.state == "open":
+        reason = waiting(plan.reason, pull)
+        return replace(plan, state=State.PROPOSED, after=delivered.spec, reason=reason)
+    if pull.state == "closed" and WITHDRAWN in pull.labels:
+        return None
+    refused = tuple(sorted({*plan.refused, delivered.request.version}))
+    stands = f"{_text(plan.before)} stands until another version, or this one again, is asked for"
+    if pull.state == "merged":
+        reason = f"{name} was merged, and a person decided otherwise in Git since: {stands}"
+        return replace(plan, state=State.HELD, refused=refused, reason=reason, left="")
+    said = f' ("{clean(pull.comment, 200)}")' if pull.comment else ""
+    reason = f"{name} was closed{_by_whom(pull)} without merging it{said}: {stands}"
+    return replace(plan, state=State.REJECTED, refused=refused, reason=reason, left="")
+
+
+def waiting(reason: str, pull: PullRequest) -> str:
+    """What is told of a change in an open pull request, when it is made and while it waits."""
+    approved = ", approved" if pull.is_approved else ""
+    return f"{reason}; pull request #{pull.number} is open{approved}: {pull.url}"
+
+
+def _by_whom(pull: PullRequest) -> str:
+    by = f" by {clean(pull.decided_by)}" if pull.decided_by else ""
+    return by + (f" at {clean(pull.decided_at)}" if pull.decided_at else "")
 
 
 def _held(hold: Hold, plan: Plan) -> str:
@@ -154,7 +207,8 @@ def _in_sync(plan: Plan, desired: Desired, delivered: Delivered | None) -> Plan:
     refused = _refused_after(desired, delivered)
     if desired.spec is None and delivered is not None and delivered.adopted and not desired.new:
         state = State.ADOPTED
-    if not desired.new and delivered is not None and _is_current(plan, delivered):
+    is_merged = not (delivered and delivered.is_proposed)
+    if not desired.new and delivered is not None and is_merged and _is_current(plan, delivered):
         return replace(plan, state=state, refused=refused, left="")
     return replace(plan, kind=Kind.RECORD, state=state, refused=refused)
 
@@ -249,32 +303,48 @@ def next_delivered(
     head: str,
     commit: str = "",
     digest: str = "",
+    pull: int = 0,
 ) -> Delivered | None:
     """The record to keep after the plan's effects; None where there is nothing to keep.
 
-    Where only `head` would differ the old record is returned, so that nothing is written.
+    `pull` is the number of the pull request that was opened instead of a commit. Where only `head`
+    would differ the old record is returned, so that nothing is written.
     """
     if plan.changes_git or plan.kind is Kind.RECORD:
         assert plan.request is not None
         same = delivered is not None and delivered.spec == plan.after
         return Delivered(
             request=plan.request,
-            identity=plan.version.identity if plan.version else Identity(created=0),
+            identity=_identity(plan, delivered if same else None),
             model=plan.key.model,
             service=plan.place.service,
             repository=plan.place.repository,
             branch=plan.place.branch,
             head=head,
             spec=plan.after,
-            commit=commit or (delivered.commit if delivered and same else ""),
+            commit="" if pull else commit or _known_commit(plan, delivered if same else None, head),
             digest=digest,
             matched=plan.matched,
             refused=plan.refused,
             adopted=plan.kind is Kind.RECORD and delivered is None,
+            pull=pull or (delivered.pull if delivered and same else 0),
         )
     if delivered is None:
         return None
     return replace(delivered, matched=plan.matched, refused=plan.refused, left=plan.left)
+
+
+def _identity(plan: Plan, delivered: Delivered | None) -> Identity:
+    if plan.version is not None:
+        return plan.version.identity
+    return delivered.identity if delivered else Identity(created=0)
+
+
+def _known_commit(plan: Plan, delivered: Delivered | None, head: str) -> str:
+    """Where nothing was committed now: what people merged, or what was known before."""
+    if delivered is None or not delivered.is_proposed:
+        return delivered.commit if delivered else ""
+    return (plan.pull.merge_commit if plan.pull else "") or head
 
 
 def reports(
@@ -285,6 +355,7 @@ def reports(
     commit: str = "",
     digest: str = "",
     time: str = "",
+    pull: str = "",
 ) -> Mapping[str, Status]:
     """What the registry's versions are to be told: number to status.
 
@@ -302,6 +373,7 @@ def reports(
         digest=digest or (known.digest if known else ""),
         time=time,
         request=plan.request.id if plan.request and plan.request.recorded else "",
+        pull=pull or (plan.pull.url if plan.pull else ""),
     )
     before = delivered.request.version if delivered else ""
     if not before.isdecimal():  # a label in Git that is no version of the registry
@@ -310,6 +382,10 @@ def reports(
         return dict.fromkeys(plan.candidates, replace(status, commit="", digest=""))
     current = plan.version.number if plan.version else before
     news = {current: status} if current else {}
+    if plan.state is State.PROPOSED:
+        waited = {n for n, state in (told or {}).items() if state is State.PROPOSED} - {current}
+        over = Status(State.SUPERSEDED, f"version {current} is proposed instead", time=time)
+        news |= dict.fromkeys(sorted(waited), over)
     if plan.state in (State.COMMITTED, State.RETIRED):
         replaced = {number for number, state in (told or {}).items() if state in STANDING}
         replaced |= {before} if plan.changes_git and before else set()

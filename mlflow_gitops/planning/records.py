@@ -285,6 +285,7 @@ def parse_status(text: str) -> Status | None:
             digest=fields.text("digest", ""),
             time=fields.text("time", ""),
             request=fields.text("request", ""),
+            pull=fields.text("pull", ""),
         )
     except UnreadableError:
         return None
@@ -303,7 +304,7 @@ def same_news(told: Status | None, status: Status) -> bool:
 
 def _news(status: Status) -> tuple[str, ...]:
     told = (status.state, status.message, status.commit, status.uri, status.digest)
-    return (*told, status.request)
+    return (*told, status.request, status.pull)
 
 
 def _compact(record: Mapping[str, object]) -> str:

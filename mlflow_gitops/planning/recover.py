@@ -67,6 +67,7 @@ def recovered(
         digest=delivery.trailers.get("Artifact-Digest", ""),
         matched=_matched(known, request, requests, selected),
         refused=_refused(request, delivered, seen),
+        pull=delivered.pull if delivered and delivered.request.id == request.id else 0,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from mlflow_gitops.adapters.repository import GitRepository
 from mlflow_gitops.errors import ConfigError, HeadMovedError, RepositoryError
 from mlflow_gitops.ports import Repository
-from mlflow_gitops.state import Edit
+from mlflow_gitops.state import BranchPush, Change, Edit
 from tests.support.git import GitHttpServer, Person, make_bare
 from tests.support.memory_repository import MemoryRepository
 
@@ -32,19 +32,28 @@ class World:
     repository: Repository
     commits: Commits
     reverts: Callable[[str], str]
+    commits_to: Callable[[str, Mapping[str, str]], str]
 
 
 def git_world(tmp_path: Path, url: str, files: Mapping[str, str]) -> Iterator[World]:
     repository = GitRepository(url, tmp_path / "state")
     person = Person(tmp_path / "person", url)
-    yield World(repository, person.commits, person.reverts)
+
+    def commits_to(branch: str, files: Mapping[str, str]) -> str:
+        return Person(tmp_path / "other", url, branch).commits(files)
+
+    yield World(repository, person.commits, person.reverts, commits_to)
     repository.close()
 
 
 def make_world(kind: str, tmp_path: Path, files: Mapping[str, str]) -> Iterator[World]:
     if kind == "memory":
         memory = MemoryRepository({"main": files} if files else {})
-        yield World(memory, memory.person_commits, memory.revert)
+
+        def commits_to(branch: str, files: Mapping[str, str]) -> str:
+            return memory.person_commits(files, branch=branch)
+
+        yield World(memory, memory.person_commits, memory.revert, commits_to)
         return
     bare = make_bare(tmp_path / "remote" / "manifests.git", files)
     if kind == "file":
@@ -191,6 +200,46 @@ def test_a_branch_that_moved_is_not_pushed_to(world: World) -> None:
     assert "ours.yaml" not in tree
     repository.push("main", tree.head, [Edit({"ours.yaml": "o: 1\n"}, "ours")])
     assert {"ours.yaml", "theirs.yaml"} <= set(repository.tree("main").paths())
+
+
+def test_a_branch_of_ours_holds_what_was_proposed_last(world: World) -> None:
+    repository = world.repository
+    base = repository.tree("main").head
+    assert repository.branch_head("mlflow-gitops/production/a") == ""
+    heads = [""]
+    for text in ("1", "2"):
+        edits = (Edit({"ours.yaml": f"o: {text}\n"}, message("production/a")),)
+        push = BranchPush("mlflow-gitops/production/a", base, edits, heads[-1])
+        change = repository.propose([push])["mlflow-gitops/production/a"]
+        assert isinstance(change, Change)
+        assert change.parent == base
+        assert f"+o: {text}" in change.diff
+        heads.append(change.commit)
+    repository.fetch()
+    assert repository.branch_head("mlflow-gitops/production/a") == heads[-1]
+    assert repository.messages(base, heads[-1]) == [message("production/a")]
+    assert repository.tree("main").head == base
+
+
+def test_what_others_pushed_to_a_branch_of_ours_stays(world: World) -> None:
+    repository = world.repository
+    base = repository.tree("main").head
+    edits = (Edit({"ours.yaml": "o: 1\n"}, "ours"),)
+    first = repository.propose([BranchPush("mlflow-gitops/a", base, edits)])["mlflow-gitops/a"]
+    assert isinstance(first, Change)
+    theirs = world.commits_to("mlflow-gitops/a", {"theirs.yaml": "t: 1\n"})
+    pushes = [
+        BranchPush("mlflow-gitops/a", base, (Edit({"x": "1"}, "again"),), first.commit),
+        BranchPush("mlflow-gitops/b", base, (Edit({"x": "1"}, "other"),), UNKNOWN),
+        BranchPush("mlflow-gitops/c", base, (Edit({"x": "1"}, "third"),)),
+    ]
+    results = repository.propose(pushes)
+    assert isinstance(results["mlflow-gitops/a"], HeadMovedError)
+    assert isinstance(results["mlflow-gitops/b"], HeadMovedError)
+    assert isinstance(results["mlflow-gitops/c"], Change)
+    repository.fetch()
+    assert repository.branch_head("mlflow-gitops/a") == theirs
+    assert repository.messages(base, theirs)[-1].strip() == "ours"
 
 
 def test_an_old_base_is_refused(world: World) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, RepositoryError
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers, trailer_lines
-from mlflow_gitops.state import Change, Delivery, Edit
+from mlflow_gitops.state import BranchPush, Change, Delivery, Edit
 
 __all__ = ["MemoryRepository"]
 
@@ -201,6 +201,27 @@ class MemoryRepository:
                 raise lost
             self._fetched = {**heads, branch: tip}
             return changes
+
+    def branch_head(self, branch: str) -> str:
+        return self._heads().get(branch, "")
+
+    def messages(self, base: str, head: str) -> Sequence[str]:
+        old = set(self._line(base))
+        return [self.commits[c].message for c in self._line(head) if c not in old]
+
+    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | HeadMovedError]:
+        with self._lock:
+            return {each.branch: self._proposed(each) for each in pushes}
+
+    def _proposed(self, push: BranchPush) -> Change | HeadMovedError:
+        heads, known = self._heads(), push.expected
+        if heads.get(push.branch, "") != known or self.remote.get(push.branch, "") != known:
+            return HeadMovedError("somebody pushed", where=push.branch, hint="fetch, plan again")
+        change = self._build(push.base, push.edits)[-1]
+        self.pushes += 1
+        self.remote[push.branch] = change.commit
+        self._fetched = {**heads, push.branch: change.commit}
+        return change
 
     def _build(self, base: str, edits: Sequence[Edit]) -> Sequence[Change]:
         changes, parent = [], base

@@ -15,6 +15,7 @@ from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.ports import Progress
 from mlflow_gitops.reconcile import Reconciler
+from tests.support.memory_forge import MemoryForge
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_repository import MemoryRepository
 from tests.support.memory_store import MemoryArtifactStore
@@ -48,7 +49,10 @@ class MemorySession(Session):
 
     @property
     def observer(self) -> Observer:  # type: ignore[override]
-        return Observer(self.registry, self.repository, lambda: self.parts.time)
+        parts = self.parts
+        return Observer(
+            self.registry, self.repository, lambda: parts.time, open_forge=lambda _: parts.forge
+        )
 
     @property
     def reconciler(self) -> Reconciler:  # type: ignore[override]
@@ -68,6 +72,17 @@ class Parts:
     repository: MemoryRepository = field(default_factory=scaffold)
     store: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
     time: str = TIME
+    forge: MemoryForge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.forge = MemoryForge(self.repository)
+
+    def by_pull_requests(self) -> None:
+        """Every environment then delivers so; the labels and reviewers are Production's."""
+        text = self.repository.files()["mlflow-gitops.yaml"]
+        text = text.replace("delivery: commit", "delivery: pull-request")
+        text += "    pull-request: {labels: [ml], reviewers: [rita]}\n"
+        self.repository.person_commits({"mlflow-gitops.yaml": text})
 
     def register(self, model: str, *, files: Mapping[str, bytes] = FILES, **more: str) -> str:
         """A READY version with files below the artifact root. Returns its number."""

@@ -7,10 +7,17 @@ person changes something. A failure of a new kind is a subclass here, never a ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow_gitops.gates import Gate
+
 __all__ = [
     "ClusterError",
     "ConfigError",
     "ForgeError",
+    "GateError",
     "GitOpsError",
     "HeadMovedError",
     "ManifestError",
@@ -90,6 +97,14 @@ class ForgeError(TerminalError):
 
 class RenderError(TerminalError):
     """The manifests cannot be built; `where` is the folder."""
+
+
+class GateError(TerminalError):
+    """A version is not good enough for an environment; `gates` has every verdict."""
+
+    def __init__(self, what: str, *, where: str, hint: str, gates: Sequence[Gate]) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.gates = tuple(gates)
 
 
 class ClusterError(TerminalError):

@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
+from mlflow_gitops.gates import GateRules
+
 __all__ = [
     "Action",
     "BranchPush",
@@ -223,6 +225,7 @@ class Environment:
     max_changes: int = 20
     endpoint: Endpoint = Endpoint()
     values: tuple[ValueRule, ...] = ()
+    gates: GateRules = field(default_factory=GateRules)
 
     def takes(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)

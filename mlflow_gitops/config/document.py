@@ -8,6 +8,7 @@ collected, so that people see all of them at once.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -131,6 +132,19 @@ class Findings:
             self.add(value, f"is {_short(value.text)}", allowed=allowed)
             return None
         return int(value.text)
+
+    def decimal(self, value: Value, allowed: str) -> float | None:
+        """A number, whole or not."""
+        if value.kind != "int" and not self._is(value, "float", "a number", allowed):
+            return None
+        try:
+            number = float(value.text)
+        except ValueError:  # 0x1f
+            number = math.inf
+        if not math.isfinite(number):
+            self.add(value, f"is {_short(value.text)}", allowed=allowed)
+            return None
+        return number
 
     def items(self, value: Value, allowed: str) -> tuple[Value, ...] | None:
         if not self._is(value, "list", "a list", allowed):

@@ -252,4 +252,78 @@ SETTINGS = (
         "Its `runtime`.",
         "Without it KServe selects one.",
     ),
+    Setting(
+        "environments.<name>.gates",
+        "mapping",
+        "{}",
+        "What a version has to be before it is promoted to this environment: docs/gates.md.",
+        "Whether its files are whole, and would load, is always checked.",
+    ),
+    Setting(
+        "environments.<name>.gates.metrics",
+        "mapping of metric to its thresholds, for example `{accuracy: {min: 0.9}}`",
+        "{}",
+        "The metrics of the version's run that are looked at.",
+        "What is good enough, only people know.",
+    ),
+    Setting(
+        "environments.<name>.gates.metrics.<metric>",
+        "a metric's name as MLflow has it, up to 250 characters",
+        "",
+        "The thresholds of one metric, by the last value that its run logged. With `{}` it only "
+        "has to be there.",
+    ),
+    Setting(
+        "environments.<name>.gates.metrics.<metric>.min",
+        "number",
+        "",
+        "The least that passes.",
+        "Without it there is none.",
+    ),
+    Setting(
+        "environments.<name>.gates.metrics.<metric>.max",
+        "number",
+        "",
+        "The most that passes.",
+        "Without it there is none.",
+    ),
+    Setting(
+        "environments.<name>.gates.metrics.<metric>.direction",
+        "`higher` or `lower`",
+        "",
+        "Which values are better.",
+        "Without it `higher` where there is only a `min`, `lower` where there is only a `max`.",
+    ),
+    Setting(
+        "environments.<name>.gates.metrics.<metric>.worse-by",
+        "number from 0, or a percentage from 0 such as `5%`",
+        "",
+        "How much worse than the committed version's value it may be, in the metric's unit or in "
+        "percent of that value; `0` for not at all.",
+        "Without it nothing is compared.",
+    ),
+    Setting(
+        "environments.<name>.gates.metrics.<metric>.missing",
+        "`fail` or `allow`",
+        "fail",
+        "What a run without this metric means.",
+        "A metric that was forgotten would else let anything through.",
+    ),
+    Setting(
+        "environments.<name>.gates.signature",
+        "`compatible`, `same` or `any`",
+        "compatible",
+        "Which changes of the inputs and outputs pass: those that clients of the committed version "
+        "do not notice, none, or all.",
+        "A breaking change is what clients find out last.",
+    ),
+    Setting(
+        "environments.<name>.gates.required",
+        "list of `artifact`, `runtime`, `signature` and `metrics`",
+        "`artifact` and `runtime`, and `metrics` where a metric has thresholds",
+        "The gates that block a promotion where `delivery` is `commit`; the others only tell. "
+        "`artifact` and `runtime` always block.",
+        "A threshold that holds nothing back would surprise; a signature is often changed on "
+        "purpose.",
+    ),
 )

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
 from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pull_request
+from mlflow_gitops.config.gates import read_gates
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
@@ -179,6 +180,7 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
         max_changes=(found.number(most, row.form) if most else None) or int(row.default or 0),
         endpoint=_endpoint(fields.get("endpoint"), found),
         values=read_rules(fields.get("values"), found, _models),
+        gates=read_gates(fields.get("gates"), found),
     )
 
 

@@ -1,0 +1,73 @@
+"""What a promotion is judged by, and the verdicts: values without I/O.
+
+A gate is one question about a promotion: are its files whole, does the runtime load them, do
+clients still fit, are its metrics good enough. `planning/gates.py` answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["ALWAYS_REQUIRED", "Gate", "GateName", "GateRules", "Margin", "MetricRule"]
+
+GateName = Literal["artifact", "runtime", "signature", "metrics"]
+
+ALWAYS_REQUIRED: frozenset[GateName] = frozenset({"artifact", "runtime"})
+"""Nothing is ever committed whose files are not whole, or that would not load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """How much: of the metric's own unit, or with `is_percent` of the committed value."""
+
+    amount: float
+    is_percent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRule:
+    """What one metric of a candidate has to be.
+
+    `least` and `most` are allowed themselves. `worse_by` bounds how much worse than the committed
+    version's value it may be, None for no comparison; `direction` says which way is worse, "" where
+    nothing says so. A metric that was not logged fails where it `must_be_there`.
+    """
+
+    name: str
+    direction: Literal["higher", "lower", ""] = ""
+    least: float | None = None
+    most: float | None = None
+    worse_by: Margin | None = None
+    must_be_there: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """An environment's thresholds. `required` are the gates that block where commits are pushed.
+
+    `signature` is the change of inputs and outputs that passes: one that old clients do not
+    notice, none, or any.
+    """
+
+    metrics: tuple[MetricRule, ...] = ()
+    signature: Literal["compatible", "same", "any"] = "compatible"
+    required: frozenset[GateName] = ALWAYS_REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One verdict. `missing` is a metric that nobody logged; `skipped` that nothing was asked.
+
+    `text` is one line, safe for a commit status and a table.
+    """
+
+    name: GateName
+    verdict: Literal["passed", "failed", "missing", "skipped"]
+    text: str
+    required: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets a promotion through."""
+        return self.verdict in ("passed", "skipped")

@@ -1,0 +1,167 @@
+"""Is this promotion good enough? Each gate's verdict, from what is known of it. PURE.
+
+Numbers are compared as people write them, in decimals: 0.92 is worse than 0.93 by 0.01, not by a
+little more. Names and reasons come from the registry; each text is one line that no Git host acts
+on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from mlflow_gitops.gates import Gate, GateName, GateRules, Margin, MetricRule
+from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.pull_requests import CommitStatus
+from mlflow_gitops.runs import RunFacts
+
+__all__ = ["Facts", "SchemaChange", "commit_statuses", "evaluate"]
+
+STATUS_PREFIX = "mlflow-gitops/"
+LONGEST = 1000  # characters of a gate's text
+LONGEST_STATUS = 140  # GitHub takes no more
+LONGEST_NAME = 80
+OF_METRICS: tuple[Literal["failed", "missing", "passed"], ...] = ("failed", "missing", "passed")
+
+Told = tuple[Literal["failed", "missing", "passed", "skipped"], str]
+"""A verdict and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """How inputs and outputs differ from those that are committed.
+
+    `kind` is "unknown" where either has no signature; `text` says what differs.
+    """
+
+    kind: Literal["same", "compatible", "breaking", "unknown"]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a promotion; None is what nobody looked at.
+
+    `artifact` and `runtime` say what is wrong with its files, "" where nothing is. `committed` are
+    the facts of the version that Git says now, None where it says none, or none of the registry's.
+    """
+
+    artifact: str = ""
+    digest: str = ""
+    runtime: str = ""
+    candidate: RunFacts | None = None
+    committed: RunFacts | None = None
+    schema: SchemaChange | None = None
+    is_rollback: bool = False
+
+
+def evaluate(rules: GateRules, facts: Facts) -> tuple[Gate, ...]:
+    """All four, in the order in which they matter."""
+    told: dict[GateName, Told] = {
+        "artifact": _artifact(facts),
+        "runtime": ("failed", facts.runtime) if facts.runtime else ("passed", "the files load"),
+        "signature": _signature(rules, facts),
+        "metrics": _metrics(rules.metrics, facts),
+    }
+    return tuple(
+        Gate(name, verdict, clean(text, LONGEST), required=name in rules.required)
+        for name, (verdict, text) in told.items()
+    )
+
+
+def commit_statuses(gates: Iterable[Gate]) -> Sequence[CommitStatus]:
+    """What branch protection can require: one status for each gate."""
+    return tuple(
+        CommitStatus(
+            f"{STATUS_PREFIX}{gate.name}",
+            "success" if gate.is_open else "failure",
+            clean(gate.text, LONGEST_STATUS),
+        )
+        for gate in gates
+    )
+
+
+def _artifact(facts: Facts) -> Told:
+    if facts.artifact:
+        return "failed", facts.artifact
+    return "passed", f"the files are whole{f', {facts.digest}' if facts.digest else ''}"
+
+
+def _signature(rules: GateRules, facts: Facts) -> Told:
+    if facts.is_rollback:
+        return "skipped", "going back is held back by no signature"
+    if rules.signature == "any":
+        return "skipped", "any change is allowed"
+    if facts.schema is None:
+        return "skipped", "nothing is committed that it could be compared with"
+    passes = {"same", "compatible"} if rules.signature == "compatible" else {"same"}
+    kind = "has no signature to compare" if facts.schema.kind == "unknown" else facts.schema.kind
+    text = f"{kind}: {facts.schema.text}" if facts.schema.text else kind
+    if facts.schema.kind == "unknown":
+        return "missing", text
+    return "passed" if facts.schema.kind in passes else "failed", text
+
+
+def _metrics(rules: Sequence[MetricRule], facts: Facts) -> Told:
+    if not rules:
+        return "skipped", "no thresholds are set"
+    if facts.is_rollback:
+        return "skipped", "going back is held back by no threshold"
+    told = [_metric(rule, facts) for rule in rules]
+    for worst in OF_METRICS:
+        texts = [text for verdict, text in told if verdict == worst]
+        if texts:
+            others = [text for verdict, text in told if verdict != worst]
+            return worst, "; ".join(texts + others)
+    return "skipped", "; ".join(text for _, text in told)
+
+
+def _metric(rule: MetricRule, facts: Facts) -> Told:
+    name = clean(rule.name, LONGEST_NAME)
+    candidate = facts.candidate or RunFacts(missing="its run was not read")
+    value = candidate.metrics.get(rule.name)
+    before = facts.committed.metrics.get(rule.name) if facts.committed else None
+    if value is None:
+        why = f" ({candidate.missing})" if candidate.missing else ""
+        if rule.must_be_there:
+            return "missing", f"{name} is missing{why}"
+        return "skipped", f"{name} is missing{why}, and may be"
+    if not math.isfinite(value):
+        return "failed", f"{name} is {value}, which nothing can be compared with"
+    wrong = [*_beyond_bounds(rule, value), *_worse(rule, value, before)]
+    committed = "" if before is None else f" (committed: {_shown(before)})"
+    text = f"{name} is {_shown(value)}{committed}"
+    if wrong:
+        return "failed", f"{text}, and {' and '.join(wrong)}"
+    return "passed", text
+
+
+def _beyond_bounds(rule: MetricRule, value: float) -> Iterable[str]:
+    if rule.least is not None and value < rule.least:
+        yield f"has to be at least {_shown(rule.least)}"
+    if rule.most is not None and value > rule.most:
+        yield f"may be at most {_shown(rule.most)}"
+
+
+def _worse(rule: MetricRule, value: float, before: float | None) -> Iterable[str]:
+    """Nothing where nothing comparable is committed: the first delivery has to begin somewhere."""
+    if rule.worse_by is None or before is None or not math.isfinite(before):
+        return
+    now, was = Decimal(repr(value)), Decimal(repr(before))
+    worse = was - now if rule.direction == "higher" else now - was
+    if worse > _allowed(rule.worse_by, was):
+        unit = "%" if rule.worse_by.is_percent else ""
+        yield f"may be worse by {_shown(rule.worse_by.amount)}{unit} at most"
+
+
+def _allowed(margin: Margin, was: Decimal) -> Decimal:
+    amount = Decimal(repr(margin.amount))
+    return abs(was) * amount / 100 if margin.is_percent else amount
+
+
+def _shown(number: float) -> str:
+    """Every digit that it takes to tell it from the next number."""
+    return repr(number).removesuffix(".0")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow_gitops.errors import GitOpsError, RequestError
+from mlflow_gitops.errors import GateError, GitOpsError, RequestError
+from mlflow_gitops.gates import Gate
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.state import Request, Revision, ServiceKey, State
@@ -16,7 +17,8 @@ __all__ = ["Outcome", "Survey", "accepted"]
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one service. `diff` is the commit's, or the one that would be made; `pull` is
-    the pull request that it waits in, or was decided in.
+    the pull request that it waits in, or was decided in. `gates` are the verdicts on a promotion
+    that was only looked at.
     """
 
     key: ServiceKey
@@ -28,6 +30,12 @@ class Outcome:
     diff: str = ""
     error: GitOpsError | None = None
     pull: PullRequest | None = None
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def verdicts(self) -> tuple[Gate, ...]:
+        """What the gates said, also of what they held back."""
+        return self.error.gates if isinstance(self.error, GateError) else self.gates
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
+from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import (
     BranchPush,
     Change,
@@ -60,6 +61,9 @@ class Registry(Protocol):
 
     def artifact_roots(self) -> tuple[str, ...]:
         """Where this server keeps artifacts: URI prefixes that are always allowed as sources."""
+
+    def facts(self, version: ModelVersion) -> RunFacts:
+        """What is known of the version's run; `missing` tells where nothing is."""
 
     def ask(self, version: ModelVersion, key: str, request: Request) -> None:
         """Write the request record, the version tag `gitops.request.<key>`."""

@@ -19,6 +19,8 @@ from mlflow_gitops.errors import (
     HeadMovedError,
     TerminalError,
 )
+from mlflow_gitops.gatekeeping import Gatekeeper
+from mlflow_gitops.gates import Gate
 from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import Observer, View, selected
 from mlflow_gitops.outcome import Outcome, Survey, accepted
@@ -79,6 +81,10 @@ class Reconciler:
     @property
     def clock(self) -> Clock:
         return self.observer.clock
+
+    @property
+    def gatekeeper(self) -> Gatekeeper:
+        return Gatekeeper(self.registry)
 
     @property
     def desk(self) -> Desk:
@@ -184,13 +190,15 @@ class Reconciler:
         """The same checks and the same edit, and nothing written."""
         plan = view.plan
         diff, contents = "", None
+        gates: tuple[Gate, ...] = ()
         if plan.changes_git and plan.after is not None:
             publication = self._publication(plan)
-            contents = self._check(view, publication, self.store.sealed(publication), settings)
+            sealed = self.store.sealed(publication)
+            contents, gates = self._check(view, publication, sealed, settings)
         if plan.changes_git:
             edit = _edit(view, contents, None)
             diff = self.repository.diff(view.tree.head, [edit])
-        return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff)
+        return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff, gates=gates)
 
     def _publish(self, view: View, settings: Settings) -> Revision | None:
         """Before any commit: the files stand sealed, and the service's runtime can load them."""
@@ -207,13 +215,13 @@ class Reconciler:
 
     def _check(
         self, view: View, publication: Publication, sealed: Revision | None, settings: Settings
-    ) -> ModelFiles:
+    ) -> tuple[ModelFiles, tuple[Gate, ...]]:
         """The list of files, after every check that can be made before a byte is written."""
         if sealed is None:
             check_source(publication.source, (*self.registry.artifact_roots(), *settings.sources))
         contents = sealed.contents if sealed else self.store.inspect(publication.source)
         check_loadable(contents, _predictor(view, contents))
-        return contents
+        return contents, self.gatekeeper.check(view, settings)
 
     def _publication(self, plan: Plan) -> Publication:
         assert plan.after is not None

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from mlflow_gitops.ask import ANY_FLAVOR, Answer
 from mlflow_gitops.errors import GitOpsError
+from mlflow_gitops.gates import ALWAYS_REQUIRED, Gate
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.state import ServiceSpec, State
 
@@ -34,6 +35,7 @@ __all__ = [
     "answer_text",
     "clean",
     "error_fields",
+    "gates_text",
     "make_progress",
     "outcome_fields",
     "print_diff",
@@ -175,6 +177,22 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "digest": outcome.revision.digest if outcome.revision else "",
         "diff": outcome.diff,
         "error": error_fields(error) if error else None,
+        "gates": [_gate_fields(gate) for gate in outcome.verdicts],
+    }
+
+
+def gates_text(gates: Iterable[Gate]) -> str:
+    """The gates that had something to judge, in few words."""
+    judged = (g for g in gates if g.name not in ALWAYS_REQUIRED and g.verdict != "skipped")
+    return "; ".join(f"{gate.name} {gate.verdict}: {gate.text}" for gate in judged)
+
+
+def _gate_fields(gate: Gate) -> dict[str, object]:
+    return {
+        "name": gate.name,
+        "verdict": gate.verdict,
+        "text": gate.text,
+        "required": gate.required,
     }
 
 

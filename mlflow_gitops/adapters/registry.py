@@ -27,6 +27,7 @@ from mlflow_gitops.adapters.registry_limits import (
     too_long,
 )
 from mlflow_gitops.adapters.registry_rows import Model, joined, model_of, name_filter, snapshot_of
+from mlflow_gitops.adapters.registry_runs import facts_of
 from mlflow_gitops.adapters.registry_sources import resolve, root_of
 from mlflow_gitops.adapters.registry_wire import own_connections
 from mlflow_gitops.errors import RegistryError, RequestError, TransientError
@@ -40,6 +41,7 @@ from mlflow_gitops.planning.records import (
     selector_key,
     status_text,
 )
+from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import Delivered, ModelVersion, Request, Selector, Snapshot, Status
 
 __all__ = ["MlflowRegistry"]
@@ -126,6 +128,11 @@ class MlflowRegistry:
                 location = ""
         roots = ("mlflow-artifacts:/", root_of(location, DEFAULT_EXPERIMENT))
         return tuple(dict.fromkeys(root for root in roots if root))
+
+    def facts(self, version: ModelVersion) -> RunFacts:
+        self._check_answers()
+        with self._talking(f"{self._where}: {version.model} version {version.number}"):
+            return facts_of(self._client, version, self._uri)
 
     def ask(self, version: ModelVersion, key: str, request: Request) -> None:
         """It is never signed: only a tracking server knows who somebody is."""

@@ -11,7 +11,7 @@ import click
 from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.errors import RequestError
 from mlflow_gitops.reconcile import Outcome
-from mlflow_gitops.render import clean, print_diff, print_table, spec_text
+from mlflow_gitops.render import clean, gates_text, print_diff, print_table, spec_text
 from mlflow_gitops.state import Environment, Settings, Snapshot
 
 __all__ = [
@@ -120,7 +120,8 @@ def print_outcomes(outcomes: Sequence[Outcome], *, diff: bool, planned: bool = F
 
 def _row(outcome: Outcome, planned: bool) -> tuple[str, ...]:
     plan = outcome.plan
-    why = "; ".join([outcome.message, *(plan.notes if plan else ())])
+    judged = gates_text(outcome.gates)
+    why = "; ".join(filter(None, [outcome.message, *(plan.notes if plan else ()), judged]))
     is_change = planned and plan is not None and plan.changes_git
     state = plan.kind.value if plan is not None and is_change else outcome.state.value
     return (str(outcome.key), state, _git(outcome), why)

@@ -23,6 +23,7 @@ from mlflow_gitops.planning.records import (
     selector_key,
     status_text,
 )
+from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import (
     Delivered,
     Identity,
@@ -60,11 +61,15 @@ class Model:
 
 @dataclass(slots=True)
 class MemoryRegistry:
-    """`roots` are the artifact roots. `writes` counts what reached the registry, by kind of tag."""
+    """`roots` are the artifact roots. `writes` counts what reached the registry, by kind of tag;
+    `reads` are the versions whose run was read, and `runs` the runs, by id.
+    """
 
     roots: tuple[str, ...] = ("mlflow-artifacts:/",)
     models: dict[str, Model] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
+    runs: dict[str, RunFacts] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
     now: int = START
 
     # ports.Registry
@@ -90,6 +95,10 @@ class MemoryRegistry:
 
     def artifact_roots(self) -> tuple[str, ...]:
         return self.roots
+
+    def facts(self, version: ModelVersion) -> RunFacts:
+        self.reads.append(version.number)
+        return self.runs.get(version.identity.run_id, RunFacts(missing="the version has no run"))
 
     def ask(self, version: ModelVersion, key: str, request: Request) -> None:
         row = self._row(version.model, version.number)

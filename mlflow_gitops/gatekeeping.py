@@ -1,0 +1,78 @@
+"""Gathers what the gates are judged by, and holds a commit back that a required one refuses.
+
+Reads only what the environment's rules need: without rules it asks nobody anything. The verdicts
+are `planning/gates.py`'s; `reconcile` calls this before a byte is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlflow_gitops.errors import GateError
+from mlflow_gitops.gates import Gate
+from mlflow_gitops.observe import View
+from mlflow_gitops.planning.gates import Facts, evaluate
+from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.planning.plan import Kind
+from mlflow_gitops.ports import Registry
+from mlflow_gitops.state import ModelVersion, Settings
+
+__all__ = ["Gatekeeper", "committed_version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gatekeeper:
+    registry: Registry
+
+    def gates(self, view: View, settings: Settings) -> tuple[Gate, ...]:
+        """The verdicts on a promotion whose files are whole and would load; none for others."""
+        if view.plan.kind is not Kind.PROMOTE or view.plan.version is None:
+            return ()
+        return evaluate(view.environment.gates, self._facts(view, settings))
+
+    def check(self, view: View, settings: Settings) -> tuple[Gate, ...]:
+        """The same; raises GateError where one holds a commit back. People decide on the rest."""
+        gates = self.gates(view, settings)
+        refused = [gate for gate in gates if gate.required and not gate.is_open]
+        if refused and view.environment.delivery == "commit":
+            raise _blocked(view, refused, gates)
+        return gates
+
+    def _facts(self, view: View, settings: Settings) -> Facts:
+        plan = view.plan
+        assert plan.version is not None
+        is_rollback = plan.request is not None and plan.request.action == "rollback"
+        if is_rollback or not view.environment.gates.metrics:
+            return Facts(is_rollback=is_rollback)
+        committed = committed_version(view, settings)
+        return Facts(
+            candidate=self.registry.facts(plan.version),
+            committed=self.registry.facts(committed) if committed else None,
+        )
+
+
+def committed_version(view: View, settings: Settings) -> ModelVersion | None:
+    """The version that Git says now; None where it says none, or none that the registry has."""
+    before, delivered = view.plan.before, view.delivered
+    if before is None:
+        return None
+    if delivered is not None and delivered.spec == before:
+        version = view.snapshot.version(delivered.request.version)
+        return version if version and version.identity == delivered.identity else None
+    named = (v for v in view.snapshot.versions if name_or_none(settings, v) == before.version)
+    return next(named, None)
+
+
+def _blocked(view: View, refused: Sequence[Gate], gates: Sequence[Gate]) -> GateError:
+    key, version = view.plan.key, view.plan.version
+    number = version.number if version else ""
+    told = "; ".join(f"{gate.name}: {gate.text}" for gate in refused)
+    return GateError(
+        f"version {number} is held back by a gate of {key.environment}: {told}",
+        where=str(key),
+        hint="correct what the gate says (a metric that is logged to the version's run later "
+        f"counts), or select another version; the gates are `environments.{key.environment}.gates` "
+        "in mlflow-gitops.yaml",
+        gates=gates,
+    )

@@ -117,7 +117,7 @@ def test_asking_for_a_version_that_is_not_good_enough_moves_nothing(parts: Parts
     number = promote(parts, 0.5)
     parts.registry.transition(MODEL, number, "None")
     before = parts.written()
-    with pytest.raises(GateError, match="accuracy is 0.5"):
+    with pytest.raises(GateError, match=r"accuracy is 0\.5"):
         Asker(parts.session().reconciler).ask(
             Wish(f"production/{MODEL}", f"models:/{MODEL}/{number}")
         )

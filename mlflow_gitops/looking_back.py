@@ -13,9 +13,9 @@ from itertools import islice, takewhile
 from mlflow_gitops.config import parse_settings
 from mlflow_gitops.errors import GitOpsError, ManifestError, RequestError
 from mlflow_gitops.history import Historian
-from mlflow_gitops.past import CommitFacts, Standing, Step
+from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.ledger import Row, held, ledger_row, undone
-from mlflow_gitops.state import ServiceKey, Settings
+from mlflow_gitops.state import CommitFacts, ServiceKey, Settings
 from mlflow_gitops.wish import did_you_mean, model_of
 
 __all__ = ["Answer", "LookingBack", "check_known"]

@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.config import parse_settings
+from mlflow_gitops.decided import Decisions, Search
 from mlflow_gitops.errors import ConfigError, HeadMovedError, TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
+from mlflow_gitops.planning.decisions import Decision
 from mlflow_gitops.planning.desired import desired_service
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import branch_of
-from mlflow_gitops.planning.plan import Kind, Place, Plan, make_plan, next_delivered
+from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
 from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
@@ -76,6 +78,7 @@ class Observer:
     _parsed: ParseCache = field(default_factory=ParseCache)
     _settings: tuple[str, Settings] | None = None
     _manifests: tuple[str, str, Settings, Manifests] | None = None
+    _decisions: Decisions = field(default_factory=Decisions)
 
     def read(self, model: str) -> tuple[Settings, Snapshot]:
         """Fetch, and read the model, at the same time: each waits for a server of its own."""
@@ -90,6 +93,7 @@ class Observer:
         if self._settings is None or self._settings[0] != text:
             branch = self.repository.default_branch
             self._settings = (text, parse_settings(text, default_branch=branch))
+            self._decisions = Decisions()
         return self._settings[1]
 
     def manifests(self, environment: Environment, settings: Settings) -> tuple[Tree, Manifests]:
@@ -139,6 +143,7 @@ class Observer:
             if newest and plan.changes_git and _is_for(newest, plan, delivered):
                 delivered = next_delivered(plan, delivered, head=tree.head, pull=newest.number)
                 plan = plan_for(delivered, newest)
+        plan = self._decided(plan, snapshot, settings, tree, delivered)
         unread = _unread(snapshot, environment)
         plan = replace(plan, notes=(*plan.notes, *unread)) if unread else plan
         stored = snapshot.delivered.get(environment.name)
@@ -154,6 +159,32 @@ class Observer:
             return delivered  # the settings moved: its head is in another history
         head = self.repository.tree(branch).head
         return delivered if self.repository.is_ancestor(delivered.head, head) else None
+
+    def commented(self, view: View, settings: Settings) -> Decision | None:
+        """The comment that holds what stands against every later request, if there is one."""
+        plan = view.plan
+        hold = view.manifests.hold(plan.key.environment, plan.place.service)
+        if hold is None:
+            return None
+        held = held_by(plan, hold)
+        return self._decided(held, view.snapshot, settings, view.tree, view.delivered).decision
+
+    def _decided(
+        self,
+        plan: Plan,
+        snapshot: Snapshot,
+        settings: Settings,
+        tree: Tree,
+        delivered: Delivered | None,
+    ) -> Plan:
+        """With who decided otherwise in Git, when and why."""
+
+        def manifests_at(commit: str) -> Manifests:
+            tree = self.repository.tree_at(commit)
+            return self._manifests_of(tree, plan.place.branch, settings, keep=False)
+
+        search = Search(self.repository, manifests_at, plan.place.service, tree.head)
+        return self._decisions.complete(plan, search, delivered, snapshot, settings)
 
     def forge(self, settings: Settings) -> Forge:
         if self.open_forge is None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import ServiceSpec
+from mlflow_gitops.state import CommitFacts, ServiceSpec
 
-__all__ = ["CommitFacts", "HistoryIndex", "HistoryReader", "Standing", "Step", "Touched"]
+__all__ = ["HistoryIndex", "HistoryReader", "Standing", "Step", "Touched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,6 @@ class Touched:
     time: int
     paths: tuple[str, ...]
     listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class CommitFacts:
-    """A commit as Git stores it. People are `name <mail>`, times ISO 8601 in UTC."""
-
-    commit: str
-    parents: tuple[str, ...]
-    author: str
-    committer: str
-    time: str
-    message: str
-
-    @property
-    def is_merge(self) -> bool:
-        return len(self.parents) > 1
 
 
 @dataclass(frozen=True, slots=True)

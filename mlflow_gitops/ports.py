@@ -6,7 +6,7 @@ trying later may help; no other exception of an I/O library passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import (
     BranchPush,
     Change,
+    CommitFacts,
     Delivered,
     Delivery,
     Edit,
@@ -176,6 +177,16 @@ class Repository(Protocol):
 
     def deliveries(self, service: str, head: str, since: str = "") -> Iterator[Delivery]:
         """Commits with our trailer for `<environment>/<service>`, newest first, in since..head."""
+
+    def touching(
+        self, paths: Collection[str], head: str, since: str = "", *, most: int
+    ) -> Sequence[CommitFacts]:
+        """The commits of since..head that touched a path, newest first: first parents only, and of
+        these the newest `most` are looked at.
+        """
+
+    def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
+        """What a merge commit brought to the paths: commits that are no merges, newest first."""
 
     def diff(self, base: str, edits: Sequence[Edit]) -> str:
         """The unified diff that the edits would make on `base`; nothing is written remotely."""

@@ -24,6 +24,7 @@ from mlflow_gitops.gates import Gate
 from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import Observer, View, selected
 from mlflow_gitops.outcome import Outcome, Survey, accepted
+from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.naming import publication_of
@@ -296,6 +297,7 @@ def _edit(view: View, contents: ModelFiles | None, revision: Revision | None) ->
         request=plan.request,
         digest=revision.digest if revision else "",
         undoes=undoes,
+        hold=in_force(plan.decision) if plan.decision else "",
     )
     return Edit(files=files, message=message)
 

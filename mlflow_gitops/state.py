@@ -18,6 +18,7 @@ __all__ = [
     "Action",
     "BranchPush",
     "Change",
+    "CommitFacts",
     "Delivered",
     "Delivery",
     "Edit",
@@ -433,6 +434,22 @@ class Delivery:
     parent: str
     time: str
     trailers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFacts:
+    """A commit as Git stores it. People are `name <mail>`, times ISO 8601 in UTC."""
+
+    commit: str
+    parents: tuple[str, ...]
+    author: str
+    committer: str
+    time: str
+    message: str
+
+    @property
+    def is_merge(self) -> bool:
+        return len(self.parents) > 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Answer, GitProcess
 from mlflow_gitops.adapters.git_tree import Entries, GitTree, Trees, is_commit, is_plain
 from mlflow_gitops.errors import RepositoryError
-from mlflow_gitops.past import CommitFacts, Touched
+from mlflow_gitops.past import Touched
 from mlflow_gitops.ports import Tree
+from mlflow_gitops.state import CommitFacts
 
 __all__ = ["GitLog"]
 
@@ -90,6 +91,31 @@ class GitLog:
     def facts(self, commits: Sequence[str]) -> Sequence[CommitFacts]:
         raw = self.objects.raw(commits)
         return [_facts(commit, data) for commit, data in zip(commits, raw, strict=True)]
+
+    def touching(
+        self, paths: Iterable[str], head: str, since: str, most: int
+    ) -> Sequence[CommitFacts]:
+        """See `ports.Repository`. Two steps, since Git bounds what it finds, not what it reads."""
+        known = since if is_commit(since) and self.objects.known(since) else ""
+        newer = ["--not", known] if known else []
+        line = self.git.run("rev-list", "--first-parent", f"--max-count={most + 1}", head, *newer)
+        self._check(head, line)
+        commits = line.out.decode().split()
+        named = [path for path in sorted(paths) if path and "\0" not in path]
+        if not commits or not named:
+            return ()
+        oldest = commits[most] if len(commits) > most else known
+        answer = self.git.run(
+            "--literal-pathspecs",
+            "rev-list",
+            "--first-parent",
+            head,
+            *(["--not", oldest] if oldest else []),
+            "--",
+            *named,
+        )
+        self._check(head, answer)
+        return self.facts(answer.out.decode().split())
 
     def narrow(self, commit: str, paths: Iterable[str]) -> Tree:
         entries: dict[str, tuple[str, str]] = {}

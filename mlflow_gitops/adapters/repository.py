@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from mlflow_gitops.errors import (
     TransientError,
 )
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import BranchPush, Change, Delivery, Edit
+from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit
 
 __all__ = ["GitRepository"]
 
@@ -153,6 +153,16 @@ class GitRepository:
     def deliveries(self, service: str, head: str, since: str = "") -> Iterator[Delivery]:
         self._known_heads()
         return self._history.deliveries(service, head, since)
+
+    def touching(
+        self, paths: Collection[str], head: str, since: str = "", *, most: int
+    ) -> Sequence[CommitFacts]:
+        self._known_heads()
+        return self.log.touching(paths, head, since, most)
+
+    def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
+        self._known_heads()
+        return self.log.facts(self.log.merged(merge, paths))
 
     def diff(self, base: str, edits: Sequence[Edit]) -> str:
         self._known_heads()

@@ -15,6 +15,7 @@ from mlflow_gitops.cli.config import config
 from mlflow_gitops.cli.demo import demo
 from mlflow_gitops.cli.drift import drift
 from mlflow_gitops.cli.history import history
+from mlflow_gitops.cli.hold import hold
 from mlflow_gitops.cli.init import init
 from mlflow_gitops.cli.plan import plan
 from mlflow_gitops.cli.reconcile import reconcile
@@ -33,7 +34,7 @@ MLFLOW_PATIENCE: Mapping[str, str] = {
 """MLflow's client would repeat a failed request for minutes; the queue is the place to wait."""
 
 VERBS = (
-    *(init, config, plan, reconcile, adopt, rollback),
+    *(init, config, plan, reconcile, adopt, rollback, hold),
     *(status, why, history, audit, drift),
     *(serve, demo),
 )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from mlflow_gitops.planning.messages import trailer_lines
 
-__all__ = ["approvers", "pull_request", "reverted"]
+__all__ = ["approvers", "pull_request", "reason", "reverted"]
 
 REVIEWS = ("reviewed-by", "approved-by")
 FORGES = (
@@ -45,3 +45,16 @@ def reverted(message: str) -> str:
     """The commit that `git revert` says it takes back, as it names it, or ""."""
     found = REVERT.search(f"{message}\n")
     return found[1] if found else ""
+
+
+def reason(message: str) -> str:
+    """Why, in its author's words: of a revert what was written beside Git's own text, else the
+    subject.
+    """
+    subject, _, body = message.partition("\n")
+    if not reverted(message):
+        return subject.strip()
+    own = re.sub(r"(?s)\AThis reverts commit [0-9a-f]{7,64}.*?(?:\.\n|\Z)", "", f"{body.strip()}\n")
+    trailers = {f"{key}: {value}" for key, value in trailer_lines(message)}
+    words = [line.strip() for line in own.splitlines() if line.strip() not in trailers]
+    return " ".join(word for word in words if word) or subject.strip()

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mlflow_gitops.past import CommitFacts, Step
-from mlflow_gitops.planning.commit_facts import approvers, pull_request, reverted
+from mlflow_gitops.past import Step
+from mlflow_gitops.planning.commit_facts import approvers, pull_request, reason, reverted
 from mlflow_gitops.planning.messages import SERVICE, clean, exact, parse_trailers, trailer_lines
-from mlflow_gitops.state import ServiceKey, ServiceSpec
+from mlflow_gitops.state import CommitFacts, ServiceKey, ServiceSpec
 
 __all__ = ["Change", "Row", "held", "ledger_row", "undone"]
 
@@ -35,7 +35,7 @@ class Row:
 
     `commit` is the one that brought it to the branch, by `committer` at `time`; where that is a
     merge, `made` is the commit that made the change, if it was one. `author` wrote the change.
-    `undoes` is the commit that it takes back.
+    `undoes` is the commit that it takes back, `why` what its author said.
     """
 
     key: ServiceKey
@@ -56,6 +56,7 @@ class Row:
     asked_at: str = ""
     is_signed: bool = False
     undoes: str = ""
+    why: str = ""
     pull_request: str = ""
     approvers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -99,6 +100,7 @@ def ledger_row(
         asked_at=trailers.get("Requested-At", ""),
         is_signed="Requested-By" in trailers,
         undoes=undoes,
+        why=clean(reason(source.message), TEXT),
         pull_request=pull_request(facts.message, is_merge=facts.is_merge)
         or pull_request(source.message, is_merge=False),
         approvers=tuple(dict.fromkeys(reviewers)),

@@ -21,6 +21,7 @@ SERVICE = "Gitops-Service"
 
 NAME_LIMIT = 200
 REASON_LIMIT = 500
+HOLD_LIMIT = 1000
 EXACT_LIMIT = 1024
 SUBJECT_LIMIT = 120
 WIDTH = 76
@@ -68,13 +69,16 @@ def commit_message(
     request: Request,
     digest: str = "",
     undoes: str = "",
+    hold: str = "",
 ) -> str:
     """The message of the commit that brings a service from `before` to `after` (None: absent).
 
-    `undoes` is the full hash of the commit that a rollback takes back.
+    `undoes` is the full hash of the commit that a rollback takes back. `hold` tells of the one
+    that this ends.
     """
     subject = _subject(environment, service, action, before, after, undoes)
     body = _body(model, service, action, version, request)
+    body += [_filled(clean(hold, HOLD_LIMIT))] if hold else []
     trailers = _trailers(environment, service, model, after, version, request, digest, undoes)
     return "\n\n".join([subject, *body, "\n".join(trailers)]) + "\n"
 
@@ -126,10 +130,14 @@ def _body(
         "retire": f"The registry asks to stop serving {what}{served}.",
         "rollback": f"The registry asks to go back to {what}{served}.",
     }.get(action, f"The registry asks for {what}{served}.")
-    body = [textwrap.fill(asked, WIDTH, break_long_words=False, break_on_hyphens=False)]
+    body = [_filled(asked)]
     if reason := clean(request.reason, REASON_LIMIT):
         body.append(_quoted(reason))
     return body
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _quoted(text: str) -> str:

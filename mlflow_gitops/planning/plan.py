@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from mlflow_gitops.planning.decisions import Decided, Decision, on_stands, rejected
 from mlflow_gitops.planning.desired import Desired
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
@@ -26,7 +27,7 @@ from mlflow_gitops.state import (
     Status,
 )
 
-__all__ = ["Kind", "Place", "Plan", "make_plan", "next_delivered", "reports", "waiting"]
+__all__ = ["Kind", "Place", "Plan", "held_by", "make_plan", "next_delivered", "reports", "waiting"]
 
 
 STANDING = frozenset(
@@ -69,7 +70,8 @@ class Place:
 class Plan:
     """One service's actions and the reason. `before` is committed, `after` is what it becomes.
 
-    `pull` is our pull request for the service, where one was looked at.
+    `pull` is our pull request for the service, where one was looked at. `decision` is a person's
+    that holds the service, or that a promotion ends.
     """
 
     key: ServiceKey
@@ -87,6 +89,7 @@ class Plan:
     candidates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pull: PullRequest | None = None
+    decision: Decision | None = None
 
     @property
     def changes_git(self) -> bool:
@@ -128,13 +131,13 @@ def make_plan(
     if desired.state is not None:  # nothing selected, or several: change nothing
         return replace(plan, state=desired.state)
     if delivered and _is_renamed(key, place, delivered):  # the tags travel with a rename
-        return replace(
-            plan, state=State.HELD, matched=desired.kept, reason=_renamed(key, delivered)
-        )
+        held = _held(plan, Decided.RENAMED, delivered)
+        return replace(held, matched=desired.kept, reason=_renamed(key, delivered))
     if desired.spec == committed:  # Git says it already, whoever wrote it
         return _in_sync(plan, desired, delivered)
     if hold is not None:  # written by hand: it holds against every request, until it is removed
-        return replace(plan, state=State.HELD, matched=desired.kept, reason=_held(hold, plan))
+        held = held_by(plan, hold)
+        return replace(held, matched=desired.kept, reason=_commented(hold, plan))
     if not desired.new and delivered and delivered.is_proposed:
         proposed = _proposed(plan, delivered, pull)
         if proposed is not None:
@@ -143,13 +146,16 @@ def make_plan(
         return _differs_without_request(plan, desired, committed, delivered)
     if _has_foreign_rollout(committed, delivered):  # a canary that we did not write
         return replace(
-            plan,
-            state=State.HELD,
+            _held(plan, Decided.CANARY, delivered),
             matched=desired.kept,
             reason="the manifest has a canary that mlflow-gitops did not write: finish or remove "
             "it in Git first",
         )
-    return replace(_change(plan, desired.spec), refused=_refused_after(desired, delivered))
+    return replace(
+        _change(plan, desired.spec),
+        refused=_refused_after(desired, delivered),
+        decision=_overruled(plan, delivered, pull),
+    )
 
 
 def _change(plan: Plan, after: ServiceSpec | None) -> Plan:
@@ -177,10 +183,14 @@ def _proposed(plan: Plan, delivered: Delivered, pull: PullRequest | None) -> Pla
     stands = f"{_text(plan.before)} stands until another version, or this one again, is asked for"
     if pull.state == "merged":
         reason = f"{name} was merged, and a person decided otherwise in Git since: {stands}"
-        return replace(plan, state=State.HELD, refused=refused, reason=reason, left="")
+        held = _held(plan, _kind(delivered, plan.before), delivered)
+        return replace(held, refused=refused, reason=reason, left="")
     said = f' ("{clean(pull.comment, 200)}")' if pull.comment else ""
     reason = f"{name} was closed{_by_whom(pull)} without merging it{said}: {stands}"
-    return replace(plan, state=State.REJECTED, refused=refused, reason=reason, left="")
+    rejection = rejected(plan.key, _number(delivered), plan.before, pull)
+    return replace(
+        plan, state=State.REJECTED, refused=refused, reason=reason, left="", decision=rejection
+    )
 
 
 def waiting(reason: str, pull: PullRequest) -> str:
@@ -194,7 +204,49 @@ def _by_whom(pull: PullRequest) -> str:
     return by + (f" at {clean(pull.decided_at)}" if pull.decided_at else "")
 
 
-def _held(hold: Hold, plan: Plan) -> str:
+def _held(
+    plan: Plan, kind: Decided, delivered: Delivered | None, comment: Hold | None = None
+) -> Plan:
+    """Who decided so, and when, is read from Git later."""
+    number = plan.version.number if plan.version else _number(delivered)
+    if plan.request and plan.request.action == "retire":
+        number = ""
+    decision = Decision(kind, plan.key, number, plan.before, comment=comment)
+    return replace(plan, state=State.HELD, decision=decision)
+
+
+def held_by(plan: Plan, comment: Hold) -> Plan:
+    return _held(plan, Decided.COMMENT, None, comment)
+
+
+def _number(delivered: Delivered | None) -> str:
+    return delivered.request.version if delivered and delivered.spec is not None else ""
+
+
+def _overruled(
+    plan: Plan, delivered: Delivered | None, pull: PullRequest | None
+) -> Decision | None:
+    """What a person decided otherwise since the last delivery, and a new request ends."""
+    if delivered is None or _is_elsewhere(plan, delivered) or delivered.spec == plan.before:
+        return None
+    if delivered.is_proposed and pull and pull.is_rejected:
+        return rejected(plan.key, _number(delivered), plan.before, pull)
+    if delivered.is_proposed and (pull is None or pull.state != "merged"):
+        return None  # it waits, or we withdrew it
+    return Decision(_kind(delivered, plan.before), plan.key, _number(delivered), plan.before)
+
+
+def _kind(delivered: Delivered, committed: ServiceSpec | None) -> Decided:
+    if committed is None:
+        return Decided.RETIRED
+    return Decided.PINNED if _is_turned_down(delivered.spec, committed) else Decided.CANARY
+
+
+def _is_elsewhere(plan: Plan, delivered: Delivered) -> bool:
+    return (delivered.service, delivered.branch) != (plan.place.service, plan.place.branch)
+
+
+def _commented(hold: Hold, plan: Plan) -> str:
     why = f" ({hold.reason})" if hold.reason else ""
     return (
         f"a comment holds it: `mlflow-gitops: hold` at {hold.file}:{hold.line}{why}; "
@@ -222,8 +274,7 @@ def _differs_without_request(
     plan: Plan, desired: Desired, committed: ServiceSpec | None, delivered: Delivered | None
 ) -> Plan:
     assert delivered is not None  # without a record every request is new
-    moved = (delivered.service, delivered.branch) != (plan.place.service, plan.place.branch)
-    if moved or delivered.spec == committed:
+    if _is_elsewhere(plan, delivered) or delivered.spec == committed:
         state = State.ADOPTED if delivered.adopted else State.COMMITTED
         what = "adopted as it stood" if delivered.adopted else "settings drift"
         reason = (
@@ -235,8 +286,7 @@ def _differs_without_request(
     if _is_turned_down(delivered.spec, committed):
         refused.add(delivered.request.version)
     return replace(
-        plan,
-        state=State.HELD,
+        _held(plan, _kind(delivered, committed), delivered),
         reason=f"{_last_done(delivered)}, and a person decided otherwise in Git: "
         f"{_text(committed)} stands until another version, or this one again, is asked for",
         refused=tuple(sorted(refused)),
@@ -392,4 +442,10 @@ def reports(
         by = f"replaced by version {current}" if plan.after else "the service was retired"
         gone = Status(State.SUPERSEDED, by, commit=status.commit, time=time)
         news |= dict.fromkeys(sorted(replaced - {current}), gone)
+    decision = plan.decision
+    is_told = plan.state is State.HELD and decision is not None and decision.turns_down
+    if is_told and decision and decision.standing not in ("", current):
+        uri = plan.before.uri if plan.before else ""
+        told_so = on_stands(decision)
+        news[decision.standing] = Status(State.HELD, told_so, decision.commit, uri, time=time)
     return news

@@ -6,6 +6,7 @@ reconciler starts anew each time, so nothing is remembered but what is stored.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -114,8 +115,14 @@ def test_a_revert_holds_until_something_else_is_asked_for(either: Stack, model: 
     states = assert_stands(stack, model, times=10)
     assert states["production"] is State.HELD
     assert stack.head() == reverted
-    assert stack.status(model, "2", "production")["state"] == "held"
+    for version in ("2", "1"):
+        told = stack.status(model, version, "production")
+        assert told["state"] == "held"
+        assert "reverted by Rita Reviewer at 20" in told["message"]
+        assert f"in {reverted[:12]}" in told["message"]
     promote(stack, model, "3", archive_existing=True)
+    message = " ".join(stack.git("log", "-1", "--format=%B", "main").split())
+    assert "A hold was in force: version 2 was reverted by Rita Reviewer" in message
     promote(stack, model, "2", archive_existing=True)
     assert assert_stands(stack, model)["production"] is State.COMMITTED
 
@@ -157,6 +164,32 @@ def test_the_reverted_version_is_delivered_when_it_is_asked_for_again(
     stack.registry.transition(model, "2", "Production")  # the same stage again: a new request
     stack.reconcile(model)
     assert stack.version("production", model) == "2"
+
+
+def test_what_people_merged_is_listed_and_cleared(stack: Stack, model: str) -> None:
+    for _ in range(2):
+        stack.registry.register(model)
+    promote(stack, model, "1")
+    promote(stack, model, "2")
+    clone = stack.clone()
+    stack.git("checkout", "--quiet", "-b", "undo", folder=clone)
+    stack.git("revert", "--no-edit", "HEAD", folder=clone)
+    words = f"Merge pull request #7 from rita/undo\n\nUndo {model}\n\nReviewed-by: Ann <a@x.org>"
+    stack.git("checkout", "--quiet", "main", folder=clone)
+    boss = ("-c", "user.name=Bo", "-c", "user.email=bo@example.com")
+    stack.git(*boss, "merge", "--quiet", "--no-ff", "-m", words, "undo", folder=clone)
+    stack.git("push", "--quiet", "origin", "main", folder=clone)
+    stack.person_writes({"notes.md": "later\n"})
+    stack.reconcile(model)
+    found = json.loads(stack.cli("hold", "list", "-e", "production", "--json").stdout)
+    (held,) = [each for each in found["holds"] if each["model"] == model]
+    assert (held["kind"], held["by"], held["merged-by"]) == ("reverted", "Rita Reviewer", "Bo")
+    assert (held["pull-request"], held["approvers"]) == ("#7", ["Ann"])
+    done = stack.cli("hold", "clear", model, "-e", "production", "--reason", "it was the data")
+    assert done.returncode == 0, done.stderr
+    assert stack.version("production", model) == "2"
+    assert "> it was the data" in stack.git("log", "-1", "--format=%B", "main")
+    assert assert_stands(stack, model)["production"] is State.COMMITTED
 
 
 def test_a_crash_between_push_and_record_then_a_revert(either: Stack, model: str) -> None:
@@ -207,6 +240,7 @@ def test_a_version_pinned_by_hand_then_asked_for(either: Stack, model: str) -> N
     by_hand = stack.file(path).replace("v2/", "v1/").replace('"2"', '"1"') + "\n"
     stack.person_writes({path: by_hand}, "Pin version 1")
     assert assert_stands(stack, model)["production"] is State.HELD
+    assert "changed by hand by Rita Reviewer" in stack.status(model, "2", "production")["message"]
     stack.registry.transition(model, "1", "Production", archive_existing=True)
     count = stack.count()
     outcome = stack.reconcile(model)["production"]
@@ -231,6 +265,7 @@ def test_a_service_retired_by_hand_stays_retired(stack: Stack, model: str) -> No
         "Retire it",
     )
     assert assert_stands(stack, model)["production"] is State.HELD
+    assert "taken out by hand by Rita" in stack.status(model, "1", "production")["message"]
     promote(stack, model, "2")
 
 

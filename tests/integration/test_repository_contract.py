@@ -315,6 +315,32 @@ def test_a_revert_is_no_delivery(world: World) -> None:
     assert found == [change.commit]
 
 
+def test_what_touched_a_file_is_found_newest_first_and_within_bounds(world: World) -> None:
+    repository = world.repository
+    first = repository.tree("main").head
+    one = world.commits({"a": "1"}, "first\n\nbecause")
+    world.commits({"b": "1"})
+    two = world.commits({"a": "2", "c": "1"})
+    head = world.commits({"a": None, "d": "1"})
+    repository.fetch()
+
+    def found(*paths: str, since: str = "", most: int = 100) -> list[str]:
+        touching = repository.touching(paths, head, since, most=most)
+        return [facts.commit for facts in touching]
+
+    assert found("a") == [head, two, one]
+    assert found("a", "b", since=one)[-1] != one
+    assert found("c", "not there") == [two]
+    assert found("a", since=two) == [head]
+    assert found("a", since=UNKNOWN) == [head, two, one]
+    assert found("a", most=3) == [head, two]
+    assert found("a", since=head) == found() == found(":/") == []
+    (facts,) = repository.touching(["a"], one, first, most=1)
+    assert facts.message.split("\n")[:3] == ["first", "", "because"]
+    assert facts.author.endswith(">")
+    assert facts.parents == (first,)
+
+
 def test_ancestors(world: World) -> None:
     repository = world.repository
     first = repository.tree("main").head

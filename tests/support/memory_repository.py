@@ -8,16 +8,17 @@ from __future__ import annotations
 import difflib
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, RepositoryError
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers, trailer_lines
-from mlflow_gitops.state import BranchPush, Change, Delivery, Edit
+from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit
 
 __all__ = ["MemoryRepository"]
 
 Files = Mapping[str, str]
+PERSON = "Grace <grace@example.com>"
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,28 @@ class MemoryRepository:
                 only = {SERVICE: service}
                 trailers = parse_trailers(made.message) if len(named) == 1 else only
                 yield Delivery(commit, made.parent, _time(made.number), trailers)
+
+    def touching(
+        self, paths: Collection[str], head: str, since: str = "", *, most: int
+    ) -> Sequence[CommitFacts]:
+        known = set(self._line(since)) if since in self.commits else set()
+        line = [commit for commit in self._line(head) if commit not in known][:most]
+        return [self._facts(commit) for commit in line if self._touched(commit) & set(paths)]
+
+    def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
+        del merge, paths  # nobody merges here
+        return ()
+
+    def _touched(self, commit: str) -> set[str]:
+        made = self.commits[commit]
+        before = self._files(made.parent)
+        return {p for p in {*made.files, *before} if made.files.get(p) != before.get(p)}
+
+    def _facts(self, commit: str) -> CommitFacts:
+        made = self.commits[commit]
+        parents = (made.parent,) if made.parent else ()
+        time = _time(made.number).replace(".000Z", "Z")
+        return CommitFacts(commit, parents, PERSON, PERSON, time, made.message)
 
     def diff(self, base: str, edits: Sequence[Edit]) -> str:
         after = before = self._files(base)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_gitops.past import CommitFacts, Standing, Step
+from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.commit_facts import approvers, pull_request, reverted
 from mlflow_gitops.planning.ledger import Change, Row, held, ledger_row, undone
 from mlflow_gitops.planning.messages import commit_message
-from mlflow_gitops.state import ServiceSpec
+from mlflow_gitops.state import CommitFacts, ServiceSpec
 from tests.support.planning import KEY, asked, row, spec
 
 V1, V2 = spec("1"), spec("2")

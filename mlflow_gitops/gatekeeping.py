@@ -7,16 +7,18 @@ are `planning/gates.py`'s; `reconcile` calls this before a byte is published.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mlflow_gitops.errors import GateError
+from mlflow_gitops.errors import GateError, PublishError
 from mlflow_gitops.gates import Gate
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.gates import Facts, evaluate
-from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.planning.naming import name_or_none, publication_of
 from mlflow_gitops.planning.plan import Kind
-from mlflow_gitops.ports import Registry
-from mlflow_gitops.state import ModelVersion, Settings
+from mlflow_gitops.planning.signatures import SchemaChange, compare
+from mlflow_gitops.planning.sources import check_source
+from mlflow_gitops.ports import ArtifactStore, Registry
+from mlflow_gitops.state import Environment, ModelFiles, ModelVersion, Settings
 
 __all__ = ["Gatekeeper", "committed_version"]
 
@@ -24,32 +26,61 @@ __all__ = ["Gatekeeper", "committed_version"]
 @dataclass(frozen=True, slots=True)
 class Gatekeeper:
     registry: Registry
+    store: ArtifactStore
 
-    def gates(self, view: View, settings: Settings) -> tuple[Gate, ...]:
+    def gates(self, view: View, contents: ModelFiles, settings: Settings) -> tuple[Gate, ...]:
         """The verdicts on a promotion whose files are whole and would load; none for others."""
         if view.plan.kind is not Kind.PROMOTE or view.plan.version is None:
             return ()
-        return evaluate(view.environment.gates, self._facts(view, settings))
+        return evaluate(view.environment.gates, self._facts(view, contents, settings))
 
-    def check(self, view: View, settings: Settings) -> tuple[Gate, ...]:
+    def check(self, view: View, contents: ModelFiles, settings: Settings) -> tuple[Gate, ...]:
         """The same; raises GateError where one holds a commit back. People decide on the rest."""
-        gates = self.gates(view, settings)
+        gates = self.gates(view, contents, settings)
         refused = [gate for gate in gates if gate.required and not gate.is_open]
         if refused and view.environment.delivery == "commit":
             raise _blocked(view, refused, gates)
         return gates
 
-    def _facts(self, view: View, settings: Settings) -> Facts:
-        plan = view.plan
+    def _facts(self, view: View, contents: ModelFiles, settings: Settings) -> Facts:
+        plan, environment = view.plan, view.environment
         assert plan.version is not None
-        is_rollback = plan.request is not None and plan.request.action == "rollback"
-        if is_rollback or not view.environment.gates.metrics:
-            return Facts(is_rollback=is_rollback)
+        if plan.request is not None and plan.request.action == "rollback":
+            return Facts(is_rollback=True)
+        rules = environment.gates
+        facts = Facts(is_compared=_is_compared(environment))
+        if facts.is_compared and plan.before is not None:
+            facts = replace(facts, schema=self._schema_change(view, contents, settings))
+        if not rules.metrics:
+            return facts
         committed = committed_version(view, settings)
-        return Facts(
+        return replace(
+            facts,
             candidate=self.registry.facts(plan.version),
             committed=self.registry.facts(committed) if committed else None,
         )
+
+    def _schema_change(self, view: View, contents: ModelFiles, settings: Settings) -> SchemaChange:
+        committed, before = committed_version(view, settings), view.plan.before
+        if committed is None or before is None:
+            return SchemaChange("unknown", "the committed version is not in the registry")
+        location = self.registry.artifact_location(committed)
+        try:
+            sealed = self.store.sealed(publication_of(committed, before, location))
+            if sealed is None:  # people wrote its URI before this tool was there
+                check_source(location, (*self.registry.artifact_roots(), *settings.sources))
+            found = sealed.contents if sealed else self.store.inspect(location)
+        except PublishError as error:
+            return SchemaChange(
+                "unknown", f"the committed version's files cannot be read: {error.what}"
+            )
+        return compare(contents.mlmodel, found.mlmodel)
+
+
+def _is_compared(environment: Environment) -> bool:
+    """It costs a look at the committed version's files: only where somebody acts on it."""
+    is_asked = environment.delivery == "pull-request" or "signature" in environment.gates.required
+    return is_asked and environment.gates.signature != "any"
 
 
 def committed_version(view: View, settings: Settings) -> ModelVersion | None:

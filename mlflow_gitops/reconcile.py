@@ -85,7 +85,7 @@ class Reconciler:
 
     @property
     def gatekeeper(self) -> Gatekeeper:
-        return Gatekeeper(self.registry)
+        return Gatekeeper(self.registry, self.store)
 
     @property
     def desk(self) -> Desk:
@@ -222,7 +222,7 @@ class Reconciler:
             check_source(publication.source, (*self.registry.artifact_roots(), *settings.sources))
         contents = sealed.contents if sealed else self.store.inspect(publication.source)
         check_loadable(contents, _predictor(view, contents))
-        return contents, self.gatekeeper.check(view, settings)
+        return contents, self.gatekeeper.check(view, contents, settings)
 
     def _publication(self, plan: Plan) -> Publication:
         assert plan.after is not None

@@ -15,10 +15,11 @@ from typing import Literal
 
 from mlflow_gitops.gates import Gate, GateName, GateRules, Margin, MetricRule
 from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.planning.signatures import SchemaChange
 from mlflow_gitops.pull_requests import CommitStatus
 from mlflow_gitops.runs import RunFacts
 
-__all__ = ["Facts", "SchemaChange", "commit_statuses", "evaluate"]
+__all__ = ["Facts", "commit_statuses", "evaluate"]
 
 STATUS_PREFIX = "mlflow-gitops/"
 LONGEST = 1000  # characters of a gate's text
@@ -31,20 +32,10 @@ Told = tuple[Literal["failed", "missing", "passed", "skipped"], str]
 
 
 @dataclass(frozen=True, slots=True)
-class SchemaChange:
-    """How inputs and outputs differ from those that are committed.
-
-    `kind` is "unknown" where either has no signature; `text` says what differs.
-    """
-
-    kind: Literal["same", "compatible", "breaking", "unknown"]
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a promotion; None is what nobody looked at.
+    """What is known of a promotion.
 
+    `schema` is None where nothing is committed, or it was not looked at (not `is_compared`).
     `artifact` and `runtime` say what is wrong with its files, "" where nothing is. `committed` are
     the facts of the version that Git says now, None where it says none, or none of the registry's.
     """
@@ -55,6 +46,7 @@ class Facts:
     candidate: RunFacts | None = None
     committed: RunFacts | None = None
     schema: SchemaChange | None = None
+    is_compared: bool = False
     is_rollback: bool = False
 
 
@@ -95,13 +87,17 @@ def _signature(rules: GateRules, facts: Facts) -> Told:
         return "skipped", "going back is held back by no signature"
     if rules.signature == "any":
         return "skipped", "any change is allowed"
+    if not facts.is_compared:
+        return "skipped", "not compared here, since it is not required"
     if facts.schema is None:
         return "skipped", "nothing is committed that it could be compared with"
     passes = {"same", "compatible"} if rules.signature == "compatible" else {"same"}
-    kind = "has no signature to compare" if facts.schema.kind == "unknown" else facts.schema.kind
-    text = f"{kind}: {facts.schema.text}" if facts.schema.text else kind
     if facts.schema.kind == "unknown":
-        return "missing", text
+        return "missing", facts.schema.text
+    kind = {"same": "unchanged", "breaking": "a breaking change"}.get(
+        facts.schema.kind, "compatible"
+    )
+    text = f"{kind}: {facts.schema.text}" if facts.schema.text else kind
     return "passed" if facts.schema.kind in passes else "failed", text
 
 

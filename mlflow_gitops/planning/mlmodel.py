@@ -15,7 +15,7 @@ from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.state import ModelFiles
 
-__all__ = ["Contents", "contents_of", "is_mlflow", "parse_flavors"]
+__all__ = ["Contents", "contents_of", "is_mlflow", "parse_flavors", "parse_mlmodel"]
 
 Flavors = Mapping[str, Mapping[str, object]]
 """By name, each with what it says of itself."""
@@ -63,17 +63,22 @@ def is_mlflow(files: ModelFiles) -> bool:
 
 def parse_flavors(text: str) -> Flavors:
     """What an MLmodel says of its flavors. Raises PublishError."""
-    try:
-        _check_depth(text)
-        values = yaml.load(text, Loader=LOADER)  # noqa: S506 - it is a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _unreadable(f"is no YAML ({type(error).__name__})") from None
-    flavors = values.get("flavors") if isinstance(values, dict) else None
+    flavors = parse_mlmodel(text).get("flavors")
     if not isinstance(flavors, dict) or not flavors:
         raise _unreadable("names no flavors")
     if not all(isinstance(key, str) and isinstance(each, dict) for key, each in flavors.items()):
         raise _unreadable("has flavors that are no mappings")
     return flavors
+
+
+def parse_mlmodel(text: str) -> Mapping[object, object]:
+    """All that it says, {} where that is no mapping. Raises PublishError for what is no YAML."""
+    try:
+        _check_depth(text)
+        values = yaml.load(text, Loader=LOADER)  # noqa: S506 - it is a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _unreadable(f"is no YAML ({type(error).__name__})") from None
+    return values if isinstance(values, dict) else {}
 
 
 def _check_depth(text: str) -> None:

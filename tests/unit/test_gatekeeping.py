@@ -12,7 +12,7 @@ from mlflow_gitops.planning.records import parse_status
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import State
 from mlflow_gitops.wish import Wish
-from tests.support.memory_session import Parts
+from tests.support.memory_session import FILES, MLMODEL, Parts
 
 MODEL = "fraud"
 GATES = "    gates: {metrics: {accuracy: {min: 0.9, worse-by: 0.01}}}\n"
@@ -139,6 +139,41 @@ def test_plan_shows_the_verdicts_and_blocks_nothing_else(parts: Parts) -> None:
         ("metrics", "failed", True),
     ]
     assert "held back by a gate" in service["error"]["what"]
+
+
+BREAKING = """signature:
+  inputs: '[{"type": "double", "name": "x", "required": true}]'
+"""
+
+
+@pytest.mark.parametrize("is_required", [True, False])
+def test_a_breaking_signature_blocks_where_it_is_required(is_required: bool) -> None:
+    parts = Parts()
+    with_gates(parts, "    gates: {required: [signature]}\n" if is_required else "")
+    for state, signature in (
+        (State.COMMITTED, BREAKING),
+        (State.COMMITTED, BREAKING),
+        (State.FAILED if is_required else State.COMMITTED, BREAKING.replace("double", "string")),
+    ):
+        files = {**FILES, "MLmodel": (MLMODEL + signature).encode()}
+        number = parts.register(MODEL, files=files)
+        parts.registry.transition(MODEL, number, "Production", archive_existing=True)
+        assert reconcile(parts) is state
+    if is_required:
+        assert "a breaking change: input x was double and is string" in told(parts, number)
+    assert parts.registry.reads == []
+
+
+def test_what_people_wrote_before_is_compared_by_its_source() -> None:
+    parts = Parts()
+    for _ in range(2):
+        promote(parts, None)
+        reconcile(parts)
+    with_gates(parts, "    gates: {required: [signature]}\n")
+    parts.store.objects.clear()
+    number = promote(parts, None)
+    assert reconcile(parts) is State.FAILED
+    assert "signature: the new version has no signature" in told(parts, number)
 
 
 def test_without_rules_no_run_is_read() -> None:

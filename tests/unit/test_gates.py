@@ -7,7 +7,8 @@ import math
 import pytest
 
 from mlflow_gitops.gates import ALWAYS_REQUIRED, Gate, GateRules, Margin, MetricRule
-from mlflow_gitops.planning.gates import Facts, SchemaChange, commit_statuses, evaluate
+from mlflow_gitops.planning.gates import Facts, commit_statuses, evaluate
+from mlflow_gitops.planning.signatures import SchemaChange
 from mlflow_gitops.pull_requests import CommitStatus
 from mlflow_gitops.runs import RunFacts
 
@@ -90,7 +91,7 @@ def test_without_rules_nothing_is_asked() -> None:
     assert evaluate(GateRules(), Facts(digest="sha256:ab")) == (
         Gate("artifact", "passed", "the files are whole, sha256:ab", required=True),
         Gate("runtime", "passed", "the files load", required=True),
-        Gate("signature", "skipped", "nothing is committed that it could be compared with"),
+        Gate("signature", "skipped", "not compared here, since it is not required"),
         Gate("metrics", "skipped", "no thresholds are set"),
     )
 
@@ -119,7 +120,7 @@ def test_what_is_wrong_with_the_files_fails_its_gate() -> None:
     ],
 )
 def test_a_signature(rule: str, kind: str, verdict: str) -> None:
-    facts = Facts(schema=SchemaChange(kind, "input `a` is gone"))  # type: ignore[arg-type]
+    facts = Facts(schema=SchemaChange(kind, "input `a` is gone"), is_compared=True)  # type: ignore[arg-type]
     gate = judged(GateRules(signature=rule), facts, "signature")  # type: ignore[arg-type]
     assert gate.verdict == verdict
     assert rule == "any" or "input `a` is gone" in gate.text

@@ -85,6 +85,7 @@ class Registry:
         files: Mapping[str, bytes] = MODEL_FILES,
         *,
         tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
     ) -> str:
         """A version with real files, logged as MLflow logs them; makes the model where needed."""
         logged = self.client.create_logged_model("0", name="model")
@@ -98,6 +99,7 @@ class Registry:
             model,
             f"models:/{logged.model_id}",
             tags=dict(tags or {}),
+            run_id=run_id,
             model_id=logged.model_id,
             await_creation_for=0,
         )

@@ -167,11 +167,13 @@ def _change(plan: Plan, after: ServiceSpec | None) -> Plan:
 
 
 def _proposed(plan: Plan, delivered: Delivered, pull: PullRequest | None) -> Plan | None:
-    """The request was answered with a pull request. None where we withdrew it ourselves."""
+    """The request was answered with a pull request. None where that is no reason to wait."""
     name = f"pull request #{delivered.pull}"
     if pull is None:  # not looked at: only a reconcile asks the forge
         return replace(plan, state=State.PROPOSED, after=delivered.spec, reason=f"{name} waits")
     if pull.state == "open" and pull.mergeable is False:
+        if _has_foreign_rollout(plan.before, delivered):
+            return None
         reason = f"{name} is in conflict with what came since: the edit is made again"
         return replace(_change(plan, delivered.spec), reason=reason)
     if pull.state == "open":
@@ -239,7 +241,8 @@ def _overruled(
 def _kind(delivered: Delivered, committed: ServiceSpec | None) -> Decided:
     if committed is None:
         return Decided.RETIRED
-    return Decided.PINNED if _is_turned_down(delivered.spec, committed) else Decided.CANARY
+    is_canary = delivered.spec is not None and not _is_turned_down(delivered.spec, committed)
+    return Decided.CANARY if is_canary else Decided.PINNED
 
 
 def _is_elsewhere(plan: Plan, delivered: Delivered) -> bool:

@@ -182,7 +182,8 @@ class Reconciler:
         return Outcome(plan.key, plan.state, plan.reason, plan, revision, commit, diff, pull=pull)
 
     def _propose(self, view: View, edit: Edit, settings: Settings) -> tuple[PullRequest, str]:
-        body = f"{view.plan.reason}\n\n{marker_of(view.plan)}"
+        hold = [in_force(view.plan.decision)] if view.plan.decision else []
+        body = "\n\n".join([view.plan.reason, *hold, marker_of(view.plan)])
         proposer = Proposer(self.observer.forge(settings), self.repository)
         pull, change = proposer.propose(view, edit, body)
         return pull, change.diff

@@ -224,3 +224,38 @@ def test_texts_of_people_stay_texts(parts: Parts) -> None:
         assert act not in message
     for key in ("Gitops-Service", "Model-Version"):
         assert message.count(f"\n{key}: ") == 1
+
+
+def test_a_rejected_pull_request_is_a_hold_and_the_next_one_says_so(parts: Parts) -> None:
+    parts.by_pull_requests()
+    parts.registry.transition("fraud", "3", "Production")
+    parts.cli("reconcile")
+    (pull,) = parts.forge.opened()
+    assert holds(parts) == []
+    parts.forge.close(pull.number, by="rita", comment="not on a Friday @all")
+    parts.cli("reconcile")
+    (found,) = holds(parts)
+    assert (found["kind"], found["wanted"], found["stands"]["version"]) == ("rejected", "3", "2")
+    assert (found["by"], found["why"]) == ("rita", "not on a Friday @ all")
+    assert found["pull-request"] == f"#{pull.number}"
+    result = parts.cli("hold", "clear", "fraud", "-e", "production", "--reason", "it is Monday")
+    assert result.exit_code == 0, result.output
+    (again,) = parts.forge.opened()
+    assert again.number != pull.number
+    assert "A hold was in force: version 3 was rejected by rita" in again.body
+    message = " ".join(parts.repository.commits[again.head].message.split())
+    assert f'(pull request # {pull.number}): "not on a Friday @ all"; version 2 stood' in message
+    assert holds(parts) == []
+
+
+def test_a_merged_pull_request_that_is_reverted_is_a_hold(parts: Parts) -> None:
+    parts.by_pull_requests()
+    parts.registry.transition("fraud", "3", "Production")
+    parts.cli("reconcile")
+    (pull,) = parts.forge.opened()
+    merge = parts.forge.merge(pull.number)
+    commit = parts.repository.revert(merge)
+    parts.cli("reconcile")
+    (found,) = holds(parts)
+    assert (found["kind"], found["commit"], found["undoes"]) == ("reverted", commit, merge)
+    assert (told(parts, "3")["state"], told(parts, "2")["state"]) == ("held", "held")

@@ -6,20 +6,21 @@ the whole history at every look. `looking_back.py` answers for any time, from an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.errors import TerminalError
-from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.manifests import Manifests, ParseCache, narrowed
 from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.decisions import Decided, Decision, found_in, who_text
 from mlflow_gitops.planning.ledger import ledger_row
 from mlflow_gitops.planning.naming import name_or_none
 from mlflow_gitops.planning.plan import Plan
-from mlflow_gitops.ports import Repository
+from mlflow_gitops.ports import Repository, Tree
 from mlflow_gitops.state import (
     CommitFacts,
     Delivered,
+    Environment,
     Hold,
     ModelVersion,
     ServiceSpec,
@@ -42,12 +43,19 @@ Said = tuple[ServiceSpec | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """For one service at one head. `manifests_at` reads the manifests of a commit."""
+    """For one service at one head, where `manifests` is what Git says.
+
+    `whole` and `narrow` keep what was parsed: of whole trees, and of a service's few files.
+    """
 
     repository: Repository
-    manifests_at: Callable[[str], Manifests]
-    service: str
+    environment: Environment
+    settings: Settings
+    manifests: Manifests
     head: str
+    service: str
+    whole: ParseCache
+    narrow: ParseCache
 
     def complete(self, decision: Decision, delivered: Delivered | None) -> Decision:
         """The decision with who, when and why."""
@@ -72,40 +80,64 @@ class Search:
 
         Where the manifests could not be read in between, it is the one since which they say so.
         """
-        name = decision.key.environment
-        paths = self._sources(name, self.head) | (self._sources(name, since) if since else set())
-        says = self._says(name, self.head, decision.comment)
+        paths = self.manifests.sources(self.environment.name, self.service)
+        paths |= self._sources(since) if since else frozenset()
+        says = self._said(self.manifests, decision.comment)
         made: CommitFacts | None = None
         for facts in self.repository.touching(paths, self.head, since, most=COMMITS_READ):
             parent = facts.parents[0] if facts.parents else ""
-            before = self._says(name, parent, decision.comment)
+            before = self._says(parent, paths, decision.comment)
             if before == says:
                 made = None
                 continue
-            if made is None or self._says(name, facts.commit, decision.comment) == says:
+            if made is None or self._says(facts.commit, paths, decision.comment) == says:
                 made = facts
             if before is not None:
                 return made, before[0], paths
         return None
 
-    def _sources(self, environment: str, commit: str) -> frozenset[str]:
+    def _sources(self, commit: str) -> frozenset[str]:
         try:
-            return self.manifests_at(commit).sources(environment, self.service)
+            return self._manifests_at(commit).sources(self.environment.name, self.service)
         except TerminalError:
             return frozenset()
 
-    def _says(self, environment: str, commit: str, comment: Hold | None) -> Said | None:
-        """None where it cannot be read. What stands does not matter to a hold by comment."""
+    def _says(self, commit: str, paths: frozenset[str], comment: Hold | None) -> Said | None:
+        """None where it cannot be read. A few files are read first, the whole tree only where
+        they do not show it.
+        """
         if not commit:
             return None, None
         try:
-            manifests = self.manifests_at(commit)
-            if comment is None:
-                return manifests.committed(environment, self.service), None
-            hold = manifests.hold(environment, self.service)
-            return None, hold.reason if hold else None
+            near = self._narrowly_at(commit, paths)
+            if near.committed(self.environment.name, self.service) is not None:
+                return self._said(near, comment)
+        except TerminalError:
+            pass
+        try:
+            return self._said(self._manifests_at(commit), comment)
         except TerminalError:
             return None
+
+    def _said(self, manifests: Manifests, comment: Hold | None) -> Said:
+        """What stands does not matter to a hold by comment."""
+        if comment is None:
+            return manifests.committed(self.environment.name, self.service), None
+        hold = manifests.hold(self.environment.name, self.service)
+        return None, hold.reason if hold else None
+
+    def _manifests_at(self, commit: str) -> Manifests:
+        return self._of(self.repository.tree_at(commit), self.whole)
+
+    def _narrowly_at(self, commit: str, paths: frozenset[str]) -> Manifests:
+        def look(names: Iterable[str]) -> Tree:
+            return self.repository.narrow(commit, names)
+
+        return self._of(narrowed(paths, look, self.narrow), self.narrow)
+
+    def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
+        environments = {self.environment.name: self.environment}
+        return Manifests(tree, environments, cache, self.settings.services)
 
 
 @dataclass(slots=True)
@@ -120,7 +152,6 @@ class Decisions:
         search: Search,
         delivered: Delivered | None,
         snapshot: Snapshot,
-        settings: Settings,
     ) -> Plan:
         """The plan with who decided otherwise, if anybody did: a hold says so in a note."""
         if plan.decision is None:
@@ -133,7 +164,7 @@ class Decisions:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
             self._kept[asked] = found
-        stands = [v.number for v in snapshot.versions if _is_at(v, found.stands, settings)]
+        stands = [v.number for v in snapshot.versions if _is_at(v, found.stands, search.settings)]
         decision = replace(found, standing=stands[-1] if stands else "")
         tells = plan.state is State.HELD and (decision.commit or decision.sought)
         notes = (*plan.notes, who_text(decision)) if tells else plan.notes

@@ -76,6 +76,7 @@ class Observer:
     request_key: bytes | None = None
     open_forge: Callable[[Settings], Forge] | None = None
     _parsed: ParseCache = field(default_factory=ParseCache)
+    _narrow: ParseCache = field(default_factory=ParseCache)
     _settings: tuple[str, Settings] | None = None
     _manifests: tuple[str, str, Settings, Manifests] | None = None
     _decisions: Decisions = field(default_factory=Decisions)
@@ -143,11 +144,11 @@ class Observer:
             if newest and plan.changes_git and _is_for(newest, plan, delivered):
                 delivered = next_delivered(plan, delivered, head=tree.head, pull=newest.number)
                 plan = plan_for(delivered, newest)
-        plan = self._decided(plan, snapshot, settings, tree, delivered)
         unread = _unread(snapshot, environment)
         plan = replace(plan, notes=(*plan.notes, *unread)) if unread else plan
         stored = snapshot.delivered.get(environment.name)
-        return View(plan, snapshot, environment, tree, manifests, stored, delivered)
+        view = View(plan, snapshot, environment, tree, manifests, stored, delivered)
+        return replace(view, plan=self._decided(view, settings)) if plan.decision else view
 
     def trusted(self, snapshot: Snapshot, environment: Environment) -> Delivered | None:
         """The record, if it is of this repository and its head is in the branch's history."""
@@ -166,25 +167,21 @@ class Observer:
         hold = view.manifests.hold(plan.key.environment, plan.place.service)
         if hold is None:
             return None
-        held = held_by(plan, hold)
-        return self._decided(held, view.snapshot, settings, view.tree, view.delivered).decision
+        return self._decided(replace(view, plan=held_by(plan, hold)), settings).decision
 
-    def _decided(
-        self,
-        plan: Plan,
-        snapshot: Snapshot,
-        settings: Settings,
-        tree: Tree,
-        delivered: Delivered | None,
-    ) -> Plan:
-        """With who decided otherwise in Git, when and why."""
-
-        def manifests_at(commit: str) -> Manifests:
-            tree = self.repository.tree_at(commit)
-            return self._manifests_of(tree, plan.place.branch, settings, keep=False)
-
-        search = Search(self.repository, manifests_at, plan.place.service, tree.head)
-        return self._decisions.complete(plan, search, delivered, snapshot, settings)
+    def _decided(self, view: View, settings: Settings) -> Plan:
+        """The plan with who decided otherwise in Git, when and why."""
+        search = Search(
+            self.repository,
+            view.environment,
+            settings,
+            view.manifests,
+            view.tree.head,
+            view.plan.place.service,
+            self._parsed,
+            self._narrow,
+        )
+        return self._decisions.complete(view.plan, search, view.delivered, view.snapshot)
 
     def forge(self, settings: Settings) -> Forge:
         if self.open_forge is None:

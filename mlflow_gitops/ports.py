@@ -172,6 +172,9 @@ class Repository(Protocol):
     def tree_at(self, commit: str) -> Tree:
         """Any commit that was fetched."""
 
+    def narrow(self, commit: str, paths: Iterable[str]) -> Tree:
+        """Only those files of the commit that are named, where they are there."""
+
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether `commit` is known and is `of` or one of its ancestors."""
 

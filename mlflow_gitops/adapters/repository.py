@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,6 +145,10 @@ class GitRepository:
     def tree_at(self, commit: str) -> Tree:
         self._known_heads()
         return self._trees.at(commit)
+
+    def narrow(self, commit: str, paths: Iterable[str]) -> Tree:
+        self._known_heads()
+        return self.log.narrow(commit, paths)
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         self._known_heads()

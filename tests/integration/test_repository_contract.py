@@ -97,6 +97,14 @@ def test_a_missing_file_is_a_key_error(world: World, missing: str) -> None:
         tree.blob(missing)
 
 
+def test_a_narrow_tree_has_what_was_named(world: World) -> None:
+    head = world.commits({"a": "1", "b/c": "2", "d": "3"})
+    world.repository.fetch()
+    tree = world.repository.narrow(head, ["b/c", "a", "not there", ""])
+    assert list(tree.paths()) == ["a", "b/c"]
+    assert (tree.read("b/c"), "d" in tree) == ("2", False)
+
+
 def test_equal_content_has_an_equal_blob(world: World) -> None:
     before = world.repository.tree("main")
     edit = Edit({"copy.yaml": FIRST["overlays/production/a.yaml"]}, "copy")

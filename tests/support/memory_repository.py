@@ -163,6 +163,10 @@ class MemoryRepository:
             raise RepositoryError("there is no such commit", where=commit, hint="fetch")
         return Snapshot(commit, self._files(commit))
 
+    def narrow(self, commit: str, paths: Iterable[str]) -> Snapshot:
+        whole = self.tree_at(commit)
+        return Snapshot(commit, {p: whole.files[p] for p in paths if p in whole.files})
+
     def is_ancestor(self, commit: str, of: str) -> bool:
         return commit in self.commits and commit in self._line(of)
 

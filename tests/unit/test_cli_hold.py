@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlflow_gitops import decided
 from tests.support.memory_session import Parts
 
 LEAF = "models/overlays/production/fraud/model-version.yaml"
@@ -259,3 +260,16 @@ def test_a_merged_pull_request_that_is_reverted_is_a_hold(parts: Parts) -> None:
     (found,) = holds(parts)
     assert (found["kind"], found["commit"], found["undoes"]) == ("reverted", commit, merge)
     assert (told(parts, "3")["state"], told(parts, "2")["state"]) == ("held", "held")
+
+
+def test_a_walk_that_ends_too_early_says_so(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    reverted(parts)
+    for number in range(2):
+        parts.repository.person_commits({"README.md": str(number)})
+    monkeypatch.setattr(decided, "COMMITS_READ", 2)
+    (found,) = holds(parts)
+    assert (found["kind"], found["by"], found["commit"]) == ("pinned", "", "")
+    parts.cli("reconcile")
+    assert told(parts, "2")["message"].endswith(
+        "changed by hand: who did it was not found in the last 2 commits"
+    )

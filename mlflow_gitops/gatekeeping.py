@@ -28,11 +28,17 @@ class Gatekeeper:
     registry: Registry
     store: ArtifactStore
 
-    def gates(self, view: View, contents: ModelFiles, settings: Settings) -> tuple[Gate, ...]:
-        """The verdicts on a promotion whose files are whole and would load; none for others."""
+    def gates(
+        self, view: View, contents: ModelFiles, settings: Settings, digest: str = ""
+    ) -> tuple[Gate, ...]:
+        """The verdicts on a promotion whose files are whole and would load; none for others.
+
+        `digest` is that of the files, where they are published already.
+        """
         if view.plan.kind is not Kind.PROMOTE or view.plan.version is None:
             return ()
-        return evaluate(view.environment.gates, self._facts(view, contents, settings))
+        facts = replace(self._facts(view, contents, settings), digest=digest)
+        return evaluate(view.environment.gates, facts)
 
     def check(self, view: View, contents: ModelFiles, settings: Settings) -> tuple[Gate, ...]:
         """The same; raises GateError where one holds a commit back. People decide on the rest."""

@@ -25,6 +25,7 @@ from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import Observer, View, selected
 from mlflow_gitops.outcome import Outcome, Survey, accepted
 from mlflow_gitops.planning.decisions import in_force
+from mlflow_gitops.planning.gates import commit_statuses
 from mlflow_gitops.planning.loadable import check_loadable, default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.naming import publication_of
@@ -33,7 +34,7 @@ from mlflow_gitops.planning.proposing import marker_of, moot, withdrawal
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository
 from mlflow_gitops.proposer import Proposer
-from mlflow_gitops.pull_requests import PullRequest
+from mlflow_gitops.pull_requests import CommitStatus, PullRequest
 from mlflow_gitops.state import (
     Edit,
     Environment,
@@ -168,7 +169,7 @@ class Reconciler:
         if plan.changes_git:
             edit = _edit(view, revision.contents if revision else None, revision)
             if plan.place.by_pull_request:
-                pull, diff = self._propose(view, edit, settings)
+                pull, diff = self._propose(view, edit, settings, revision)
             else:
                 change = self.repository.push(plan.place.branch, view.tree.head, [edit])[0]
                 commit, diff = change.commit, change.diff
@@ -181,12 +182,23 @@ class Reconciler:
         self._record(view, revision, commit, pull)
         return Outcome(plan.key, plan.state, plan.reason, plan, revision, commit, diff, pull=pull)
 
-    def _propose(self, view: View, edit: Edit, settings: Settings) -> tuple[PullRequest, str]:
+    def _propose(
+        self, view: View, edit: Edit, settings: Settings, revision: Revision | None
+    ) -> tuple[PullRequest, str]:
         hold = [in_force(view.plan.decision)] if view.plan.decision else []
         body = "\n\n".join([view.plan.reason, *hold, marker_of(view.plan)])
         proposer = Proposer(self.observer.forge(settings), self.repository)
-        pull, change = proposer.propose(view, edit, body)
+        statuses = self._statuses(view, settings, revision)
+        pull, change = proposer.propose(view, edit, body, statuses)
         return pull, change.diff
+
+    def _statuses(
+        self, view: View, settings: Settings, revision: Revision | None
+    ) -> tuple[CommitStatus, ...]:
+        if revision is None:  # to retire passes no gate
+            return ()
+        keeper = self.gatekeeper
+        return commit_statuses(keeper.gates(view, revision.contents, settings, revision.digest))
 
     def _preview(self, view: View, settings: Settings) -> Outcome:
         """The same checks and the same edit, and nothing written."""

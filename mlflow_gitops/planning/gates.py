@@ -64,7 +64,7 @@ def evaluate(rules: GateRules, facts: Facts) -> tuple[Gate, ...]:
     )
 
 
-def commit_statuses(gates: Iterable[Gate]) -> Sequence[CommitStatus]:
+def commit_statuses(gates: Iterable[Gate]) -> tuple[CommitStatus, ...]:
     """What branch protection can require: one status for each gate."""
     return tuple(
         CommitStatus(

@@ -176,6 +176,30 @@ def test_what_people_wrote_before_is_compared_by_its_source() -> None:
     assert "signature: the new version has no signature" in told(parts, number)
 
 
+def test_where_people_decide_a_gate_blocks_nothing_and_is_a_status(parts: Parts) -> None:
+    parts.by_pull_requests()
+    promote(parts, 0.5)
+    assert reconcile(parts) is State.PROPOSED
+    (pull,) = parts.forge.pulls.values()
+    statuses = {each.name: (each.verdict, each.text) for each in parts.forge.statuses[pull.head]}
+    assert statuses["mlflow-gitops/artifact"][0] == "success"
+    assert "sha256:" in statuses["mlflow-gitops/artifact"][1]
+    assert statuses["mlflow-gitops/runtime"] == ("success", "the files load")
+    assert statuses["mlflow-gitops/signature"][0] == "success"
+    assert "nothing is committed" in statuses["mlflow-gitops/signature"][1]
+    assert statuses["mlflow-gitops/metrics"] == (
+        "failure",
+        "accuracy is 0.5, and has to be at least 0.9",
+    )
+
+    parts.registry.runs["run-0"] = RunFacts(metrics={"accuracy": 0.9})
+    parts.time = "2026-11-23T11:00:00.000Z"
+    Asker(parts.session().reconciler).ask(Wish(f"production/{MODEL}", f"models:/{MODEL}/1"))
+    (again,) = parts.forge.pulls.values()
+    verdicts = [each.verdict for each in parts.forge.statuses[again.head]]
+    assert verdicts == ["success"] * 4, "asked for again, it is judged anew"
+
+
 def test_without_rules_no_run_is_read() -> None:
     parts = Parts()
     with_gates(parts, "    gates: {required: []}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -115,7 +116,7 @@ def _margin(value: Value | None, found: Findings) -> Margin | None:
     if value is None:
         return None
     percent = PERCENT.fullmatch(value.text) if value.kind == "text" else None
-    if percent:
+    if percent and math.isfinite(float(percent[1])):
         return Margin(float(percent[1]), is_percent=True)
     amount = found.decimal(value, form)
     if amount is not None and amount < 0:

@@ -92,6 +92,8 @@ def _signature(rules: GateRules, facts: Facts) -> Told:
     if facts.schema is None:
         return "skipped", "nothing is committed that it could be compared with"
     passes = {"same", "compatible"} if rules.signature == "compatible" else {"same"}
+    if facts.schema.kind == "new":
+        return "skipped", facts.schema.text
     if facts.schema.kind == "unknown":
         return "missing", facts.schema.text
     kind = {"same": "unchanged", "breaking": "a breaking change"}.get(

@@ -20,6 +20,8 @@ __all__ = ["SchemaChange", "compare"]
 WIDER = {("integer", "long"), ("integer", "double"), ("float", "double")}
 """What MLflow takes for an input of the second type."""
 
+UNREADABLE = (PublishError, ValueError, RecursionError)
+
 Harm = Literal["compatible", "breaking"]
 Found = tuple[Harm, str]
 
@@ -28,26 +30,29 @@ Found = tuple[Harm, str]
 class SchemaChange:
     """How inputs and outputs differ from those that are committed.
 
-    `kind` is "unknown" where they cannot be compared; `text` says what differs, or why not.
+    `kind` is "new" where the committed version promises nothing, and "unknown" where they cannot be
+    compared; `text` says what differs, or why not.
     """
 
-    kind: Literal["same", "compatible", "breaking", "unknown"]
+    kind: Literal["same", "compatible", "breaking", "new", "unknown"]
     text: str = ""
 
 
 def compare(candidate: str, committed: str) -> SchemaChange:
     """From the texts of two MLmodels, "" for none."""
-    sides = {"the new version": candidate, "the committed version": committed}
-    read: list[_Signature] = []
-    for side, text in sides.items():
-        try:
-            signature = _signature(text)
-        except (PublishError, ValueError, RecursionError):
-            return SchemaChange("unknown", f"the signature of {side} cannot be read")
-        if signature is None:
-            return SchemaChange("unknown", f"{side} has no signature")
-        read.append(signature)
-    return _compared(*read)
+    try:
+        old = _signature(committed)
+    except UNREADABLE:
+        return SchemaChange("unknown", "the signature of the committed version cannot be read")
+    if old is None:
+        return SchemaChange("new", "the committed version has no signature")
+    try:
+        new = _signature(candidate)
+    except UNREADABLE:
+        return SchemaChange("unknown", "the signature of the new version cannot be read")
+    if new is None:
+        return SchemaChange("unknown", "the new version has no signature, the committed one has")
+    return _compared(new, old)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ def test_what_blocks(gates: str, required: set[str]) -> None:
         ("{metrics: {m: {missing: ignore}}}", "`ignore` is none of: fail, allow"),
         ("{metrics: {m: {direction: lower, worse-by: -1}}}", "is -1, below zero"),
         ("{metrics: {m: {direction: lower, worse-by: 5 percent}}}", "has to be a number"),
+        (f"{{metrics: {{m: {{max: 1, worse-by: {'9' * 400}%}}}}}}", "has to be a number"),
         ("{metrics: {m: {worse-by: 1}}}", "nothing says which way is worse"),
         ("{metrics: {m: {min: 0, max: 1, worse-by: 1}}}", "nothing says which way is worse"),
         ("{metrics: {'': {min: 1}}}", "the name is no metric's"),

@@ -33,19 +33,18 @@ from mlflow_gitops.state import (
 from mlflow_gitops.wish import (
     Wish,
     choose,
-    did_you_mean,
     earlier_than,
     later_than,
     locate,
     model_of,
-    one_line,
+    no_service,
+    no_version,
     parse_model_uri,
 )
 
 __all__ = ["ANY_FLAVOR", "Answer", "Asker", "check_flavor"]
 
 ANY_FLAVOR = "kserve"  # what serves it: KServe takes the format from the manifest
-LONGEST_NAME = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +154,7 @@ class Asker:
             return stands
         name, names = f"{environment.name}/{model}", manifests.services(environment.name)
         known = [f"{environment.name}/{model_of(each, settings)}" for each in names]
-        raise RequestError(
-            f"Git has no service {one_line(name, 'name', LONGEST_NAME)}{did_you_mean(name, known)}",
-            where=f"{observer.repository.identity}: {environment.path}",
-            hint="`mlflow deployments list -t gitops` shows those that are there",
-        )
+        raise no_service(name, known, f"{observer.repository.identity}: {environment.path}")
 
     def _preview(
         self, snapshot: Snapshot, environment: Environment, settings: Settings, request: Request
@@ -299,12 +294,7 @@ def _standing(
         return found
     if snapshot.versions:
         return snapshot.versions[-1]
-    raise RequestError(
-        f"the model has no version, so there is nothing to record the request on: {stands.uri} "
-        "stays in Git",
-        where=f"model {snapshot.model}",
-        hint="remove the service's files in the manifests repository",
-    )
+    raise no_version(snapshot.model, stands.uri)
 
 
 def _known(snapshot: Snapshot, request: Request) -> ModelVersion:

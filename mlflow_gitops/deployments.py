@@ -28,7 +28,7 @@ from mlflow_gitops.relay import Relay
 from mlflow_gitops.render import answer_fields, answer_text, clean, make_progress
 from mlflow_gitops.running import Runner, parse_local_options
 from mlflow_gitops.state import Settings, Status
-from mlflow_gitops.wish import Wish, did_you_mean, locate, split_name
+from mlflow_gitops.wish import Wish, locate, no_service, split_name
 
 __all__ = ["GitOpsDeploymentClient", "GitOpsDeploymentError", "run_local", "target_help"]
 
@@ -161,12 +161,8 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
         found = next((each for each in services if each.service == service), None)
         if found is None:
             names = [str(each.key) for each in services]
-            raise RequestError(
-                f"Git has no service {environment.name}/{clean(model)}"
-                f"{did_you_mean(f'{environment.name}/{model}', names)}",
-                where=f"{self._session.repository.identity}: {environment.path}",
-                hint="`mlflow deployments list -t gitops` shows those that are there",
-            )
+            where = f"{self._session.repository.identity}: {environment.path}"
+            raise no_service(f"{environment.name}/{model}", names, where)
         return {**_deployed_fields(found), **self._registry_fields(found)}
 
     @_for_people

@@ -31,7 +31,7 @@ from mlflow_gitops.planning.live import service_url
 from mlflow_gitops.planning.tensors import Inputs
 from mlflow_gitops.ports import Cluster, Scorer
 from mlflow_gitops.state import Environment, Predictor, Reply, Settings
-from mlflow_gitops.wish import did_you_mean, locate
+from mlflow_gitops.wish import locate, no_service
 
 __all__ = ["Caller"]
 
@@ -122,12 +122,9 @@ class Caller:
         service = settings.service(model)
         predictor = manifests.predictor(environment.name, service)
         if predictor is None:
-            names = list(manifests.services(environment.name))
-            raise RequestError(
-                f"Git has no service {environment.name}/{service}{did_you_mean(service, names)}",
-                where=f"{self.observer.repository.identity}: {environment.path}",
-                hint="`mlflow deployments list -t gitops` shows those that are there",
-            )
+            names = [f"{environment.name}/{name}" for name in manifests.services(environment.name)]
+            where = f"{self.observer.repository.identity}: {environment.path}"
+            raise no_service(f"{environment.name}/{service}", names, where)
         return predictor
 
     def _check_explainer(self, environment: Environment, model: str, settings: Settings) -> None:

@@ -17,7 +17,7 @@ from mlflow_gitops.errors import RequestError, TransientError
 from mlflow_gitops.planning.records import record_of, request_times, status_of
 from mlflow_gitops.ports import Clock, Registry
 from mlflow_gitops.state import Action, ModelFiles, ModelVersion, Request, Snapshot, State, Status
-from mlflow_gitops.wish import Wish, choose, later_than, parse_model_uri, split_name
+from mlflow_gitops.wish import Wish, choose, later_than, no_version, parse_model_uri, split_name
 
 __all__ = ["Relay"]
 
@@ -68,11 +68,7 @@ class Relay:
             )
         version = snapshot.version(delivered.request.version)
         if version is None and not snapshot.versions:
-            raise RequestError(
-                "the model has no version, so there is nothing to record the request on",
-                where=f"model {model}",
-                hint="remove the service's files in the manifests repository",
-            )
+            raise no_version(model)
         version = version or snapshot.versions[-1]
         return self._ask(wish, environment, snapshot, version, "retire", wait)
 

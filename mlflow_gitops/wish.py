@@ -25,6 +25,8 @@ __all__ = [
     "later_than",
     "locate",
     "model_of",
+    "no_service",
+    "no_version",
     "one_line",
     "parse_model_uri",
     "split_name",
@@ -309,6 +311,25 @@ def one_line(text: str, what: str, longest: int) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, list(known), n=1)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def no_service(name: str, known: Iterable[str], where: str) -> RequestError:
+    """Git has no service of the name; `known` are the names of those that are there."""
+    return RequestError(
+        f"Git has no service {_shown(name)}{did_you_mean(name, known)}",
+        where=where,
+        hint="`mlflow deployments list -t gitops` shows those that are there",
+    )
+
+
+def no_version(model: str, stays: str = "") -> RequestError:
+    """There is nothing to write a request to retire on. `stays` is what Git goes on to serve."""
+    return RequestError(
+        "the model has no version, so there is nothing to record the request on"
+        + (f": {stays} stays in Git" if stays else ""),
+        where=f"model {model}",
+        hint="remove the service's files in the manifests repository",
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from mlflow_gitops.errors import RequestError
 from mlflow_gitops.planning.naming import name_or_none
 from mlflow_gitops.render import answer_fields, answer_text, make_progress, spec_text
 from mlflow_gitops.state import Environment, Settings
-from mlflow_gitops.wish import Wish, did_you_mean, locate, model_of
+from mlflow_gitops.wish import Wish, locate, model_of, no_service
 
 __all__ = ["rollback"]
 
@@ -78,11 +78,8 @@ def _before(session: Session, settings: Settings, target: Environment, model: st
     stands = back.historian.standing(settings.service(model), back.end).spec
     if stands is None:
         known = {model_of(service, settings) for service in back.known()}
-        raise RequestError(
-            f"Git has no service {target.name}/{model}{did_you_mean(model, known - {model})}",
-            where=target.path,
-            hint="`mlflow-gitops status` lists what there is",
-        )
+        names = [f"{target.name}/{each}" for each in sorted(known - {model})]
+        raise no_service(f"{target.name}/{model}", names, target.path)
     rows = islice(back.rows(settings.service(model), back.end), CHANGES_READ)
     came = [row for row in rows if row.after and row.after.version == stands.version]
     if came and came[-1].before is not None:

@@ -81,7 +81,8 @@ class Search:
         Where the manifests could not be read in between, it is the one since which they say so.
         """
         paths = self.manifests.sources(self.environment.name, self.service)
-        paths |= self._sources(since) if since else frozenset()
+        if not paths and since:  # it is gone: where it was
+            paths = self._sources(since)
         says = self._said(self.manifests, decision.comment)
         made: CommitFacts | None = None
         for facts in self.repository.touching(paths, self.head, since, most=COMMITS_READ):

@@ -54,7 +54,7 @@ def reason(message: str) -> str:
     subject, _, body = message.partition("\n")
     if not reverted(message):
         return subject.strip()
-    own = re.sub(r"(?s)\AThis reverts commit [0-9a-f]{7,64}.*?(?:\.\n|\Z)", "", f"{body.strip()}\n")
+    own = re.sub(r"(?ms)^This reverts commit [0-9a-f]{7,64}.*?(?:\.\n|\Z)", "", f"{body.strip()}\n")
     trailers = {f"{key}: {value}" for key, value in trailer_lines(message)}
     words = [line.strip() for line in own.splitlines() if line.strip() not in trailers]
     return " ".join(word for word in words if word) or subject.strip()

@@ -13,7 +13,7 @@ from mlflow_gitops.errors import GateError, PublishError
 from mlflow_gitops.gates import Gate
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.gates import Facts, evaluate
-from mlflow_gitops.planning.naming import name_or_none, publication_of
+from mlflow_gitops.planning.naming import name_or_none, publication_of, revision_uri
 from mlflow_gitops.planning.plan import Kind
 from mlflow_gitops.planning.signatures import SchemaChange, compare
 from mlflow_gitops.planning.sources import check_source
@@ -71,9 +71,11 @@ class Gatekeeper:
         if committed is None or before is None:
             return SchemaChange("unknown", "the committed version is not in the registry")
         location = self.registry.artifact_location(committed)
+        ours = revision_uri(settings, settings.service(committed.model), before.version)
         try:
-            sealed = self.store.sealed(publication_of(committed, before, location))
-            if sealed is None:  # people wrote its URI before this tool was there
+            publication = publication_of(committed, before, location)
+            sealed = self.store.sealed(publication) if before.uri == ours else None
+            if sealed is None:  # people wrote its URI: nothing is read at a place of theirs
                 check_source(location, (*self.registry.artifact_roots(), *settings.sources))
             found = sealed.contents if sealed else self.store.inspect(location)
         except PublishError as error:

@@ -170,7 +170,10 @@ def test_what_was_never_published_here_is_compared_by_its_source() -> None:
     number = parts.register(MODEL, files={**FILES, "MLmodel": (MLMODEL + BREAKING).encode()})
     parts.registry.transition(MODEL, number, "Production")
     assert reconcile(parts) is State.COMMITTED
-    parts.store.objects.clear()
+    path = f"models/overlays/production/{MODEL}/model-version.yaml"
+    text = parts.repository.files()[path]
+    assert "s3://models/fraud/v1/" in text
+    parts.repository.person_commits({path: text.replace("s3://models/fraud/v1/", "gs://by/hand/")})
     number = promote(parts, None)
     assert reconcile(parts) is State.FAILED
     assert "signature: the new version has no signature" in told(parts, number)

@@ -80,9 +80,7 @@ class Search:
 
         Where the manifests could not be read in between, it is the one since which they say so.
         """
-        paths = self.manifests.sources(self.environment.name, self.service)
-        if not paths and since:  # it is gone: where it was
-            paths = self._sources(since)
+        paths = self._paths(since)
         says = self._said(self.manifests, decision.comment)
         made: CommitFacts | None = None
         for facts in self.repository.touching(paths, self.head, since, most=COMMITS_READ):
@@ -97,9 +95,20 @@ class Search:
                 return made, before[0], paths
         return None
 
-    def _sources(self, commit: str) -> frozenset[str]:
+    def stands_since(self, head: str, since: str) -> bool:
+        """Whether nothing touched the service after `head`: what was found there still holds."""
+        if not self.repository.is_ancestor(head, self.head):
+            return False
+        paths = self._paths(since)
+        return not self.repository.touching(paths, self.head, head, most=COMMITS_READ)
+
+    def _paths(self, since: str) -> frozenset[str]:
+        """The service's files; where it is gone, those that it had."""
+        paths = self.manifests.sources(self.environment.name, self.service)
+        if paths or not since:
+            return paths
         try:
-            return self._manifests_at(commit).sources(self.environment.name, self.service)
+            return self._manifests_at(since).sources(self.environment.name, self.service)
         except TerminalError:
             return frozenset()
 
@@ -143,9 +152,9 @@ class Search:
 
 @dataclass(slots=True)
 class Decisions:
-    """What was found is kept while the branch stays where it is."""
+    """What was found is kept until something touches the service's files."""
 
-    _kept: dict[object, Decision] = field(default_factory=dict)
+    _kept: dict[object, tuple[str, Decision]] = field(default_factory=dict)
 
     def complete(
         self,
@@ -158,13 +167,15 @@ class Decisions:
         if plan.decision is None:
             return plan
         known = (delivered.head, delivered.commit) if delivered else ()
-        asked = (plan.decision, plan.place, search.head, known)
-        found = self._kept.get(asked)
-        if found is None:
-            found = search.complete(plan.decision, delivered)
+        asked = (plan.decision, plan.place, known)
+        head, found = self._kept.get(asked, ("", plan.decision))
+        if head != search.head:
+            since = delivered.head if delivered else ""
+            if not head or not found.commit or not search.stands_since(head, since):
+                found = search.complete(plan.decision, delivered)
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            self._kept[asked] = found
+            self._kept[asked] = (search.head, found)
         stands = [v.number for v in snapshot.versions if _is_at(v, found.stands, search.settings)]
         decision = replace(found, standing=stands[-1] if stands else "")
         tells = plan.state is State.HELD and (decision.commit or decision.sought)

@@ -273,3 +273,27 @@ def test_a_walk_that_ends_too_early_says_so(parts: Parts, monkeypatch: pytest.Mo
     assert told(parts, "2")["message"].endswith(
         "changed by hand: who did it was not found in the last 2 commits"
     )
+
+
+def test_who_holds_it_is_looked_for_again_only_where_its_files_changed(parts: Parts) -> None:
+    """In a process that goes on: another person's same decision is told, too."""
+    observer = parts.session().observer
+
+    def found() -> tuple[str, str]:
+        settings, snapshot = observer.read("fraud")
+        environment = settings.environments["production"]
+        plan = observer.view(snapshot, environment, settings, recover=True).plan
+        assert plan.decision is not None
+        return plan.decision.commit, plan.decision.why
+
+    text = parts.repository.files()[LEAF]
+    pinned = text.replace("v2/", "v1/").replace('"2"', '"1"')
+    first = parts.repository.person_commits({LEAF: pinned}, "Pin 1")
+    assert found() == found() == (first, "Pin 1")
+    parts.repository.person_commits({"README.md": "more"}, "Beside it")
+    assert found() == (first, "Pin 1")
+    parts.repository.person_commits({LEAF: "# a note\n" + pinned}, "A note")
+    assert found() == (first, "Pin 1")
+    parts.repository.person_commits({LEAF: text}, "Back to 2")
+    second = parts.repository.person_commits({LEAF: pinned}, "Pin 1 again")
+    assert found() == (second, "Pin 1 again")

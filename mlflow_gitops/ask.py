@@ -54,7 +54,8 @@ class Answer:
     `before` and `after` are what Git said before and says now (or would say, for a dry run).
     `diff` is that of the commit, whoever made it: the webhook service may have been faster.
     `already` says that nothing had to be asked, since it stands. `relayed` says that the webhook
-    service did it: what only Git knows is then left out.
+    service did it: what only Git knows is then left out. `pull` is the address of the pull
+    request that proposes it.
     """
 
     environment: str
@@ -73,6 +74,7 @@ class Answer:
     dry_run: bool = False
     already: bool = False
     relayed: bool = False
+    pull: str = ""
 
     @property
     def name(self) -> str:
@@ -212,6 +214,7 @@ class Asker:
             commit=outcomes[0].commit or commit,
             digest=record.digest if record is not None and is_ours else "",
             diff=outcomes[0].diff or answer.diff,
+            pull=outcomes[0].pull.url if outcomes[0].pull else "",
         )
 
     def _stands(

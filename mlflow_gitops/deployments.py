@@ -308,7 +308,8 @@ def _no_endpoints(endpoint: str) -> RequestError:
 def _status_fields(status: Status | None) -> dict[str, Any]:
     if status is None:
         return {"state": "unknown", "message": "the registry was told nothing of it yet"}
-    return {"state": status.state.value, "message": status.message, "commit": status.commit}
+    fields = {"state": status.state.value, "message": status.message, "commit": status.commit}
+    return {**fields, "pull_request": status.pull}
 
 
 def _deployed_fields(found: Deployed) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def _told(answer: Answer, snapshot: Snapshot, status: Status) -> Answer:
         message=status.message,
         after=delivered.spec if delivered else None,
         commit=status.commit,
+        pull=status.pull,
         digest=status.digest,
     )
 

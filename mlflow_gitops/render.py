@@ -114,7 +114,10 @@ def answer_text(answer: Answer) -> str:
     elif answer.dry_run and not answer.diff:
         head = f"{answer.name}: {change}: Git says so already, only the request would be recorded"
     elif answer.dry_run:
-        head = f"{answer.name}: {change}: would be committed to {answer.branch}"
+        how = "proposed" if answer.state is State.PROPOSED else "committed"
+        head = f"{answer.name}: {change}: would be {how} to {answer.branch}"
+    elif answer.state is State.PROPOSED:
+        head = f"{answer.name}: {change}: proposed to {answer.branch}: {answer.pull}"
     elif answer.commit:
         head = f"{answer.name}: {change}: committed to {answer.branch} as {answer.commit}"
     else:
@@ -152,6 +155,7 @@ def answer_fields(answer: Answer, flavor: str | None = None) -> dict[str, Any]:
         "digest": answer.digest,
         "branch": answer.branch,
         "commit": answer.commit,
+        "pull_request": answer.pull,
         "diff": answer.diff,
         "state": answer.state.value,
         "message": answer.message,
@@ -174,6 +178,7 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "before": _spec_fields(plan.before if plan else None),
         "after": _spec_fields(plan.after if plan else None),
         "commit": outcome.commit,
+        "pull_request": outcome.pull.url if outcome.pull else "",
         "digest": outcome.revision.digest if outcome.revision else "",
         "diff": outcome.diff,
         "error": error_fields(error) if error else None,

@@ -70,4 +70,5 @@ def _fields(each: Deployed, status: Status | None) -> dict[str, object]:
         "state": status.state.value if status else "",
         "message": status.message if status else "",
         "commit": status.commit if status else "",
+        "pull_request": status.pull if status else "",
     }

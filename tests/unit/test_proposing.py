@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mlflow_gitops.ask import Asker
 from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.outcome import Outcome
 from mlflow_gitops.planning.marker import marker, read_marker
@@ -13,11 +14,14 @@ from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.planning.trailers import parse_trailers
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
+from mlflow_gitops.render import answer_fields, answer_text
 from mlflow_gitops.service import ServiceReconciler
 from mlflow_gitops.state import Delivered, Request, State
+from mlflow_gitops.wish import Wish
 from tests.support.memory_session import Parts
 
 MODEL = "fraud-detector"
+LATER = "2026-11-23T10:05:00.000Z"
 BRANCH = f"mlflow-gitops/production/{MODEL}"
 
 
@@ -277,6 +281,33 @@ def test_a_service_is_retired_by_a_pull_request(proposed: Parts) -> None:
     assert look(proposed).state is State.RETIRED
     assert proposed.version("production", MODEL) == ""
     quiet(proposed)
+
+
+def test_who_asks_gets_the_address(proposed: Parts) -> None:
+    proposed.time = LATER
+    asker = Asker(proposed.session().reconciler)
+    wish = Wish(f"production/{MODEL}", f"models:/{MODEL}/3", by="alice", reason="better recall")
+    before = (proposed.written(), repr(proposed.forge.pulls))
+    foreseen = asker.ask(wish, dry_run=True)
+    assert (proposed.written(), repr(proposed.forge.pulls)) == before
+    assert "1 -> 3: would be proposed to main" in answer_text(foreseen)
+    answer = asker.ask(wish)
+    assert (answer.state, answer.pull) == (State.PROPOSED, proposed.forge.pulls[2].url)
+    assert f"1 -> 3: proposed to main: {answer.pull}" in answer_text(answer)
+    assert answer_fields(answer)["pull_request"] == answer.pull
+    assert "better recall" in proposed.repository.commits[proposed.forge.pulls[2].head].message
+
+
+def test_a_rollback_is_proposed_and_names_what_it_undoes(proposed: Parts) -> None:
+    made = proposed.forge.merge(2)
+    look(proposed)
+    proposed.time = LATER
+    wish = Wish(f"production/{MODEL}", f"models:/{MODEL}/1", action="rollback")
+    answer = Asker(proposed.session().reconciler).ask(wish)
+    (pull,) = proposed.forge.opened()
+    assert answer.pull == pull.url
+    assert pull.title == f"production: rollback {MODEL} v2 -> v1 (undoes {made[:12]})"
+    assert record(proposed).refused == ("2",)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from mlflow_gitops.observe import Observer
 from mlflow_gitops.ports import (
     ArtifactStore,
     Cluster,
+    Forge,
     Progress,
     Registry,
     Repository,
@@ -48,6 +49,7 @@ class Session:
     process: Process
     progress: Progress | None = None
     _indexes: dict[Path, SqliteIndex] = field(default_factory=dict)
+    _forge: tuple[tuple[str, str], Forge] | None = None
 
     @property
     def repository(self) -> Repository:
@@ -87,7 +89,18 @@ class Session:
 
     @cached_property
     def observer(self) -> Observer:
-        return Observer(self.registry, self.repository, now, self.process.request_key)
+        key = self.process.request_key
+        return Observer(self.registry, self.repository, now, key, self.forge)
+
+    def forge(self, settings: Settings) -> Forge:
+        """The forge's API, for environments that deliver by pull requests. Raises ConfigError."""
+        from mlflow_gitops.adapters.forge import open_forge
+
+        wanted = (settings.forge, settings.forge_url)
+        if self._forge is None or self._forge[0] != wanted:
+            token = self.process.forge_token.line
+            self._forge = (wanted, open_forge(self.repository.identity, *wanted, token=token))
+        return self._forge[1]
 
     @cached_property
     def store(self) -> ArtifactStore:

@@ -66,6 +66,7 @@ class Process:
     warnings: tuple[str, ...] = ()
     git_token: Secret = field(default=Secret("MLFLOW_GITOPS_GIT_TOKEN"), repr=False)
     predict_token: Secret = field(default=Secret("MLFLOW_GITOPS_PREDICT_TOKEN"), repr=False)
+    forge_token: Secret = field(default=Secret("MLFLOW_GITOPS_FORGE_TOKEN"), repr=False)
     webhook: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRETS"), repr=False)
     signing: Secret = field(default=Secret("MLFLOW_GITOPS_REQUEST_KEY"), repr=False)
     announcing: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRET"), repr=False)
@@ -116,6 +117,7 @@ class Process:
             kube_context=reader.text("MLFLOW_GITOPS_KUBE_CONTEXT"),
             kubeconfig=reader.text("KUBECONFIG"),
             predict_token=reader.secret("MLFLOW_GITOPS_PREDICT_TOKEN", Secret.line),
+            forge_token=reader.secret("MLFLOW_GITOPS_FORGE_TOKEN", Secret.line),
             git_token=reader.secret("MLFLOW_GITOPS_GIT_TOKEN", Secret.line),
             webhook=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRETS", Secret.lines),
             signing=reader.secret("MLFLOW_GITOPS_REQUEST_KEY", Secret.data),

@@ -70,6 +70,15 @@ VARIABLES = (
         "Without it the kubeconfig's current context, else the pod's own service account.",
     ),
     Variable(
+        "MLFLOW_GITOPS_FORGE_TOKEN",
+        "text without spaces",
+        "",
+        "The token for the forge's API, for environments that deliver by pull requests. Never in a "
+        "URL, a log or a commit.",
+        "Environments that deliver by commits need none.",
+    ),
+    Variable("MLFLOW_GITOPS_FORGE_TOKEN_FILE", SECRET_FILE, "", "Instead of the variable above."),
+    Variable(
         "MLFLOW_GITOPS_PREDICT_TOKEN",
         "text without spaces",
         "",

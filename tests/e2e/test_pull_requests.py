@@ -1,0 +1,84 @@
+"""Pull requests from the stage in MLflow to the merge: real MLflow, S3 and Git, GitHub's API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mlflow_gitops.pull_requests import WITHDRAWN
+from tests.support.fork_server import run_module
+from tests.support.github_server import TOKEN, GitHubServer, github_server
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.slow
+
+Names = Callable[[str], str]
+
+
+@pytest.fixture
+def github(stack: Stack) -> Iterator[GitHubServer]:
+    """Production is delivered by pull requests; the repository is `ml/manifests` there."""
+    owner = stack.folder / "ml"
+    owner.mkdir()
+    (owner / "manifests.git").symlink_to(stack.bare)
+    with github_server(stack.bare, stack.folder / "people") as server:
+        head, production, rest = stack.file("mlflow-gitops.yaml").partition("  production:\n")
+        rest = rest.replace("delivery: commit", "delivery: pull-request", 1)
+        forge = f"\nforge: {{kind: github, url: {server.url}}}\n"
+        stack.person_writes({"mlflow-gitops.yaml": head + production + rest + forge})
+        stack.urls["MLFLOW_GITOPS_REPOSITORY"] = str(owner / "manifests.git")
+        stack.urls["MLFLOW_GITOPS_FORGE_TOKEN"] = TOKEN
+        yield server
+
+
+def test_from_the_stage_to_the_merge_and_back(
+    stack: Stack, github: GitHubServer, names: Names
+) -> None:
+    model = names("reviewed")
+    for _ in range(2):
+        stack.registry.register(model)
+    stack.registry.transition(model, "1", "Production")
+    first = stack.cli("reconcile", model, "--json")
+    assert first.returncode == 0, first.stderr
+    assert stack.version("production", model) == ""
+    assert stack.status(model, "1", "production")["state"] == "proposed"
+    assert stack.status(model, "1", "production")["pull"].endswith("/pull/1")
+    made = github.merge(1, how="squash")
+    assert stack.cli("reconcile", model).returncode == 0
+    assert stack.version("production", model) == "1"
+    assert stack.status(model, "1", "production")["state"] == "committed"
+    record = stack.delivered(model, "production")
+    assert record is not None
+    assert (record.pull, record.commit) == (1, made)
+
+    name = ("--name", f"production/{model}", "-m", f"models:/{model}/2")
+    asked = run_module("mlflow", "deployments", "create", "-t", "gitops", *name, env=stack.environ)
+    assert asked.returncode == 0, asked.stderr
+    assert (
+        "1 -> 2: proposed to main: https://github.example.com/ml/manifests/pull/2" in asked.stdout
+    )
+    github.close(2, by="rita", comment="recall is worse")
+    for _ in range(3):
+        assert stack.cli("reconcile", model).returncode == 0
+    status = stack.status(model, "2", "production")
+    assert status["state"] == "rejected"
+    assert (
+        'closed by rita at 2026-11-23T11:00:00Z without merging it ("recall is worse")'
+        in (status["message"])
+    )
+    assert len(github.pulls) == 2
+    held = stack.cli("hold", "list")
+    assert "rita" in held.stdout
+    assert stack.version("production", model) == "1"
+
+    cleared = stack.cli("hold", "clear", model, "-e", "production")
+    assert cleared.returncode == 0, cleared.stderr
+    assert github.pulls[2].state == "open"
+    back = stack.cli("rollback", model, "-e", "production", "--to", "1")
+    assert back.returncode == 0, back.stderr
+    assert github.pulls[2].state == "closed"
+    assert WITHDRAWN in github.pulls[2].labels
+    everything = "".join(p.body for p in github.pulls) + asked.stdout + asked.stderr + held.stdout
+    assert TOKEN not in everything
+    assert TOKEN not in stack.git("log", "--all", "-p")

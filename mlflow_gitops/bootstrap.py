@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_gitops.config import Process, parse_settings
-from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.errors import ConfigError, TerminalError
 from mlflow_gitops.history import Historian
 from mlflow_gitops.looking_back import LookingBack
 from mlflow_gitops.observe import Observer
@@ -28,8 +28,10 @@ from mlflow_gitops.ports import (
     Scorer,
 )
 from mlflow_gitops.reconcile import Reconciler
+from mlflow_gitops.state import People
 
 if TYPE_CHECKING:
+    from mlflow_gitops.adapters.commit_signing import CommitSigner
     from mlflow_gitops.adapters.history_index import SqliteIndex
     from mlflow_gitops.adapters.repository import GitRepository
     from mlflow_gitops.state import Environment, Settings
@@ -71,8 +73,27 @@ class Session:
             process.repository,
             Path(process.state_dir),
             credentials=process.git_credentials,
-            author=(process.author_name, process.author_email),
+            people=self._people,
+            signer=self._signer(),
         )
+
+    def _people(self) -> People:
+        """Of each commit; a repository that is only being set up has no settings yet."""
+        try:
+            named = parse_settings(self._git.settings_text()).people
+        except TerminalError:
+            named = People()
+        return self.process.people(named)
+
+    def _signer(self) -> CommitSigner | None:
+        from mlflow_gitops.adapters.commit_signing import CommitSigner
+
+        process = self.process
+        if not (process.signing_key_file or process.signing_key_id):
+            return None
+        folder = Path(process.state_dir)
+        passphrase = process.passphrase.phrase
+        return CommitSigner(process.signing_key_file, process.signing_key_id, folder, passphrase)
 
     @cached_property
     def registry(self) -> Registry:

@@ -194,6 +194,9 @@ class Repository(Protocol):
     def diff(self, base: str, edits: Sequence[Edit]) -> str:
         """The unified diff that the edits would make on `base`; nothing is written remotely."""
 
+    def check_signing(self) -> None:
+        """Raises ConfigError where commits are to be signed and cannot be; sends nothing."""
+
     def push(self, branch: str, base: str, edits: Sequence[Edit]) -> Sequence[Change]:
         """A commit for each edit on top of `base`, in order, and one push.
 

@@ -164,6 +164,8 @@ class Reconciler:
 
     def _apply(self, view: View, settings: Settings) -> Outcome:
         plan = view.plan
+        if plan.changes_git:
+            self.repository.check_signing()  # before anything is published
         revision = self._publish(view, settings)
         commit, diff, pull = "", "", plan.pull
         if plan.changes_git:

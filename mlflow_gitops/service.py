@@ -53,6 +53,7 @@ class ServiceReconciler:
         """Each part to "" where it answers, else to what is wrong."""
         checks = {
             "repository": self.reconciler.repository.fetch,
+            "signing": self.reconciler.repository.check_signing,
             "settings": self.reconciler.observer.settings,
             "registry": self.reconciler.registry.artifact_roots,
         }

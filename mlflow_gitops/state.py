@@ -233,6 +233,22 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Whom a commit names."""
+
+    name: str = "mlflow-gitops"
+    address: str = "mlflow-gitops@localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Author and committer of the tool's commits."""
+
+    author: Person = Person()
+    committer: Person = Person()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`mlflow-gitops.yaml`, parsed.
 
@@ -240,7 +256,8 @@ class Settings:
     prefixes that artifacts may come from, beside the registry's artifact root. `version_tag` is
     the version tag that names a published version ("" for MLflow's number). `forge` is the kind
     of forge that has the repository and `forge_url` its API's address, "" for what the
-    repository's own address tells.
+    repository's own address tells. `people` are the commits' author and committer, where the
+    process names no other.
     """
 
     environments: Mapping[str, Environment]
@@ -251,6 +268,7 @@ class Settings:
     version_tag: str = ""
     forge: str = ""
     forge_url: str = ""
+    people: People = People()
 
     def service(self, model: str) -> str:
         return self.services.get(model, model)

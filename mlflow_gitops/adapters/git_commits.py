@@ -17,9 +17,9 @@ from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import GitProcess
 from mlflow_gitops.adapters.git_tree import FILE_MODES, Entries, Entry, Trees, is_plain
 from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
-from mlflow_gitops.state import Change, Edit
+from mlflow_gitops.state import Change, Edit, People, Person
 
-__all__ = ["Built", "Commits"]
+__all__ = ["Built", "Commits", "with_parent", "with_signature"]
 
 REF = "refs/mlflow-gitops/new"  # only inside the stream: it is taken away at its end
 NEW_FILE = "100644"
@@ -44,19 +44,26 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """`author` is name and e-mail address; `clock` gives seconds since the epoch."""
+    """`people` tells author and committer, asked for each time; `clock` gives seconds since the
+    epoch. `sign` makes the armoured signature of a commit's bytes; None for unsigned commits.
+    """
 
     git: GitProcess
     objects: Objects
     trees: Trees
-    author: tuple[str, str]
+    people: Callable[[], People]
     clock: Callable[[], float]
+    sign: Callable[[bytes], bytes] | None = None
 
-    def build(self, base: str, edits: Sequence[Edit]) -> Built:
-        """A commit for each edit that changes something, on top of `base` ("" for none)."""
+    def build(self, base: str, edits: Sequence[Edit], *, to_push: bool = True) -> Built:
+        """A commit for each edit that changes something, on top of `base` ("" for none).
+
+        Only those to push are signed. Raises ConfigError where that cannot be.
+        """
         entries: dict[str, Entry] = dict(self.trees.at(base).entries) if base else {}
         steps = [_resolve(entries, edit, len(base) == 64) for edit in edits]
-        made = iter(self._import(base, [step for step in steps if step.files]))
+        imported = self._import(base, [step for step in steps if step.files])
+        made = iter(self._signed(imported, self.sign) if self.sign and to_push else imported)
         commits = [next(made) if step.files else "" for step in steps]
         changes = self._changes(base, commits)
         tip = next((c for c in reversed(commits) if c), base)
@@ -85,10 +92,21 @@ class Commits:
     def _import(self, base: str, steps: Sequence[Step]) -> Sequence[str]:
         if not steps:
             return []
-        person = f"{_plain(self.author[0])} <{_plain(self.author[1])}>"
-        stream = _stream(base, steps, f"{person} {int(self.clock())} +0000")
+        people, time = self.people(), f"{int(self.clock())} +0000"
+        lines = (f"{_who(people.author)} {time}", f"{_who(people.committer)} {time}")
+        stream = _stream(base, steps, lines)
         options = ("--quiet", "--done", "--force", "--date-format=raw")
         return self._run("fast-import", *options, stdin=stream).decode().split()
+
+    def _signed(self, commits: Sequence[str], sign: Callable[[bytes], bytes]) -> Sequence[str]:
+        """The same commits, each signed and with its signed parent."""
+        signed: dict[str, str] = {}
+        for commit, raw in zip(commits, self.objects.raw(commits), strict=True):
+            bare = with_parent(raw, signed)
+            data = with_signature(bare, sign(bare), sha256=len(commit) == 64)
+            out = self._run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
+            signed[commit] = out.decode().strip()
+        return list(signed.values())
 
     def _changes(self, base: str, commits: Sequence[str]) -> Sequence[Change]:
         made = [commit for commit in commits if commit]
@@ -168,11 +186,32 @@ def _encoded(path: str, text: str) -> bytes:
         ) from None
 
 
-def _stream(base: str, steps: Sequence[Step], committer: str) -> bytes:
+def with_parent(raw: bytes, renamed: Mapping[str, str]) -> bytes:
+    """A commit's bytes, its parents being those that they were renamed to."""
+    head, gap, text = raw.partition(b"\n\n")
+    lines = []
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        new = renamed.get(value.decode("ascii", "replace")) if key == b"parent" else None
+        lines.append(b"parent " + new.encode() if new else line)
+    return b"\n".join(lines) + gap + text
+
+
+def with_signature(raw: bytes, signature: bytes, *, sha256: bool) -> bytes:
+    """A commit's bytes with the header that Git keeps a signature in."""
+    head, gap, text = raw.partition(b"\n\n")
+    header = b"gpgsig-sha256 " if sha256 else b"gpgsig "
+    folded = signature.strip(b"\n").replace(b"\n", b"\n ")
+    return head + b"\n" + header + folded + gap + text
+
+
+def _stream(base: str, steps: Sequence[Step], people: tuple[str, str]) -> bytes:
+    author, committer = people
     parts: list[bytes] = []
     for mark, step in enumerate(steps, start=1):
         message = step.message.replace("\0", "").encode("utf-8", "replace")
-        parts.append(f"commit {REF}\nmark :{mark}\ncommitter {committer}\n".encode())
+        head = f"commit {REF}\nmark :{mark}\nauthor {author}\ncommitter {committer}\n"
+        parts.append(head.encode())
         parts.append(_data(message))
         if mark == 1 and base:
             parts.append(f"from {base}\n".encode())
@@ -198,6 +237,10 @@ def _object_id(kind: str, data: bytes, sha256: bool) -> str:
     digest.update(b"%s %d\0" % (kind.encode(), len(data)))
     digest.update(data)
     return digest.hexdigest()
+
+
+def _who(person: Person) -> str:
+    return f"{_plain(person.name)} <{_plain(person.address)}>"
 
 
 def _plain(text: str) -> str:

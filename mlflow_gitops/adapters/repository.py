@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from pathlib import Path
 
+from mlflow_gitops.adapters.commit_signing import CommitSigner
 from mlflow_gitops.adapters.git_address import Address
 from mlflow_gitops.adapters.git_cache import Cache
 from mlflow_gitops.adapters.git_commits import Commits
@@ -32,7 +33,7 @@ from mlflow_gitops.errors import (
     TransientError,
 )
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit
+from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit, People
 
 __all__ = ["GitRepository"]
 
@@ -49,8 +50,9 @@ class GitRepository:
     """Safe for threads and, through the file lock of its clone, for several processes.
 
     `branch_default` is taken instead of the remote's own default branch. `credentials` gives user
-    name and token, read again for each use. `author` is the name and address of the commits.
-    `timeout` is seconds for one command of Git. Nothing is connected before the first use.
+    name and token, read again for each use. `people` tells author and committer, `signer` signs
+    what is pushed; without it nothing is signed. `timeout` is seconds for one command of Git.
+    Nothing is connected before the first use.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class GitRepository:
         *,
         branch_default: str | None = None,
         credentials: Credentials | None = None,
-        author: tuple[str, str] = ("mlflow-gitops", "mlflow-gitops@localhost"),
+        people: Callable[[], People] = People,
+        signer: CommitSigner | None = None,
         timeout: float = 120.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -73,7 +76,9 @@ class GitRepository:
         self._remote = Remote(self._git, self._cache, self._objects)
         self._trees = Trees(self._git, self._objects)
         self._history = History(self._git, self._objects)
-        self._commits = Commits(self._git, self._objects, self._trees, author, clock)
+        self._signer = signer
+        sign = signer.sign if signer else None
+        self._commits = Commits(self._git, self._objects, self._trees, people, clock, sign)
         self._branch_default = branch_default
         self._talking = threading.RLock()  # held while this process talks with the remote
         self._heads: Heads | None = None
@@ -170,7 +175,7 @@ class GitRepository:
 
     def diff(self, base: str, edits: Sequence[Edit]) -> str:
         self._known_heads()
-        return self._commits.diff(base, self._commits.build(base, edits).tip)
+        return self._commits.diff(base, self._commits.build(base, edits, to_push=False).tip)
 
     # The remote
 
@@ -195,6 +200,10 @@ class GitRepository:
         except GitOpsError as error:
             return error
         return None
+
+    def check_signing(self) -> None:
+        if self._signer is not None:
+            self._signer.check()
 
     def push(self, branch: str, base: str, edits: Sequence[Edit]) -> Sequence[Change]:
         """See `ports.Repository`. `base` is "" to make a branch that is not there yet.

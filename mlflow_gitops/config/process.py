@@ -17,6 +17,7 @@ from mlflow_gitops.config.names import tag_key_complaint, unprintable
 from mlflow_gitops.config.reference_variables import PREFIX, VARIABLES
 from mlflow_gitops.config.secret import Secret, read_text
 from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.state import People, Person
 
 __all__ = ["Process", "target_uri"]
 
@@ -28,8 +29,11 @@ ENDPOINTS = (
     "AWS_ENDPOINT_URL",
     "MLFLOW_S3_ENDPOINT_URL",
 )
+KEYS = ("MLFLOW_GITOPS_SIGNING_KEY_FILE", "MLFLOW_GITOPS_SIGNING_KEY_ID")
 NEEDS = {
     "MLFLOW_GITOPS_GIT_USERNAME": ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE"),
+    "MLFLOW_GITOPS_SIGNING_PASSPHRASE": KEYS,
+    "MLFLOW_GITOPS_SIGNING_PASSPHRASE_FILE": KEYS,
     "MLFLOW_GITOPS_WEBHOOK_SECRET": ("MLFLOW_GITOPS_WEBHOOK_URL",),
     "MLFLOW_GITOPS_WEBHOOK_SECRET_FILE": ("MLFLOW_GITOPS_WEBHOOK_URL",),
 }
@@ -52,8 +56,10 @@ class Process:
     region: str = ""
     state_dir: str = SYSTEM_STATE
     git_username: str = ROWS["MLFLOW_GITOPS_GIT_USERNAME"].default
-    author_name: str = ROWS["MLFLOW_GITOPS_AUTHOR_NAME"].default
-    author_email: str = ROWS["MLFLOW_GITOPS_AUTHOR_EMAIL"].default
+    author_name: str = ""
+    author_email: str = ""
+    signing_key_file: str = field(default="", repr=False)
+    signing_key_id: str = ""
     resync_seconds: int = int(ROWS["MLFLOW_GITOPS_RESYNC_SECONDS"].default)
     host: str = ROWS["MLFLOW_GITOPS_HOST"].default
     port: int = int(ROWS["MLFLOW_GITOPS_PORT"].default)
@@ -68,6 +74,7 @@ class Process:
     predict_token: Secret = field(default=Secret("MLFLOW_GITOPS_PREDICT_TOKEN"), repr=False)
     forge_token: Secret = field(default=Secret("MLFLOW_GITOPS_FORGE_TOKEN"), repr=False)
     webhook: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRETS"), repr=False)
+    passphrase: Secret = field(default=Secret("MLFLOW_GITOPS_SIGNING_PASSPHRASE"), repr=False)
     signing: Secret = field(default=Secret("MLFLOW_GITOPS_REQUEST_KEY"), repr=False)
     announcing: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRET"), repr=False)
 
@@ -75,6 +82,13 @@ class Process:
         """User name and token as they are now, None without a token. Raises ConfigError."""
         token = self.git_token.line()
         return (self.git_username, token) if token else None
+
+    def people(self, settings: People) -> People:
+        """Author and committer: the settings', where this process names no other."""
+        return People(self._person(settings.author), self._person(settings.committer))
+
+    def _person(self, default: Person) -> Person:
+        return Person(self.author_name or default.name, self.author_email or default.address)
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
@@ -107,6 +121,9 @@ class Process:
             git_username=reader.text("MLFLOW_GITOPS_GIT_USERNAME", _username_complaint),
             author_name=reader.text("MLFLOW_GITOPS_AUTHOR_NAME", _author_complaint),
             author_email=reader.text("MLFLOW_GITOPS_AUTHOR_EMAIL", _email_complaint),
+            signing_key_file=reader.text("MLFLOW_GITOPS_SIGNING_KEY_FILE"),
+            signing_key_id=reader.text("MLFLOW_GITOPS_SIGNING_KEY_ID", _key_id_complaint),
+            passphrase=reader.secret("MLFLOW_GITOPS_SIGNING_PASSPHRASE", Secret.phrase),
             resync_seconds=reader.number("MLFLOW_GITOPS_RESYNC_SECONDS"),
             host=reader.text("MLFLOW_GITOPS_HOST", _host_complaint),
             port=reader.number("MLFLOW_GITOPS_PORT"),
@@ -125,6 +142,7 @@ class Process:
             warnings=(*_unknown(environ), *_useless(environ)),
         )
         reader.check_announcing()
+        reader.check_one_of("MLFLOW_GITOPS_SIGNING_KEY_FILE", "MLFLOW_GITOPS_SIGNING_KEY_ID")
         reader.raise_problems()
         return process
 
@@ -177,6 +195,10 @@ class _Reader:
             self.raw(name) or self.raw(f"{name}_FILE")
         ):
             self._tell(name, "it is not set", "set it: the service refuses what nobody signed")
+
+    def check_one_of(self, name: str, other: str) -> None:
+        if self.raw(name) and self.raw(other):
+            self._tell(name, f"{other} is set too", "unset one of the two")
 
     def repository(self, given: str | None) -> str:
         if given is None:
@@ -283,6 +305,10 @@ def _author_complaint(text: str) -> str:
 def _email_complaint(text: str) -> str:
     usable = any(c.isalnum() for c in text) and not any(c in text for c in "<> ")
     return "" if usable else "cannot be an author's address"
+
+
+def _key_id_complaint(text: str) -> str:
+    return "begins with `-`" if text.startswith("-") else ""
 
 
 def _host_complaint(text: str) -> str:

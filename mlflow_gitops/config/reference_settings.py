@@ -65,6 +65,28 @@ SETTINGS = (
         "Without it, where this kind of forge has it on the repository's host.",
     ),
     Setting(
+        "commits",
+        "mapping",
+        "{}",
+        "Whom the tool's commits name. `MLFLOW_GITOPS_AUTHOR_NAME` and `_EMAIL` of a process win "
+        "over both.",
+        "Who asked is in the commit's trailers.",
+    ),
+    Setting(
+        "commits.author",
+        "`Name <address>`, without other `<` and `>`",
+        "mlflow-gitops <mlflow-gitops@localhost>",
+        "The author.",
+        "It belongs to nobody, so no Git host takes the commits for a person's.",
+    ),
+    Setting(
+        "commits.committer",
+        "`Name <address>`, without other `<` and `>`",
+        "`commits.author`",
+        "The committer: whose signing key a forge looks for.",
+        "Most forges show one name where both are the same.",
+    ),
+    Setting(
         "services",
         "mapping of model to InferenceService",
         "{}",

@@ -36,16 +36,40 @@ VARIABLES = (
     Variable(
         "MLFLOW_GITOPS_AUTHOR_NAME",
         "text with a letter or digit, without `<` and `>`",
-        "mlflow-gitops",
-        "Author and committer of the commits.",
-        "Who asked is in the commit's trailers.",
+        "",
+        "Author and committer of this process's commits; it wins over the settings.",
+        "Without it, what `commits` of the settings says.",
     ),
     Variable(
         "MLFLOW_GITOPS_AUTHOR_EMAIL",
         "address without spaces, `<` and `>`",
-        "mlflow-gitops@localhost",
-        "The author's address.",
-        "It belongs to nobody, so no Git host takes the commits for a person's.",
+        "",
+        "Their address.",
+        "Without it, what `commits` of the settings says.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_SIGNING_KEY_FILE",
+        "path of a file",
+        "",
+        "A private SSH or GPG key that signs every commit; a public SSH key stands for the one "
+        "that an SSH agent has. Read when it is used, so that it may be rotated.",
+        "Without a key the commits are not signed.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_SIGNING_KEY_ID",
+        "fingerprint or address of a GPG key",
+        "",
+        "The same, with a key of this user's own GPG keyring (`GNUPGHOME`).",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_SIGNING_PASSPHRASE",
+        "text",
+        "",
+        "The passphrase of the key.",
+        "Without it the key has none, or an agent knows it.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_SIGNING_PASSPHRASE_FILE", SECRET_FILE, "", "Instead of the variable above."
     ),
     Variable(
         "MLFLOW_GITOPS_STATE_DIR",

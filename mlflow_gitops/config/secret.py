@@ -60,6 +60,13 @@ class Secret:
             raise self._refused("is more than one word")
         return text
 
+    def phrase(self) -> str:
+        """A secret that is one line, with or without spaces."""
+        text = self.text()
+        if unprintable(text):
+            raise self._refused("is more than one line")
+        return text
+
     def lines(self) -> tuple[str, ...]:
         """Several secrets: separated by commas in a variable, one a line in a file."""
         text = self.text()

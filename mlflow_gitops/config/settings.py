@@ -10,6 +10,7 @@ from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
 from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pull_request
 from mlflow_gitops.config.gates import read_gates
+from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
@@ -83,6 +84,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         version_tag=_version_tag(fields.get("version-name"), found),
         forge=forge,
         forge_url=forge_url,
+        people=read_people(fields.get("commits"), found),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_gitops import state
 from mlflow_gitops.adapters.repository import GitRepository
 from mlflow_gitops.errors import (
     ConfigError,
@@ -15,7 +16,7 @@ from mlflow_gitops.errors import (
     ManifestError,
     RepositoryError,
 )
-from mlflow_gitops.state import Edit
+from mlflow_gitops.state import Edit, People
 from tests.support.git import Person, git, make_bare
 
 FIRST: dict[str, str | bytes] = {
@@ -74,10 +75,11 @@ def test_the_executable_bit_is_kept(repository: GitRepository, person: Person, b
 
 
 def test_the_commit_says_who_and_what(bare: Path, tmp_path: Path) -> None:
+    bot = state.Person("Bot <x>\nevil", "bot@example.com")
     repository = GitRepository(
         str(bare),
         tmp_path / "state",
-        author=("Bot <x>\nevil", "bot@example.com"),
+        people=lambda: People(bot, bot),
         clock=lambda: 1_700_000_123.9,
     )
     message = "títle # kept\n\n# not a comment\n\nKey: value\n"

@@ -210,6 +210,9 @@ class MemoryRepository:
             after = _edited(after, edit.files)
         return _diff(before, after)
 
+    def check_signing(self) -> None:
+        pass  # it signs nothing
+
     def push(self, branch: str, base: str, edits: Sequence[Edit]) -> Sequence[Change]:
         with self._lock:
             failure, self.fail_next_push = self.fail_next_push, None

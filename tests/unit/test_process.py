@@ -67,7 +67,7 @@ def test_numbers_and_names_are_taken() -> None:
     process = read(RESYNC_SECONDS=" 60 ", PORT="0", THREADS="2", HOST="::1", AUTHOR_NAME="Bot")
     assert (process.resync_seconds, process.port, process.threads) == (60, 0, 2)
     assert (process.host, process.author_name) == ("::1", "Bot")
-    assert process.author_email == "mlflow-gitops@localhost"
+    assert process.author_email == ""
 
 
 @pytest.mark.parametrize(

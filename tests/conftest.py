@@ -1,5 +1,7 @@
 """Fixtures that every kind of test may ask for. A module here imports what it starts lazily."""
 
+import signal
+
 pytest_plugins = [
     "tests.support.mlflow",
     "tests.support.old_venv",
@@ -7,3 +9,7 @@ pytest_plugins = [
     "tests.support.stack",
     "tests.e2e.worlds",
 ]
+
+# A shell that starts the tests in the background ignores SIGINT, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

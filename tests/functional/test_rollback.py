@@ -56,7 +56,7 @@ def test_back_to_the_version_before_and_no_further(stack: Stack, names: Names) -
         assert "Traceback" not in refused.stderr
     assert stack.head() == head
     misspelt = stack.cli("rollback", f"{model}x", "-e", "production")
-    assert f"did you mean `{model}`" in misspelt.stderr
+    assert f"did you mean `production/{model}`" in misspelt.stderr
 
 
 def test_a_version_whose_bytes_changed_is_not_gone_back_to(stack: Stack, names: Names) -> None:

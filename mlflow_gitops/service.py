@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mlflow_gitops.errors import GitOpsError, RequestError, TerminalError, TransientError
+from mlflow_gitops.adapters.git_address import Address
+from mlflow_gitops.errors import (
+    ConfigError,
+    GitOpsError,
+    RequestError,
+    TerminalError,
+    TransientError,
+)
+from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
-from mlflow_gitops.state import State
+from mlflow_gitops.state import Settings, State
 
 __all__ = ["ServiceReconciler"]
 
@@ -44,6 +52,32 @@ class ServiceReconciler:
         self._survey = self.reconciler.survey()
         return tuple(self._survey.work)
 
+    def is_own(self, urls: Collection[str]) -> bool:
+        """By the path alone: inside a cluster the forge may have another host name."""
+        own = _path_of(self.reconciler.repository.identity)
+        return own in {_path_of(_identity(url)) for url in urls}
+
+    def model_of(self, branch: str) -> str | None:
+        settings = self.reconciler.observer.settings()
+        for name in settings.environments:
+            service = branch.removeprefix(branch_of(name, ""))
+            if service != branch and service and "/" not in service:
+                return _models(settings).get(service, service)
+        return None
+
+    def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
+        settings = self.reconciler.observer.settings()
+        default = self.reconciler.repository.default_branch
+        folders = [
+            f"{environment.path}/"
+            for environment in settings.environments.values()
+            if (environment.branch or default) == branch
+        ]
+        models = _models(settings)
+        below = (p.removeprefix(f) for p in paths for f in folders if p.startswith(f))
+        names = {part.partition(".")[0] for path in below for part in path.split("/")}
+        return frozenset(models.get(name, name) for name in names if name)
+
     @property
     def blocked(self) -> Mapping[str, str]:
         """Environment to the reason why the last resync changed nothing there."""
@@ -73,11 +107,30 @@ class ServiceReconciler:
         return frozenset(everywhere) - frozenset(self._survey.blocked)
 
 
+def _models(settings: Settings) -> Mapping[str, str]:
+    """Service to model, where they differ."""
+    return {service: model for model, service in settings.services.items()}
+
+
+def _identity(url: str) -> str:
+    try:
+        return Address.parse(url).identity
+    except ConfigError:
+        return ""
+
+
+def _path_of(identity: str) -> str:
+    """Forges take upper and lower case for the same."""
+    return identity.partition("/")[2].casefold()
+
+
 def _raise_failures(outcomes: Iterable[Outcome]) -> None:
     failed = [o for o in outcomes if o.error is not None]
     if not failed:
         return
     text = "\n".join(f"{o.key.environment}: {o.error}" for o in failed)
     if any(isinstance(o.error, TransientError) for o in failed):
-        raise TransientError(text)
+        waits = [e.retry_after for o in failed if isinstance(e := o.error, TransientError)]
+        asked = max((wait for wait in waits if wait is not None), default=None)
+        raise TransientError(text, retry_after=asked)
     raise TerminalError(text)

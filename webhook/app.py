@@ -12,9 +12,9 @@ from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 from mlflow_gitops import GitOpsError, TerminalError, TransientError
-from webhook import dashboard, health, receiver
+from webhook import dashboard, forge_receiver, health, receiver
 from webhook.counters import Counters
-from webhook.events import EventError
+from webhook.payload import EventError
 from webhook.queue import Queue
 from webhook.signature import SignatureError
 from webhook.worker import Reconcile, Worker
@@ -34,9 +34,9 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 NEXT_STEPS: Final = {
-    404: "look at / for the status page, or POST to /webhooks/mlflow",
+    404: "look at / for the status page, or POST to /webhooks/mlflow or /webhooks/forge",
     405: "use one of the methods in the Allow header",
-    413: "send MLflow's webhook payload as it is; the limit is in the service's settings",
+    413: "send a webhook's payload as it is; what is too large is found by the next resync",
 }
 
 
@@ -54,6 +54,7 @@ def create_app(
     queue: Queue,
     secrets: Sequence[str],
     reconciler: Reconcile,
+    forge_secrets: Sequence[str] = (),
     worker: Worker | None = None,
     clock: Callable[[], float] = time.time,
     max_body: int = 1024 * 1024,
@@ -63,8 +64,9 @@ def create_app(
     """The application; whoever serves it starts and stops the worker.
 
     `max_body` is in bytes, `window` in seconds: how far a delivery's timestamp may be from
-    `clock`. It must outlast MLflow's retries, which repeat the timestamp. Raises TerminalError
-    without any secret, unless `allow_unsigned`.
+    `clock`. It must outlast MLflow's retries, which repeat the timestamp. Without `forge_secrets`
+    no forge is listened to, unless `allow_unsigned`. Raises TerminalError without any of MLflow's
+    `secrets`, unless `allow_unsigned`.
     """
     _check_secrets(secrets, allow_unsigned)
     counters = Counters() if worker is None else worker.counters
@@ -73,6 +75,10 @@ def create_app(
     app.extensions[EXTENSION] = Service(queue, worker, max_body)
     accepting = receiver.Receiver(queue, tuple(secrets), counters, clock, window)
     app.register_blueprint(receiver.blueprint(accepting))
+    forges = forge_receiver.ForgeReceiver(
+        queue, reconciler, tuple(forge_secrets), counters, clock, window, allow_unsigned
+    )
+    app.register_blueprint(forge_receiver.blueprint(forges))
     readiness = health.Readiness(queue, reconciler, worker, time.monotonic)
     app.register_blueprint(health.blueprint(readiness))
     app.register_blueprint(dashboard.blueprint(dashboard.Dashboard(queue, counters, worker)))

@@ -9,21 +9,26 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mlflow_gitops import GitOpsError, TerminalError
+from mlflow_gitops import GitOpsError, TerminalError, TransientError
 
 __all__ = ["Outcome", "Policy", "done", "released"]
 
 LONGEST_WAIT: Final = 86_400.0
+LONGEST_ASKED: Final = 3_600.0
 LONGEST_ERROR: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What to do with a key after a run. `after` is in seconds, where there is a next run."""
+    """What to do with a key after a run. `after` is in seconds, where there is a next run.
+
+    `counts` says whether it was an attempt of those after which a key is given up.
+    """
 
     state: Literal["idle", "waiting", "retrying", "failed", "dead", "released"]
     after: float | None = None
     error: str = ""
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,14 @@ class Policy:
         text = describe(error)
         if isinstance(error, TerminalError):
             return Outcome("failed", error=text)
+        if isinstance(error, TransientError) and error.retry_after is not None:
+            return Outcome("retrying", self.asked(error.retry_after, chance), text, counts=False)
         return self.interrupted(text, attempt, chance)
+
+    def asked(self, seconds: float, chance: float) -> float:
+        """Seconds to wait where the other side says how long: never less, but for its errors."""
+        wait = self.base if math.isnan(seconds) else min(max(seconds, self.base), LONGEST_ASKED)
+        return wait + chance * self.base
 
     def interrupted(self, text: str, attempt: int, chance: float) -> Outcome:
         if attempt >= self.attempts:

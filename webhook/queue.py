@@ -11,6 +11,7 @@ import fcntl
 import os
 import threading
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +118,12 @@ class Queue:
             connection.execute(marked(key, detail))
         self.ring()
         return True
+
+    def known(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Those that were ever marked, by name."""
+        query = select(work.c.key).where(work.c.key.in_(keys)).order_by(work.c.key)
+        with reading(self._engine) as connection:
+            return tuple(connection.execute(query).scalars())
 
     def retry(self, key: str) -> bool:
         """Run a known key now, whatever became of it. False where there is no such key."""

@@ -76,7 +76,8 @@ def settled(gen: int, outcome: Outcome) -> dict[str, Any]:
     state: str = outcome.state
     if released:
         state = "waiting" if outcome.after else "queued"
-    attempts: Any = work.c.attempts - 1 if released else work.c.attempts
+    uncounted = released or not outcome.counts
+    attempts: Any = work.c.attempts - 1 if uncounted else work.c.attempts
     if outcome.state in ("idle", "waiting"):
         attempts = 0
     return {

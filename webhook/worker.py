@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -49,6 +49,15 @@ class Reconcile(Protocol):
     @property
     def blocked(self) -> Mapping[str, str]:
         """Environment to the reason why the last resync changed nothing there."""
+
+    def is_own(self, urls: Collection[str]) -> bool:
+        """Whether one of these is the address of the manifests repository."""
+
+    def model_of(self, branch: str) -> str | None:
+        """Whose pull request is made from the branch; None where it is none of ours."""
+
+    def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
+        """The models that files of an environment's branch may belong to, by their names."""
 
 
 @dataclass

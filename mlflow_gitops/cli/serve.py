@@ -34,7 +34,7 @@ LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 )
 @click.pass_obj
 def serve(app: App, host: str | None, port: int | None, allow_unsigned: bool) -> int:
-    """Serve POST /webhooks/mlflow, work on what it marks, and resync at start and on a timer.
+    """Serve POST /webhooks/mlflow and /webhooks/forge, work on what they mark, and resync.
 
     Ends cleanly on SIGTERM and SIGINT: a run that was begun is ended first.
     """
@@ -56,6 +56,7 @@ def serve(app: App, host: str | None, port: int | None, allow_unsigned: bool) ->
     flask = create_app(
         queue=queue,
         secrets=process.webhook_secrets,
+        forge_secrets=process.forge_webhook.lines(),
         reconciler=reconciler,
         worker=worker,
         allow_unsigned=allow_unsigned,

@@ -74,6 +74,7 @@ class Process:
     predict_token: Secret = field(default=Secret("MLFLOW_GITOPS_PREDICT_TOKEN"), repr=False)
     forge_token: Secret = field(default=Secret("MLFLOW_GITOPS_FORGE_TOKEN"), repr=False)
     webhook: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRETS"), repr=False)
+    forge_webhook: Secret = field(default=Secret("MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET"), repr=False)
     passphrase: Secret = field(default=Secret("MLFLOW_GITOPS_SIGNING_PASSPHRASE"), repr=False)
     signing: Secret = field(default=Secret("MLFLOW_GITOPS_REQUEST_KEY"), repr=False)
     announcing: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRET"), repr=False)
@@ -137,6 +138,7 @@ class Process:
             forge_token=reader.secret("MLFLOW_GITOPS_FORGE_TOKEN", Secret.line),
             git_token=reader.secret("MLFLOW_GITOPS_GIT_TOKEN", Secret.line),
             webhook=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRETS", Secret.lines),
+            forge_webhook=reader.secret("MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET", Secret.lines),
             signing=reader.secret("MLFLOW_GITOPS_REQUEST_KEY", Secret.data),
             announcing=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRET", Secret.line),
             warnings=(*_unknown(environ), *_useless(environ)),

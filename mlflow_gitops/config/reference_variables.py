@@ -133,6 +133,20 @@ VARIABLES = (
         "Instead of the variable above.",
     ),
     Variable(
+        "MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET",
+        "list of texts, separated by commas; one with `whsec_` is a GitLab signing token",
+        "",
+        "The secrets of the forge's webhook; each of them is accepted, so that one can be "
+        "replaced.",
+        "There is none: a delivery that nobody signed is refused.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET_FILE",
+        "path of a file with one secret a line",
+        "",
+        "Instead of the variable above.",
+    ),
+    Variable(
         "MLFLOW_GITOPS_REQUEST_KEY",
         "text; the same for the MLflow server's plugin and this process",
         "",

@@ -284,6 +284,30 @@ class TestLater:
         queue.mark("m", "resync")
         assert take(queue).attempt == 1
 
+    def test_a_wait_survives_a_restart_and_is_still_overtaken(
+        self, path: Path, queue: Queue
+    ) -> None:
+        ended(queue, LATER)
+        queue.close()
+        again = Queue(path)
+        again.release_orphans()
+        assert again.claim() is None
+        assert again.next_due() is not None
+        again.mark("m", "event")
+        assert take(again).attempt == 1
+        again.close()
+
+    def test_what_does_not_count_leaves_the_count(self, queue: Queue) -> None:
+        ended(queue, Outcome("retrying", 0.0, "busy"))
+        queue.settle(take(queue), Outcome("retrying", 0.0, "limited", counts=False))
+        assert row(queue).last_error == "limited"
+        assert take(queue).attempt == 2
+
+    def test_only_known_keys_are_known(self, queue: Queue) -> None:
+        queue.mark("m", "resync")
+        assert queue.known(["m", "n"]) == ("m",)
+        assert queue.known([]) == ()
+
     def test_a_resync_leaves_a_backoff_alone(self, queue: Queue) -> None:
         ended(queue, RETRY)
         queue.mark("m", "resync")

@@ -47,6 +47,19 @@ def test_terminal_errors_wait_for_a_person_and_others_are_retried(
     assert POLICY.failed(error, attempt, 0.5) == outcome
 
 
+@pytest.mark.parametrize(
+    ("asked", "after"),
+    [(90.0, 91.0), (0.0, 3.0), (-5.0, 3.0), (1e9, 3601.0), (math.inf, 3601.0), (math.nan, 3.0)],
+)
+@pytest.mark.parametrize("attempt", [1, 20])
+def test_a_rate_limit_is_waited_out_and_counts_as_no_attempt(
+    asked: float, after: float, attempt: int
+) -> None:
+    error = TransientError("slow down", retry_after=asked)
+    expected = Outcome("retrying", after, "slow down", counts=False)
+    assert POLICY.failed(error, attempt, 0.5) == expected
+
+
 @pytest.mark.parametrize("error", [ValueError("token=hunter2"), SystemExit("hunter2"), KeyError()])
 def test_an_unforeseen_error_is_retried_and_quoted_by_its_type_only(error: BaseException) -> None:
     outcome = POLICY.failed(error, 1, 0.0)

@@ -1,0 +1,81 @@
+"""Whose branch or file it is that a forge tells of, by the settings in the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from mlflow_gitops.errors import TerminalError, TransientError
+from mlflow_gitops.outcome import Outcome
+from mlflow_gitops.service import ServiceReconciler, _raise_failures
+from mlflow_gitops.state import ServiceKey, State
+from tests.support.memory_repository import MemoryRepository
+from tests.support.memory_session import MemorySession, Parts
+
+SETTINGS = """artifacts: {bucket: models}
+services: {Fraud Model: fraud}
+environments:
+  staging: {select: {stage: Staging}, path: staging}
+  production: {select: {stage: Production}, path: live/production, branch: live}
+"""
+
+
+def service(identity: str = "git.example.com/ML/manifests") -> ServiceReconciler:
+    files: Mapping[str, str] = {"mlflow-gitops.yaml": SETTINGS}
+    session = MemorySession.__new__(MemorySession)
+    session.parts = Parts(repository=MemoryRepository({"main": files}, identity=identity))
+    return ServiceReconciler(session.reconciler)
+
+
+@pytest.mark.parametrize(
+    ("branch", "model"),
+    [
+        ("mlflow-gitops/staging/churn", "churn"),
+        ("mlflow-gitops/production/fraud", "Fraud Model"),
+        ("mlflow-gitops/elsewhere/fraud", None),
+        ("mlflow-gitops/staging/", None),
+        ("mlflow-gitops/staging/a/b", None),
+        ("main", None),
+        ("", None),
+    ],
+)
+def test_a_branch_of_ours_names_its_model(branch: str, model: str | None) -> None:
+    assert service().model_of(branch) == model
+
+
+def test_files_name_models_only_in_the_environments_of_their_branch() -> None:
+    paths = ["staging/churn/kustomization.yaml", "live/production/fraud.yaml", "base/x/y.yaml"]
+    own = service()
+    assert own.touched("main", paths) == {"churn", "kustomization"}
+    assert own.touched("live", paths) == {"Fraud Model"}
+    assert own.touched("other", paths) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("urls", "is_own"),
+    [
+        (["https://git.example.com/ml/manifests.git"], True),
+        (["git@git.example.com:ml/manifests.git"], True),
+        (["http://forge.internal:3000/ml/manifests"], True),
+        (["https://git.example.com/ml/other", "x", ""], False),
+        (["https://user:secret@git.example.com/ml/manifests"], False),
+        ([], False),
+    ],
+)
+def test_the_repository_is_known_by_its_path(urls: list[str], is_own: bool) -> None:
+    assert service().is_own(urls) is is_own
+
+
+def test_the_longest_wait_that_is_asked_for_is_kept() -> None:
+    def failed(error: TransientError | TerminalError) -> Outcome:
+        return Outcome(ServiceKey("staging", "m"), State.FAILED, "", error=error)
+
+    limited = [TransientError("a", retry_after=30.0), TransientError("b", retry_after=90.0)]
+    for extra in ([], [TransientError("c")], [TerminalError("d")]):
+        with pytest.raises(TransientError) as caught:
+            _raise_failures(map(failed, [*limited, *extra]))
+        assert caught.value.retry_after == 90.0
+    with pytest.raises(TransientError) as plain:
+        _raise_failures([failed(TransientError("a"))])
+    assert plain.value.retry_after is None

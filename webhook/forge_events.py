@@ -1,0 +1,116 @@
+"""What a forge's delivery means: bytes to the branch that changed, or to a reason for ignoring it.
+
+An event only says where to look; the forge, Git and the registry are read again. No I/O here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from webhook.events import Ignored
+from webhook.forge_signature import Sender
+from webhook.payload import decode, object_at, text
+
+__all__ = ["Changed", "Ping", "parse"]
+
+LONGEST_BRANCH: Final = 1_024
+LONGEST_URL: Final = 2_048
+MOST_PATHS: Final = 1_000
+BRANCHES: Final = "refs/heads/"
+REPOSITORY_URLS: Final = ("clone_url", "ssh_url", "html_url")
+PROJECT_URLS: Final = ("git_http_url", "git_ssh_url", "web_url")
+REVIEWS: Final = ("pull_request", "pull_request_review")  # of GitHub; Gitea has a dozen
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The forge asks whether somebody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Something happened to a branch of the repository at `urls`: `reason` says what.
+
+    `paths` are the files that a push touched, at most `MOST_PATHS`.
+    """
+
+    urls: tuple[str, ...]
+    branch: str
+    reason: str
+    paths: tuple[str, ...] = ()
+
+
+def parse(sender: Sender, body: bytes) -> Changed | Ping | Ignored:
+    """The meaning of one delivery. Raises EventError where it has none."""
+    event = sender.event
+    if sender.kind == "github" and event == "ping":
+        return Ping()
+    if sender.kind == "gitlab":
+        if event == "Push Hook":
+            return _push(object_at(decode(body), "body"), "project", PROJECT_URLS)
+        if event == "Merge Request Hook":
+            return _merge_request(object_at(decode(body), "body"))
+    elif event == "push":
+        return _push(object_at(decode(body), "body"), "repository", REPOSITORY_URLS)
+    elif event in REVIEWS or (sender.kind == "gitea" and event.startswith("pull_request")):
+        return _pull_request(event, object_at(decode(body), "body"))
+    return Ignored(f"{event} is not an event that this service acts on")
+
+
+def _pull_request(event: str, data: Mapping[str, Any]) -> Changed | Ignored:
+    pull = object_at(data.get("pull_request"), "pull_request")
+    head = object_at(pull.get("head"), "pull_request.head")
+    repository = object_at(data.get("repository"), "repository")
+    source = head.get("repo")
+    if isinstance(source, dict) and source.get("id") != repository.get("id"):
+        return Ignored(f"{event}: the pull request is from a fork")
+    what = _reason(f"{event} {_word(data, 'action')}", pull.get("number"), "#")
+    branch = text(head, "ref", LONGEST_BRANCH, "pull_request.head.")
+    return Changed(_urls(repository, REPOSITORY_URLS), branch, what)
+
+
+def _merge_request(data: Mapping[str, Any]) -> Changed | Ignored:
+    merge = object_at(data.get("object_attributes"), "object_attributes")
+    project = object_at(data.get("project"), "project")
+    if merge.get("source_project_id") != merge.get("target_project_id"):
+        return Ignored("merge_request: it is from a fork")
+    what = _reason(f"merge_request {_word(merge, 'action')}", merge.get("iid"), "!")
+    branch = text(merge, "source_branch", LONGEST_BRANCH, "object_attributes.")
+    return Changed(_urls(project, PROJECT_URLS), branch, what)
+
+
+def _push(data: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Changed | Ignored:
+    ref = text(data, "ref", LONGEST_BRANCH)
+    if not ref.startswith(BRANCHES):
+        return Ignored(f"push: {ref} is no branch")
+    urls = _urls(object_at(data.get(key), key), names)
+    branch = ref.removeprefix(BRANCHES)
+    paths = tuple(dict.fromkeys(islice(_paths(data.get("commits")), MOST_PATHS)))
+    return Changed(urls, branch, f"push to {branch}", paths)
+
+
+def _paths(commits: Any) -> Iterator[str]:
+    for commit in commits if isinstance(commits, list) else ():
+        for key in ("added", "modified", "removed"):
+            paths = commit.get(key) if isinstance(commit, dict) else None
+            yield from (p for p in (paths if isinstance(paths, list) else ()) if isinstance(p, str))
+
+
+def _urls(place: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    urls = (place.get(name) for name in names)
+    return tuple(url for url in urls if isinstance(url, str) and len(url) <= LONGEST_URL)
+
+
+def _word(data: Mapping[str, Any], key: str) -> str:
+    """For people to read, so nothing depends on it."""
+    word = data.get(key)
+    is_word = isinstance(word, str) and len(word) <= 64 and word.replace("_", "").isalnum()
+    return str(word) if is_word else ""
+
+
+def _reason(what: str, number: Any, sign: str) -> str:
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    return f"{what.strip()} {sign}{number}" if is_number else what.strip()

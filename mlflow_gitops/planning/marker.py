@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 __all__ = ["marker", "read_marker"]
 
-MARKER = re.compile(r"<!--\s*mlflow-gitops (\{.*?\})\s*-->", re.DOTALL)
+START = re.compile(r"<!--\s*mlflow-gitops (?=\{)")
+TRIED = 20
 ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>-"}
 
 
@@ -23,10 +24,12 @@ def marker(values: Mapping[str, str]) -> str:
 
 def read_marker(body: str) -> Mapping[str, str]:
     """The values of the last marker that can be read; none where there is none."""
-    for text in reversed(MARKER.findall(body)):
+    starts = [found.end() for found in START.finditer(body)]
+    for start in reversed(starts[-TRIED:]):
+        text = body[start:].partition("-->")[0]
         try:
             values = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if all(isinstance(value, str) for value in values.values()):
             return dict(values)

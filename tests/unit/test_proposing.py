@@ -383,3 +383,17 @@ def test_a_marker_is_read_back_whatever_it_holds() -> None:
     assert read_marker(text) == values
     assert "--><b>" not in marker(values)
     assert read_marker("nothing") == {}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "<!-- mlflow-gitops {cut",
+        "<!-- mlflow-gitops {x} -->",
+        "<!-- mlflow-gitops " + '{"a":' * 5000,
+    ],
+)
+def test_a_damaged_marker_hides_no_other(damage: str) -> None:
+    good = marker({"request": "r1"})
+    assert read_marker(f"{damage}\n{good}") == {"request": "r1"}
+    assert read_marker(f"{good}\n{damage} -->") == {"request": "r1"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from mlflow_gitops.ports import (
     Scorer,
 )
 from mlflow_gitops.reconcile import Reconciler
+from mlflow_gitops.reviewed import Reviewed
 from mlflow_gitops.state import People
 
 if TYPE_CHECKING:
@@ -168,6 +169,12 @@ class Session:
         found = LookingBack(historian, settings)
         found.start()
         return found
+
+    def reviewed(self, settings: Settings, *, asks_forge: bool) -> Reviewed:
+        """Without a token for the forge, Git alone is asked, also where `asks_forge`."""
+        is_asked = asks_forge and self.process.has_forge_token
+        open_forge = partial(self.forge, settings) if is_asked else None
+        return Reviewed(self.repository, now, open_forge)
 
     def settings_from_git(self) -> Settings:
         """The same as `settings`, without a registry."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.state import CommitFacts, ServiceSpec
 
-__all__ = ["HistoryIndex", "HistoryReader", "Standing", "Step", "Touched"]
+__all__ = ["HistoryIndex", "HistoryReader", "Merge", "Standing", "Step", "Touched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,19 @@ class Step:
     commit: str
     before: Standing
     after: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What the forge says of the pull request that brought a commit. `reference` is like `#12`, ""
+    where none did. `approvers` approved what was merged, `earlier` an older commit of it.
+    """
+
+    reference: str = ""
+    url: str = ""
+    merger: str = ""
+    approvers: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
 
 class HistoryReader(Protocol):
@@ -126,3 +139,9 @@ class HistoryIndex(Protocol):
 
     def services(self, scope: str) -> Iterator[str]:
         """Every service that was ever seen by these settings."""
+
+    def merge(self, commit: str) -> Merge | None:
+        """What was kept of it; None where nothing was."""
+
+    def keep_merge(self, commit: str, merge: Merge) -> None:
+        """Best effort."""

@@ -7,9 +7,9 @@ terminal lines wrap and colours help (NO_COLOR is respected); in a pipe nothing 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,6 +20,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TransferSpeedColumn,
+    track,
 )
 from rich.table import Table
 from rich.text import Text
@@ -42,7 +43,12 @@ __all__ = [
     "print_table",
     "size_text",
     "spec_text",
+    "tracked",
 ]
+
+Item = TypeVar("Item")
+
+LINE_EVERY = 100  # items
 
 CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
@@ -223,6 +229,20 @@ def make_progress(out: IO[str] | None = None) -> BarProgress | LineProgress:
     stream = sys.stderr if out is None else out
     console = Console(file=stream, highlight=False, markup=False)
     return BarProgress(console) if console.is_terminal else LineProgress(stream)
+
+
+def tracked(items: Sequence[Item], what: str, out: IO[str] | None = None) -> Iterator[Item]:
+    """The items, with a bar on a terminal, and a line for each hundred elsewhere, on stderr."""
+    stream = sys.stderr if out is None else out
+    console = Console(file=stream, highlight=False, markup=False)
+    if console.is_terminal:
+        yield from track(items, what, console=console, transient=True)
+        return
+    for number, item in enumerate(items):
+        if number and number % LINE_EVERY == 0:
+            stream.write(f"{what}: {number} of {len(items)}\n")
+            stream.flush()
+        yield item
 
 
 @dataclass(slots=True)

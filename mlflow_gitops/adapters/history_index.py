@@ -13,18 +13,19 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflow_gitops.errors import TransientError
-from mlflow_gitops.past import Standing, Touched
+from mlflow_gitops.past import Merge, Standing, Touched
 from mlflow_gitops.state import ServiceSpec
 
 __all__ = ["SqliteIndex", "index_file"]
 
 log = logging.getLogger(__name__)
 
-FORM = 1
+FORM = 2
 WAIT = 30.0  # seconds for another process that writes
 TABLES = """
 CREATE TABLE IF NOT EXISTS commits (position INTEGER PRIMARY KEY, hash TEXT NOT NULL,
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS touched (path INTEGER, position INTEGER, listed TEXT,
 CREATE INDEX IF NOT EXISTS touched_by ON touched (position);
 CREATE TABLE IF NOT EXISTS standings (scope TEXT, service TEXT, position INTEGER, hash TEXT,
   said TEXT, PRIMARY KEY (scope, service, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS merges (hash TEXT PRIMARY KEY, said TEXT NOT NULL) WITHOUT ROWID;
 """
 
 T = TypeVar("T")
@@ -196,9 +198,12 @@ class SqliteIndex:
 
     def keep(self, scope: str, position: int, commit: str, found: Mapping[str, Standing]) -> None:
         rows = [(scope, name, position, commit, _text(each)) for name, each in found.items()]
+        self._keep("INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _keep(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         try:
             self._base.execute("BEGIN IMMEDIATE")
-            self._base.executemany("INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?)", rows)
+            self._base.executemany(statement, rows)
             self._base.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
@@ -210,6 +215,19 @@ class SqliteIndex:
             "SELECT DISTINCT service FROM standings WHERE scope = ? AND said NOT LIKE '[null%'"
         )
         return (row[0] for row in self._rows(statement, scope))
+
+    # What the forge said
+
+    def merge(self, commit: str) -> Merge | None:
+        rows = self._rows("SELECT said FROM merges WHERE hash = ?", commit)
+        if not rows:
+            return None
+        reference, url, merger, approvers, earlier = json.loads(rows[0][0])
+        return Merge(reference, url, merger, tuple(approvers), tuple(earlier))
+
+    def keep_merge(self, commit: str, merge: Merge) -> None:
+        said = json.dumps(astuple(merge))
+        self._keep("INSERT OR REPLACE INTO merges VALUES (?, ?)", [(commit, said)])
 
 
 def _listed(touched: Touched, path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""`mlflow-gitops audit`: every change of every service between two times, from Git alone."""
+"""`mlflow-gitops audit`: every change of every service between two times."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import click
 
 from mlflow_gitops.cli.app import App, as_json, environments_option
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.cli.past import pasts, time_of
+from mlflow_gitops.cli.past import completed, no_forge_option, pasts, time_of
 from mlflow_gitops.cli.rows import COLUMNS, cells, row_fields
 from mlflow_gitops.errors import RequestError
+from mlflow_gitops.past import HistoryIndex
 from mlflow_gitops.planning.ledger import Row
 from mlflow_gitops.render import clean, print_table
 
@@ -25,6 +26,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 @click.option("--to", "until", metavar="TIME", required=True, help="The last moment.")
 @environments_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for spreadsheets.")
+@no_forge_option
 @as_json
 @click.pass_obj
 def audit(
@@ -33,10 +35,12 @@ def audit(
     until: str,
     environments: tuple[str, ...],
     as_csv: bool,
+    no_forge: bool,
     as_json: bool,
 ) -> None:
-    """Show every change of every service between two times, newest first, from Git alone.
+    """Show every change of every service between two times, newest first.
 
+    Read from Git; who approved and merged is asked of the forge where there is a token for it.
     A TIME is 2026-11-23 (the whole day), 2026-11-23T14:30 (UTC), or `2 days ago`.
     """
     if as_csv and as_json:
@@ -47,10 +51,11 @@ def audit(
         raise RequestError("--to is before --from", where="--to", hint="swap them")
     session = app.session()
     settings = session.settings_from_git()
-    rows: list[Row] = []
+    found: list[tuple[Row, HistoryIndex]] = []
     for back in pasts(session, settings, environments).values():
-        at = back.historian.position_at
-        rows += back.audit(at(first - 1), at(last))
+        at, index = back.historian.position_at, back.historian.index
+        found += ((row, index) for row in back.audit(at(first - 1), at(last)))
+    rows = completed(found, session.reviewed(settings, asks_forge=not no_forge))
     rows.sort(key=lambda row: row.time, reverse=True)
     if as_json:
         print_json({"changes": [row_fields(row) for row in rows]})

@@ -1,4 +1,4 @@
-"""`mlflow-gitops history`: every change of one model's services, newest first, from Git alone."""
+"""`mlflow-gitops history`: every change of one model's services, newest first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from mlflow_gitops.cli.app import App, as_json, environments_option
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.cli.past import check_model, pasts
+from mlflow_gitops.cli.past import check_model, completed, no_forge_option, pasts
 from mlflow_gitops.cli.rows import COLUMNS, cells, row_fields
 from mlflow_gitops.render import print_table
 
@@ -27,15 +27,31 @@ __all__ = ["history"]
     show_default=True,
     help="At most so many changes of each environment.",
 )
+@no_forge_option
 @as_json
 @click.pass_obj
-def history(app: App, model: str, environments: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Show every change of MODEL's version, URI and rollout, newest first, from Git alone."""
+def history(
+    app: App,
+    model: str,
+    environments: tuple[str, ...],
+    limit: int,
+    no_forge: bool,
+    as_json: bool,
+) -> None:
+    """Show every change of MODEL's version, URI and rollout, newest first.
+
+    Read from Git; who approved and merged is asked of the forge where there is a token for it.
+    """
     session = app.session()
     settings = session.settings_from_git()
     backs = pasts(session, settings, environments)
     service = settings.service(check_model(model, settings, backs))
-    rows = [row for back in backs.values() for row in islice(back.rows(service, back.end), limit)]
+    found = [
+        (row, back.historian.index)
+        for back in backs.values()
+        for row in islice(back.rows(service, back.end), limit)
+    ]
+    rows = completed(found, session.reviewed(settings, asks_forge=not no_forge))
     rows.sort(key=lambda row: row.time, reverse=True)
     if as_json:
         print_json({"changes": [row_fields(row) for row in rows]})

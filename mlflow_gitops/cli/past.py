@@ -1,18 +1,30 @@
-"""What `why`, `history` and `audit` share: the environments' pasts, and times that people type."""
+"""What `why`, `history` and `audit` share: the environments' pasts, what the forge adds to them,
+and times that people type.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+
+import click
 
 from mlflow_gitops.bootstrap import Session, now
 from mlflow_gitops.cli.app import known_environments
 from mlflow_gitops.looking_back import LookingBack, check_known
+from mlflow_gitops.past import HistoryIndex
+from mlflow_gitops.planning.ledger import Row
 from mlflow_gitops.planning.moments import moment
+from mlflow_gitops.render import clean, tracked
+from mlflow_gitops.reviewed import Reviewed
 from mlflow_gitops.state import Settings
 from mlflow_gitops.wish import model_of
 
-__all__ = ["check_model", "pasts", "time_of"]
+__all__ = ["check_model", "completed", "no_forge_option", "pasts", "tell_failure", "time_of"]
+
+no_forge_option = click.option(
+    "--no-forge", is_flag=True, help="Ask Git alone, also where there is a token for the forge."
+)
 
 
 def pasts(
@@ -30,6 +42,21 @@ def check_model(name: str, settings: Settings, backs: dict[str, LookingBack]) ->
         known = {model_of(s, settings) for b in backs.values() for s in b.known()}
         check_known(model, known)
     return model
+
+
+def completed(found: Iterable[tuple[Row, HistoryIndex]], reviewed: Reviewed) -> list[Row]:
+    """The rows with what the forge knows, as far as it can be asked."""
+    pairs = list(found)
+    asked = tracked(pairs, "Asking the forge who approved") if reviewed.open_forge else pairs
+    rows = [reviewed.complete(row, index) for row, index in asked]
+    tell_failure(reviewed)
+    return rows
+
+
+def tell_failure(reviewed: Reviewed) -> None:
+    if reviewed.failure is not None:
+        what = clean(reviewed.failure.what)
+        click.echo(f"Warning: the forge cannot be asked: {what}", err=True)
 
 
 def time_of(text: str, option: str, *, end_of_day: bool = False) -> datetime:

@@ -84,6 +84,10 @@ class Process:
         token = self.git_token.line()
         return (self.git_username, token) if token else None
 
+    @property
+    def has_forge_token(self) -> bool:
+        return self.forge_token.is_set
+
     def people(self, settings: People) -> People:
         """Author and committer: the settings', where this process names no other."""
         return People(self._person(settings.author), self._person(settings.committer))

@@ -33,6 +33,11 @@ class Secret:
     path: str = ""
     read: Callable[[str], str] = field(default=read_text, compare=False)
 
+    @property
+    def is_set(self) -> bool:
+        """Whether one is named; whether it can be read is known when it is used."""
+        return bool(self.value or self.path)
+
     def text(self) -> str:
         """The secret as it is now, "" where none is set. Raises ConfigError."""
         if not self.path:

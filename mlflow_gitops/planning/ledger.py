@@ -7,15 +7,15 @@ a copied or forged one is passed over, and the row says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mlflow_gitops.past import Step
+from mlflow_gitops.past import Merge, Step
 from mlflow_gitops.planning.commit_facts import approvers, pull_request, reason, reverted
 from mlflow_gitops.planning.messages import SERVICE, clean, exact, parse_trailers, trailer_lines
 from mlflow_gitops.state import CommitFacts, ServiceKey, ServiceSpec
 
-__all__ = ["Change", "Row", "held", "ledger_row", "undone"]
+__all__ = ["Change", "Row", "held", "ledger_row", "undone", "with_merge"]
 
 TEXT = 500
 
@@ -34,7 +34,8 @@ class Row:
     """One change of one service. Text that is not known is "".
 
     `commit` is the one that brought it to the branch, by `committer` at `time`; where that is a
-    merge, `made` is the commit that made the change, if it was one. `author` wrote the change.
+    merge, `made` is the commit that made the change, if it was one. `author` wrote the change,
+    `merger` merged it. `pull_url` is the pull request's address.
     `undoes` is the commit that it takes back, `why` what its author said.
     """
 
@@ -58,6 +59,8 @@ class Row:
     undoes: str = ""
     why: str = ""
     pull_request: str = ""
+    pull_url: str = ""
+    merger: str = ""
     approvers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -103,8 +106,24 @@ def ledger_row(
         why=clean(reason(source.message), TEXT),
         pull_request=pull_request(facts.message, is_merge=facts.is_merge)
         or pull_request(source.message, is_merge=False),
+        merger=facts.author if facts.is_merge else "",
         approvers=tuple(dict.fromkeys(reviewers)),
         notes=tuple(notes),
+    )
+
+
+def with_merge(row: Row, merge: Merge) -> Row:
+    """The forge knows better than the commit's words who merged it, and by which pull request."""
+    if not merge.reference:
+        return row
+    old = [f"{', '.join(merge.earlier)} approved an older commit of it"] if merge.earlier else []
+    return replace(
+        row,
+        pull_request=merge.reference,
+        pull_url=merge.url,
+        merger=merge.merger or row.merger,
+        approvers=tuple(dict.fromkeys([*merge.approvers, *row.approvers])),
+        notes=(*row.notes, *old),
     )
 
 

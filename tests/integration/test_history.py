@@ -10,136 +10,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from mlflow_gitops.cli import main
-from mlflow_gitops.cli.app import App
-from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
-from mlflow_gitops.planning.messages import commit_message
-from mlflow_gitops.state import (
-    Environment,
-    Identity,
-    ModelVersion,
-    Predictor,
-    Request,
-    Selector,
-    ServiceSpec,
-)
-from tests.support.git import Person, clean_environment, git, make_bare
-from tests.support.memory_tree import MemoryTree
-
-PRODUCTION = Environment(
-    "production", Selector("stage", "Production"), "models/overlays/production"
-)
-LEAF = "models/overlays/production/{}/model-version.yaml"
-MLFLOW = Predictor("mlflow", "v2")
-
-
-@dataclass
-class World:
-    """A manifests repository as `init` makes it, a person, and the tool's own commits."""
-
-    folder: Path
-    person: Person
-
-    @property
-    def bare(self) -> Path:
-        return self.folder / "manifests.git"
-
-    def deliver(
-        self,
-        version: str,
-        *,
-        service: str = "fraud",
-        before: str = "",
-        undoes: str = "",
-        **more: str,
-    ) -> str:
-        files, message = self.delivery(version, service=service, before=before, undoes=undoes)
-        return self.person.commits({**files, **more}, message)
-
-    def delivery(
-        self, version: str, *, service: str = "fraud", before: str = "", undoes: str = ""
-    ) -> tuple[Mapping[str, str | None], str]:
-        """The files and the message of a commit as the reconciler makes it."""
-        spec = ServiceSpec(f"s3://models/{service}/v{version}/", version)
-        old = ServiceSpec(f"s3://models/{service}/v{before}/", before) if before else None
-        message = commit_message(
-            environment="production",
-            service=service,
-            model=service,
-            action="rollback" if undoes else "deploy",
-            before=old,
-            after=spec,
-            version=ModelVersion(service, version, Identity(1, run_id=f"run{version}")),
-            request=Request(f"r{version}", version, time="2026-11-20T10:00:00.000Z", by="ada"),
-            digest=f"sha256:{version}",
-            undoes=undoes,
-        )
-        return self.manifests().set_service("production", service, spec, MLFLOW), message
-
-    def manifests(self) -> Manifests:
-        self.person.updates()
-        paths = self.person.run("ls-files").splitlines()
-        tree = MemoryTree({path: (self.person.folder / path).read_text() for path in paths})
-        return Manifests(tree, {"production": PRODUCTION})
-
-    def pins(self, version: str, message: str = "Pin by hand") -> str:
-        self.person.updates()
-        path = LEAF.format("fraud")
-        text = (self.person.folder / path).read_text()
-        old = next(x for x in text.splitlines() if "model-version:" in x).split('"')[1]
-        new = text.replace(f'"{old}"', f'"{version}"').replace(f"/v{old}/", f"/v{version}/")
-        return self.person.commits({path: new}, message)
-
-    def run(self, *args: str, repository: Path | None = None, **environ: str) -> Result:
-        env = {
-            "MLFLOW_GITOPS_REPOSITORY": str(repository or self.bare),
-            "MLFLOW_GITOPS_STATE_DIR": str(self.folder / "state"),
-            **environ,
-        }
-        return CliRunner().invoke(main, args, obj=App(environ=env))
-
-    def json(self, *args: str) -> Any:
-        result = self.run(*args, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-    def why(self, *args: str) -> Any:
-        (found,) = self.json("why", "fraud", "-e", "production", *args)["services"]
-        return found
-
-    def changes(self, *args: str) -> list[Any]:
-        found: list[Any] = self.json("history", "fraud", "-e", "production", *args)["changes"]
-        return found
-
-    def versions(self) -> list[tuple[str, str]]:
-        return [
-            (row["change"], row["after"]["version"] if row["after"] else "")
-            for row in self.changes()
-        ]
-
-    @property
-    def indexes(self) -> list[Path]:
-        return sorted((self.folder / "state" / "history").glob("*.db"))
+from tests.support.git import clean_environment, git
+from tests.support.past_world import LEAF, PastWorld, make_past_world
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    files = scaffold_repository(
-        InitOptions(bucket="models", repository_url="https://git.example/x")
-    )
-    bare = make_bare(tmp_path / "manifests.git", files)
-    return World(tmp_path, Person(tmp_path / "person", str(bare)))
+def world(tmp_path: Path) -> PastWorld:
+    return make_past_world(tmp_path)
 
 
-def test_one_service_from_its_first_delivery_to_its_end(world: World) -> None:
+def test_one_service_from_its_first_delivery_to_its_end(world: PastWorld) -> None:
     first = world.deliver("1")
     world.deliver("7", service="churn")
     second = world.deliver("2", before="1")
@@ -182,7 +66,7 @@ def test_one_service_from_its_first_delivery_to_its_end(world: World) -> None:
     assert world.changes("--limit", "1")[0]["commit"] == back
 
 
-def test_a_merge_is_when_it_reached_the_branch(world: World) -> None:
+def test_a_merge_is_when_it_reached_the_branch(world: PastWorld) -> None:
     world.deliver("1")
     world.person.updates()
     world.person.run("checkout", "--quiet", "-b", "side")
@@ -203,7 +87,7 @@ def test_a_merge_is_when_it_reached_the_branch(world: World) -> None:
     assert (change["pull-request"], change["approvers"]) == ("#12", ["Rita <r@example.com>"])
 
 
-def test_trailers_that_do_not_fit_the_diff_are_passed_over(world: World) -> None:
+def test_trailers_that_do_not_fit_the_diff_are_passed_over(world: PastWorld) -> None:
     world.deliver("1")
     copied = git("log", "-1", "--format=%B", "main", cwd=world.bare)
     world.pins("5", copied)
@@ -214,7 +98,7 @@ def test_trailers_that_do_not_fit_the_diff_are_passed_over(world: World) -> None
     assert len(world.changes()) == 2
 
 
-def test_a_rollback_names_what_it_undoes(world: World) -> None:
+def test_a_rollback_names_what_it_undoes(world: PastWorld) -> None:
     world.deliver("1")
     bad = world.deliver("2", before="1")
     world.deliver("1", before="2", undoes=bad)
@@ -223,7 +107,7 @@ def test_a_rollback_names_what_it_undoes(world: World) -> None:
     assert found["hold"] == ""
 
 
-def test_a_patch_that_moved_is_followed(world: World) -> None:
+def test_a_patch_that_moved_is_followed(world: PastWorld) -> None:
     first = world.deliver("1")
     world.person.updates()
     folder = "models/overlays/production/fraud"
@@ -242,7 +126,7 @@ def test_a_patch_that_moved_is_followed(world: World) -> None:
     assert [row["commit"] for row in world.changes()] == [second, first]
 
 
-def test_manifests_that_were_broken_are_told(world: World) -> None:
+def test_manifests_that_were_broken_are_told(world: PastWorld) -> None:
     world.deliver("1")
     path = LEAF.format("fraud")
     good = (world.person.folder / path).read_text()
@@ -258,7 +142,7 @@ def test_manifests_that_were_broken_are_told(world: World) -> None:
 COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
 
 
-def test_a_kustomization_that_lists_more_concerns_whom_it_reaches(world: World) -> None:
+def test_a_kustomization_that_lists_more_concerns_whom_it_reaches(world: PastWorld) -> None:
     """A line that is added to a shared list is looked at only by the services that it reaches."""
     first = world.deliver("1")
     overlay = "models/overlays/production/kustomization.yaml"
@@ -289,7 +173,7 @@ def test_a_kustomization_that_lists_more_concerns_whom_it_reaches(world: World) 
     assert rows, "the commits that only added lines were seen as such"
 
 
-def test_a_path_that_moved_in_the_settings_is_told(world: World) -> None:
+def test_a_path_that_moved_in_the_settings_is_told(world: PastWorld) -> None:
     world.deliver("1")
     world.person.updates()
     moved: dict[str, str | None] = {}
@@ -304,7 +188,7 @@ def test_a_path_that_moved_in_the_settings_is_told(world: World) -> None:
     assert "overlays/production" in row["notes"][0]
 
 
-def test_a_value_that_a_rule_names_is_followed(world: World) -> None:
+def test_a_value_that_a_rule_names_is_followed(world: PastWorld) -> None:
     settings = git("show", "main:mlflow-gitops.yaml", cwd=world.bare)
     rule = "values: [{file: 'charts/{service}/{environment}.yaml', path: model.uri}]"
     place = "    path: models/overlays/production\n"
@@ -325,7 +209,7 @@ def test_a_value_that_a_rule_names_is_followed(world: World) -> None:
     assert world.run("why", "fraud", "-e", "production").exit_code == 1, "no rule, no service"
 
 
-def test_what_ran_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ran_at_a_time(world: PastWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     for day, version in (("01", "1"), ("10", "2"), ("20", "3")):
         date = f"2026-11-{day}T12:00:00Z"
         monkeypatch.setitem(clean_environment.__globals__["AUTHOR"], "GIT_COMMITTER_DATE", date)
@@ -349,7 +233,7 @@ def test_what_ran_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
-def test_an_audit_tells_of_services_that_came_and_went(world: World) -> None:
+def test_an_audit_tells_of_services_that_came_and_went(world: PastWorld) -> None:
     world.deliver("1", service="brief")
     gone = world.manifests().remove_service("production", "brief")
     world.person.commits(gone, "Not this one")
@@ -360,7 +244,7 @@ def test_an_audit_tells_of_services_that_came_and_went(world: World) -> None:
     ]
 
 
-def test_a_branch_that_was_rewritten_is_read_again(world: World) -> None:
+def test_a_branch_that_was_rewritten_is_read_again(world: PastWorld) -> None:
     first = world.deliver("1")
     world.deliver("2", before="1")
     assert len(world.changes()) == 2
@@ -373,7 +257,7 @@ def test_a_branch_that_was_rewritten_is_read_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("harm", ["deleted", "garbage", "cut short", "another form"])
-def test_the_index_can_be_lost_at_any_time(world: World, harm: str) -> None:
+def test_the_index_can_be_lost_at_any_time(world: PastWorld, harm: str) -> None:
     world.deliver("1")
     world.deliver("2", before="1")
     whole = world.changes()
@@ -393,7 +277,7 @@ def test_the_index_can_be_lost_at_any_time(world: World, harm: str) -> None:
     assert world.changes() == whole
 
 
-def test_an_index_that_is_damaged_inside_never_tells_half(world: World) -> None:
+def test_an_index_that_is_damaged_inside_never_tells_half(world: PastWorld) -> None:
     world.deliver("1")
     world.deliver("2", before="1")
     whole = world.changes()
@@ -406,7 +290,7 @@ def test_an_index_that_is_damaged_inside_never_tells_half(world: World) -> None:
     assert world.changes() == whole
 
 
-def test_an_index_that_cannot_be_written_is_done_without(world: World) -> None:
+def test_an_index_that_cannot_be_written_is_done_without(world: PastWorld) -> None:
     world.deliver("1")
     state = world.folder / "state"
     state.mkdir()
@@ -414,7 +298,7 @@ def test_an_index_that_cannot_be_written_is_done_without(world: World) -> None:
     assert world.versions() == [("delivery", "1")]
 
 
-def test_two_processes_and_one_that_is_killed_leave_a_sound_index(world: World) -> None:
+def test_two_processes_and_one_that_is_killed_leave_a_sound_index(world: PastWorld) -> None:
     for number in range(1, 4):
         world.deliver(str(number), before=str(number - 1) if number > 1 else "")
     command = [sys.executable, "-m", "mlflow_gitops.cli", "history", "fraud", "--json"]
@@ -433,7 +317,7 @@ def test_two_processes_and_one_that_is_killed_leave_a_sound_index(world: World) 
     assert len(world.changes()) == 3
 
 
-def test_any_clone_will_do_also_one_with_a_work_tree(world: World) -> None:
+def test_any_clone_will_do_also_one_with_a_work_tree(world: PastWorld) -> None:
     world.deliver("1")
     world.person.updates()
     result = world.run("why", "fraud", "-e", "production", repository=world.person.folder)
@@ -454,14 +338,14 @@ def test_any_clone_will_do_also_one_with_a_work_tree(world: World) -> None:
         (["audit", "--from", "2026-12-02", "--to", "2026-12-01"], "--to is before --from"),
     ],
 )
-def test_wrong_words_are_told(world: World, args: list[str], what: str) -> None:
+def test_wrong_words_are_told(world: PastWorld, args: list[str], what: str) -> None:
     world.deliver("1")
     result = world.run(*args)
     assert result.exit_code == 1
     assert what in result.stderr
 
 
-def test_a_hand_edit_on_a_service_with_odd_words_in_its_commit(world: World) -> None:
+def test_a_hand_edit_on_a_service_with_odd_words_in_its_commit(world: PastWorld) -> None:
     world.deliver("1")
     world.pins(
         "2", "\x1b[31mred\n\nThis reverts commit 0123456789abcdef0123456789abcdef01234567.\n"

@@ -7,13 +7,13 @@ acted on, our own commits that no record knows of are read and win over it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.config import parse_settings
 from mlflow_gitops.decided import Decisions, Search
-from mlflow_gitops.errors import ConfigError, HeadMovedError, TerminalError
+from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.decisions import Decision
 from mlflow_gitops.planning.desired import desired_service
@@ -39,6 +39,7 @@ from mlflow_gitops.state import (
 
 __all__ = ["Observer", "View", "selected"]
 
+READERS = 8  # models read from the registry at once
 DELIVERIES_READ = 20  # commits with our trailer that may prove to have delivered nothing
 
 
@@ -78,15 +79,31 @@ class Observer:
     _parsed: ParseCache = field(default_factory=ParseCache)
     _narrow: ParseCache = field(default_factory=ParseCache)
     _settings: tuple[str, Settings] | None = None
-    _manifests: tuple[str, str, Settings, Manifests] | None = None
+    _manifests: dict[str, tuple[str, Settings, Manifests]] = field(default_factory=dict)
     _decisions: Decisions = field(default_factory=Decisions)
 
     def read(self, model: str) -> tuple[Settings, Snapshot]:
         """Fetch, and read the model, at the same time: each waits for a server of its own."""
-        with ThreadPoolExecutor(1, "gitops-registry") as beside:
-            snapshot = beside.submit(self.registry.snapshot, model)
+        settings, found = self.read_many([model])
+        snapshot = found[model]
+        if isinstance(snapshot, GitOpsError):
+            raise snapshot
+        return settings, snapshot
+
+    def read_many(
+        self, models: Collection[str]
+    ) -> tuple[Settings, Mapping[str, Snapshot | GitOpsError]]:
+        """The same for many: one fetch, and each model or what is wrong with it."""
+        with ThreadPoolExecutor(min(READERS, len(models) or 1), "gitops-registry") as beside:
+            snapshots = beside.map(self._snapshot, models)
             self.repository.fetch()
-            return self.settings(), snapshot.result()
+            return self.settings(), dict(zip(models, snapshots, strict=True))
+
+    def _snapshot(self, model: str) -> Snapshot | GitOpsError:
+        try:
+            return self.registry.snapshot(model)
+        except GitOpsError as error:
+            return error
 
     def settings(self) -> Settings:
         """The settings of the default branch, as last fetched."""
@@ -275,16 +292,16 @@ class Observer:
     def _manifests_of(
         self, tree: Tree, branch: str, settings: Settings, *, keep: bool = True
     ) -> Manifests:
-        """One view for each head: what it indexed serves every service of the branch."""
-        cached = self._manifests
-        if cached is not None and cached[:2] == (branch, tree.head) and cached[2] is settings:
-            return cached[3]
+        """One view for each branch's head: what it indexed serves every service of the branch."""
+        cached = self._manifests.get(branch)
+        if cached is not None and cached[0] == tree.head and cached[1] is settings:
+            return cached[2]
         environments = {
             e.name: e for e in settings.environments.values() if self._branch(e) == branch
         }
         manifests = Manifests(tree, environments, self._parsed, settings.services)
         if keep:
-            self._manifests = (branch, tree.head, settings, manifests)
+            self._manifests[branch] = (tree.head, settings, manifests)
         return manifests
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow_gitops.errors import GateError, GitOpsError, RequestError
+from mlflow_gitops.errors import GateError, GitOpsError, HeadMovedError, RequestError
 from mlflow_gitops.gates import Gate
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.state import Request, Revision, ServiceKey, State
 
-__all__ = ["Outcome", "Survey", "accepted"]
+__all__ = ["Outcome", "Survey", "accepted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ class Survey:
     changes: Mapping[str, tuple[str, ...]]
     blocked: Mapping[str, str]
     services: int
+
+
+def failed(key: ServiceKey, error: GitOpsError) -> Outcome:
+    text = error.what if isinstance(error, HeadMovedError) else str(error)
+    return Outcome(key, State.FAILED, text, error=error)
 
 
 def accepted(outcome: Outcome, request: Request) -> Plan:

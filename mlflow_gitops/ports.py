@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlflow_gitops.errors import HeadMovedError
+from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import (
@@ -209,12 +209,14 @@ class Repository(Protocol):
     def messages(self, base: str, head: str) -> Sequence[str]:
         """Of the commits of `head` that `base` does not have, newest first; at most 100."""
 
-    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | HeadMovedError]:
+    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | GitOpsError]:
         """Make each branch hold its edits and nothing else beyond its base: the branches of pull
-        requests, that nobody else writes to.
+        requests, that nobody else writes to. All of them with one push; the key is the branch.
 
-        Each is pushed with a lease, and one that is not where it is expected to be has an error
-        and stays as it is. The Change is that of the last edit. Raises what concerns all of them.
+        Each is pushed with a lease, and one that is not where it is expected to be, or that the
+        server refuses, has its own error and stays as it is. The Change is from the base to the
+        branch's new head; without a commit where the edits change nothing (then nothing is pushed)
+        or where the branch was deleted. Raises what concerns all of them.
         """
 
 

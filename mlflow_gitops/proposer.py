@@ -1,22 +1,45 @@
-"""Delivers a change as a pull request: the branch first, then what the forge shows of it.
+"""Delivers changes as pull requests: the branches first, then what the forge shows of each.
 
-Each step may be run again after a crash: the branch is pushed with a lease, and the open pull
+Each step may be run again after a crash: a branch is pushed with a lease, and the open pull
 request is found before one is opened.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from mlflow_gitops.errors import HeadMovedError
+from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.naming import branch_of
-from mlflow_gitops.planning.proposing import Step, step_for, title_of, withdrawal
+from mlflow_gitops.planning.proposing import Step, has_foreign, step_for, title_of, withdrawal
 from mlflow_gitops.ports import Forge, Repository
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import BranchPush, Change, Edit
 
-__all__ = ["Proposer"]
+__all__ = ["Proposal", "Proposer"]
+
+KEPT = "Its branch is kept: it holds a commit that mlflow-gitops did not make."
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a pull request is to be: one service's edit, the text and the statuses.
+
+    `standing` is the open pull request that is rewritten, None where one is to be opened.
+    """
+
+    view: View
+    edit: Edit
+    body: str
+    statuses: tuple[CommitStatus, ...] = ()
+    before: str = ""
+    standing: PullRequest | None = None
+
+    @property
+    def branch(self) -> str:
+        return _branch(self.view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,43 +47,71 @@ class Proposer:
     forge: Forge
     repository: Repository
 
-    def propose(
-        self, view: View, edit: Edit, body: str, statuses: tuple[CommitStatus, ...] = ()
-    ) -> tuple[PullRequest, Change]:
-        """Bring the one pull request of the service to the edit.
+    def clear(self, proposal: Proposal, others: Collection[str] = ()) -> Proposal:
+        """Withdraw what may not be rewritten. Before the push.
 
-        Raises HeadMovedError where somebody else wrote to the branch in between.
+        `others` are branches that are pushed with this one. Raises HeadMovedError where somebody
+        else wrote to the branch in between.
         """
-        plan = view.plan
-        branch = branch_of(plan.key.environment, plan.place.service)
-        before = self.repository.branch_head(branch)
+        view, plan = proposal.view, proposal.view.plan
+        before = self.repository.branch_head(proposal.branch)
         standing = plan.pull if plan.pull and plan.pull.state == "open" else None
-        if standing is not None and standing.head != before:
+        if proposal.branch in others or (standing is not None and standing.head != before):
             raise HeadMovedError(
-                f"the branch {branch} was written to just now",
-                where=standing.url,
+                f"the branch {proposal.branch} was written to just now",
+                where=standing.url if standing else proposal.branch,
                 hint="fetch, and look again",
             )
         step, why = step_for(plan, self._messages(view, standing))
         if standing is not None and step is Step.REPLACE:
             self.forge.withdraw(standing, withdrawal(plan, why))
             standing = None
-        push = BranchPush(branch, view.tree.head, (edit,), before)
-        result = self.repository.propose([push])[branch]
-        if isinstance(result, HeadMovedError):
-            raise result
+        return replace(proposal, before=before, standing=standing)
+
+    def push(self, proposals: Sequence[Proposal]) -> Mapping[str, Change | GitOpsError]:
+        """All branches at once; each has its own fate."""
+        return self.repository.propose(
+            [BranchPush(p.branch, p.view.tree.head, (p.edit,), p.before) for p in proposals]
+        )
+
+    def show(self, proposal: Proposal, pushed: Change) -> PullRequest:
+        """Open the pull request, or let the open one say what its branch holds now."""
+        view, standing = proposal.view, proposal.standing
+        if not pushed.commit:
+            raise ManifestError(
+                "the edit changes nothing, so there is nothing to propose",
+                where=proposal.branch,
+                hint="look at the service's manifests, then ask again",
+            )
         draft = Draft(
-            title_of(edit.message), body, view.environment.labels, view.environment.reviewers
+            title_of(proposal.edit.message),
+            proposal.body,
+            view.environment.labels,
+            view.environment.reviewers,
         )
         if standing is None:
-            standing = self.forge.open(branch, plan.place.branch, draft)
+            standing = self.forge.open(proposal.branch, view.plan.place.branch, draft)
         else:
             self.forge.update(standing, draft)
-        if statuses:
-            self.forge.set_statuses(result.commit, statuses)
-        return standing, result
+        if proposal.statuses:
+            self.forge.set_statuses(pushed.commit, proposal.statuses)
+        return standing
+
+    def withdraw(self, view: View, pull: PullRequest) -> None:
+        """Close what nobody asks for any more, and take its branch away, unless it holds more."""
+        branch, why = _branch(view), withdrawal(view.plan, "nobody asks for this any more")
+        head = self.repository.branch_head(branch)
+        is_ours = head == pull.head and not has_foreign(view.plan, self._messages(view, pull))
+        self.forge.withdraw(pull, why if is_ours else f"{why} {KEPT}")
+        if is_ours and head:
+            with suppress(GitOpsError):  # it is in nobody's way
+                self.repository.propose([BranchPush(branch, view.tree.head, (), head)])
 
     def _messages(self, view: View, pull: PullRequest | None) -> list[str]:
         if pull is None:
             return []
         return list(self.repository.messages(view.tree.head, pull.head))
+
+
+def _branch(view: View) -> str:
+    return branch_of(view.plan.key.environment, view.plan.place.service)

@@ -420,7 +420,8 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class BranchPush:
-    """A branch of ours to be: the edits on top of `base`, in place of what the branch holds.
+    """A branch of ours to be: the edits on top of `base`, in place of what the branch holds;
+    without edits it is deleted.
 
     `expected` is the commit that it is believed to be at, "" where it must not be there.
     """

@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,9 +98,14 @@ class Cache:
         # What is gone goes first: a branch `a` is in the way of a new branch `a/b`.
         return self._update_refs(gone) or self._update_refs(moved)
 
-    def move_head(self, branch: str, old: str, new: str) -> None:
-        """Keep what was pushed, unless another process knows of something newer."""
-        self._update_refs([f"update {HEADS}{branch} {new} {old or '0' * len(new)}"])
+    def move_heads(self, moves: Iterable[tuple[str, str, str]]) -> None:
+        """Keep what was pushed, unless another process knows of something newer.
+
+        Branch, commit before and after; "" for no commit.
+        """
+        for branch, old, new in moves:
+            none = "0" * len(old or new)
+            self._update_refs([f"update {HEADS}{branch} {new or none} {old or none}"])
 
     def _update_refs(self, lines: list[str]) -> str | None:
         if not lines:

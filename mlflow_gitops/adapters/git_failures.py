@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, RepositoryError, TransientError
 
-__all__ = ["push_refusal", "redact", "remote_failure", "says_damaged"]
+__all__ = ["push_fates", "push_refusal", "redact", "remote_failure", "says_damaged"]
 
 WORDS_LIMIT = 600
 USERINFO = re.compile(r"(?<=://)[^/@\s'\"]+@")
@@ -117,15 +118,26 @@ def remote_failure(doing: str, words: str, where: str) -> GitOpsError:
     )
 
 
-def push_refusal(branch: str, porcelain: str, words: str, where: str) -> GitOpsError | None:
-    """The error for a ref that the server turned down; None where it says nothing of refs.
+def push_fates(porcelain: str) -> Mapping[str, str]:
+    """Branch to why it was refused, or to "", from the output of `git push --porcelain`.
 
-    `porcelain` is the output of `git push --porcelain`: `!<tab>from:to<tab>[kind] (reason)`.
+    Its lines are `<flag><tab>from:to<tab>[kind] (reason)`; the flag of a refusal is `!`.
     """
-    refusals = [line[1:].strip() for line in porcelain.splitlines() if line.startswith("!")]
-    if not refusals:
-        return None
-    refusal = " ".join(refusals).split("\t", 1)[-1]
+    fates = {}
+    for line in porcelain.splitlines():
+        flag, _, rest = line.partition("\t")
+        names, _, reason = rest.partition("\t")
+        branch = names.partition(":refs/heads/")[2]
+        if len(flag) == 1 and branch:
+            fates[branch] = (reason or "[rejected]") if flag == "!" else ""
+    return fates
+
+
+def push_refusal(branch: str, refusal: str, words: str, where: str) -> GitOpsError:
+    """The error for a ref that the server turned down.
+
+    `refusal` is what `git push --porcelain` says of it: `[kind] (reason)`.
+    """
     place = f"{where}, branch {branch}"
     if MOVED.search(refusal):
         return HeadMovedError(

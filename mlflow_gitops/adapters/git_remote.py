@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mlflow_gitops.adapters.git_cache import HEADS, Cache
-from mlflow_gitops.adapters.git_failures import push_refusal, remote_failure, says_damaged
+from mlflow_gitops.adapters.git_failures import (
+    push_fates,
+    push_refusal,
+    remote_failure,
+    says_damaged,
+)
 from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import GitProcess
 from mlflow_gitops.adapters.git_tree import is_plain
+from mlflow_gitops.errors import GitOpsError
 
-__all__ = ["Got", "Heads", "Remote"]
+__all__ = ["Got", "Heads", "Move", "Remote"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +65,18 @@ class Heads:
             same = [name for name, commit in commits.items() if commit == head]
             default = next((name for name in ("main", "master", *same) if name in same), "")
         return cls(commits, default)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A branch from one commit to another; "" where it is not there, or is not to be there.
+
+    Where `new` stands on `old`, no commit is dropped; only a branch of ours is moved otherwise.
+    """
+
+    branch: str
+    old: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +129,11 @@ class Remote:
             return Got.DAMAGED
         raise remote_failure("fetching", answer.words, self._where)
 
-    def send(self, branch: str, base: str, tip: str) -> None:
-        """Compare and swap: the lease holds only where the remote's branch still is at `base`.
+    def send(self, moves: Sequence[Move]) -> Mapping[str, GitOpsError]:
+        """Compare and swap each branch, all with one push. Returns what was not taken, by branch.
 
-        Where `tip` stands on `base`, no commit is dropped; only a branch of ours is sent another
-        tip. `base` is "" for a new branch.
+        A lease holds only where the remote's branch still is where it is to move from. Raises
+        where the remote says nothing of the branches.
         """
         answer = self.git.run(
             "push",
@@ -124,18 +142,27 @@ class Remote:
             "--no-follow-tags",
             "--no-signed",
             "--recurse-submodules=no",
-            f"--force-with-lease={HEADS}{branch}:{base}",
+            *(f"--force-with-lease={HEADS}{move.branch}:{move.old}" for move in moves),
             "--",
             self._url,
-            f"{tip}:{HEADS}{branch}",
+            *(f"{move.new}:{HEADS}{move.branch}" for move in moves),
             remote=True,
         )
-        if answer.code != 0:
-            said = answer.out.decode("utf-8", "replace")
-            refused = push_refusal(branch, said, answer.words, self._where)
-            if refused is None and says_damaged(answer.words):
-                raise self.objects.damage(answer.words)
-            raise refused or remote_failure("pushing", answer.words, self._where)
+        if answer.code == 0:
+            return {}
+        fates = push_fates(answer.out.decode("utf-8", "replace"))
+        refused = {
+            branch: push_refusal(branch, refusal, answer.words, self._where)
+            for branch, refusal in fates.items()
+            if refusal
+        }
+        if not refused and says_damaged(answer.words):
+            raise self.objects.damage(answer.words)
+        if not refused:
+            raise remote_failure("pushing", answer.words, self._where)
+        unsaid = [move.branch for move in moves if move.branch not in fates]
+        lost = remote_failure("pushing", answer.words, self._where)
+        return refused | dict.fromkeys(unsaid, lost)
 
     @property
     def _url(self) -> str:

@@ -23,7 +23,7 @@ from mlflow_gitops.adapters.git_history import History
 from mlflow_gitops.adapters.git_log import GitLog
 from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Credentials, GitProcess
-from mlflow_gitops.adapters.git_remote import Got, Heads, Remote
+from mlflow_gitops.adapters.git_remote import Got, Heads, Move, Remote
 from mlflow_gitops.adapters.git_tree import Trees
 from mlflow_gitops.errors import (
     ConfigError,
@@ -218,10 +218,11 @@ class GitRepository:
                 raise self._moved(branch, base)
             built = self._commits.build(base, edits)
             if built.tip != base:
-                self._remote.send(branch, base, built.tip)
-                self._set_heads(replace(heads, commits={**heads.commits, branch: built.tip}))
+                move = Move(branch, base, built.tip)
+                for error in self._remote.send([move]).values():
+                    raise error
+                self._moved_to([move])
                 self._trees.add(built.tip, built.entries)
-                self._keep(branch, base, built.tip)
             return built.changes
 
     def branch_head(self, branch: str) -> str:
@@ -231,26 +232,43 @@ class GitRepository:
         self._known_heads()
         return self._history.messages(base, head)
 
-    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | HeadMovedError]:
-        for each in pushes:
-            self._check_branch(each.branch)
+    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | GitOpsError]:
+        results: dict[str, Change | GitOpsError] = {}
+        moves: list[Move] = []
         with self._talking:
             self._known_heads()
-            return {each.branch: self._proposed(each) for each in pushes}
+            for each in pushes:
+                try:
+                    results[each.branch] = made = self._proposed(each)
+                except GitOpsError as error:
+                    results[each.branch] = error
+                    continue
+                if made.commit or not each.edits:
+                    moves.append(Move(each.branch, each.expected, made.commit))
+            if moves:
+                refused = self._remote.send(moves)
+                self._moved_to([move for move in moves if move.branch not in refused])
+                results |= refused
+        return results
 
-    def _proposed(self, push: BranchPush) -> Change | HeadMovedError:
-        heads = self._known_heads()
-        before = heads.commits.get(push.branch, "")
-        if before != push.expected:
-            return self._moved(push.branch, push.expected)
+    def _proposed(self, push: BranchPush) -> Change:
+        """What the branch is to be, made here; without a commit where nothing changes."""
+        self._check_branch(push.branch)
+        if self.branch_head(push.branch) != push.expected:
+            raise self._moved(push.branch, push.expected)
+        if not push.edits:
+            return Change("", push.base, "")
         built = self._commits.build(push.base, push.edits)
-        try:
-            self._remote.send(push.branch, push.expected, built.tip)
-        except HeadMovedError as moved:
-            return moved
-        self._set_heads(replace(heads, commits={**heads.commits, push.branch: built.tip}))
-        self._keep(push.branch, before, built.tip)
-        return built.changes[-1]
+        tip = built.tip if built.tip != push.base else ""
+        return Change(tip, push.base, "".join(change.diff for change in built.changes))
+
+    def _moved_to(self, moves: Sequence[Move]) -> None:
+        """Know of what was pushed, and keep it."""
+        heads = self._known_heads()
+        commits = {**heads.commits, **{move.branch: move.new for move in moves}}
+        there = {name: commit for name, commit in commits.items() if commit}
+        self._set_heads(replace(heads, commits=there))
+        self._keep(moves)
 
     def _moved(self, branch: str, base: str) -> HeadMovedError:
         return HeadMovedError(
@@ -303,11 +321,11 @@ class GitRepository:
             self._history.forget()
             self._made = None
 
-    def _keep(self, branch: str, base: str, tip: str) -> None:
+    def _keep(self, moves: Sequence[Move]) -> None:
         """Best effort: what was pushed is pushed."""
         try:
             with self._cache.locked(KEEP_WAIT):
-                self._cache.move_head(branch, base, tip)
+                self._cache.move_heads([(move.branch, move.old, move.new) for move in moves])
                 self._tidy()
         except GitOpsError as error:
             log.warning("the clone does not know of the push yet: %s", error)

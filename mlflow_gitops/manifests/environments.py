@@ -163,6 +163,15 @@ class Manifests:
         self._check(environment, service, None, changes)
         return changes
 
+    def edited(self, changes: Mapping[str, str | None]) -> Manifests:
+        """What they would be after the changes: path to new text, or to None to delete it."""
+        tree = EditedTree(self._tree, changes)
+        edited = Manifests(tree, self._environments, self._cache, self._services)
+        edited._catalog.share_notes(self._catalog, changes)
+        if not any(path not in self._tree or _shapes(path, text) for path, text in changes.items()):
+            edited._catalog.share_layout(self._catalog)
+        return edited
+
     def _folder(self, environment: str) -> str:
         path = normpath(self._environments[environment].path.strip("/") or ".")
         return "" if path == "." else path
@@ -313,7 +322,7 @@ class Manifests:
             elsewhere=[found for found in others if found is not None],
             folders=[self._folder(name) for name in self._environments],
         )
-        edited = self._edited(changes)
+        edited = self.edited(changes)
         found = edited._find(environment, service)
         if found is None:
             raise ManifestError(
@@ -323,21 +332,13 @@ class Manifests:
             )
         return {**changes, **edited._promote(environment, found, spec)}
 
-    def _edited(self, changes: Changes) -> Manifests:
-        tree = EditedTree(self._tree, changes)
-        edited = Manifests(tree, self._environments, self._cache, self._services)
-        edited._catalog.share_notes(self._catalog, changes)
-        if not any(path not in self._tree or _shapes(path, text) for path, text in changes.items()):
-            edited._catalog.share_layout(self._catalog)
-        return edited
-
     def _check(
         self, environment: str, service: str, spec: ServiceSpec | None, changes: Changes
     ) -> None:
         """The proof: read the edited tree as if it were committed."""
         if not changes:
             return
-        edited = self._edited(changes)
+        edited = self.edited(changes)
         found = edited.committed(environment, service)
         if found != spec:
             raise ManifestError(

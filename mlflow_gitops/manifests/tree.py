@@ -16,9 +16,15 @@ class EditedTree:
     """`base` with `changes` (None deletes). Its `head` names no commit."""
 
     def __init__(self, base: Tree, changes: Mapping[str, str | None]) -> None:
-        self._base = base
+        if isinstance(base, EditedTree):  # many in a row are one layer, not one on another
+            base, changes = base.parts(changes)
+        self._base: Tree = base
         self._changes = changes
         self._paths: Sequence[str] | None = None
+
+    def parts(self, changes: Mapping[str, str | None]) -> tuple[Tree, Mapping[str, str | None]]:
+        """What it is made of with more changes laid over it."""
+        return self._base, {**self._changes, **changes}
 
     @property
     def head(self) -> str:

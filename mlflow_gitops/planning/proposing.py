@@ -19,6 +19,7 @@ from mlflow_gitops.state import State
 
 __all__ = [
     "Step",
+    "has_foreign",
     "marker_of",
     "moot",
     "request_of",
@@ -50,10 +51,15 @@ def step_for(plan: Plan, messages: Iterable[str]) -> tuple[Step, str]:
         return Step.OPEN, ""
     if pull.is_approved:
         return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
-    service = f"{plan.key.environment}/{plan.place.service}"
-    if any(parse_trailers(message).get(SERVICE) != service for message in messages):
+    if has_foreign(plan, messages):
         return Step.REPLACE, "its branch holds a commit that mlflow-gitops did not make"
     return Step.UPDATE, ""
+
+
+def has_foreign(plan: Plan, messages: Iterable[str]) -> bool:
+    """Whether one of the branch's commits, by their messages, is not ours for this service."""
+    service = f"{plan.key.environment}/{plan.place.service}"
+    return any(parse_trailers(message).get(SERVICE) != service for message in messages)
 
 
 def moot(plan: Plan) -> PullRequest | None:

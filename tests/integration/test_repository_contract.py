@@ -250,6 +250,67 @@ def test_what_others_pushed_to_a_branch_of_ours_stays(world: World) -> None:
     assert repository.messages(base, theirs)[-1].strip() == "ours"
 
 
+def test_a_branch_of_ours_without_edits_goes_away(world: World) -> None:
+    repository = world.repository
+    base = repository.tree("main").head
+    name = "mlflow-gitops/a"
+    (made,) = repository.propose([BranchPush(name, base, (Edit({"x": "1"}, "x"),))]).values()
+    assert isinstance(made, Change)
+    (stale,) = repository.propose([BranchPush(name, base, (), UNKNOWN)]).values()
+    assert isinstance(stale, HeadMovedError)
+    assert repository.branch_head(name) == made.commit
+    (gone,) = repository.propose([BranchPush(name, base, (), made.commit)]).values()
+    assert gone == Change("", base, "")
+    assert repository.branch_head(name) == ""
+    repository.fetch()
+    assert repository.branch_head(name) == ""
+    assert repository.tree("main").head == base
+
+
+def test_what_others_pushed_to_a_branch_of_ours_is_not_deleted(world: World) -> None:
+    repository = world.repository
+    base = repository.tree("main").head
+    name = "mlflow-gitops/a"
+    (made,) = repository.propose([BranchPush(name, base, (Edit({"x": "1"}, "x"),))]).values()
+    assert isinstance(made, Change)
+    theirs = world.commits_to(name, {"theirs.yaml": "t: 1\n"})
+    (gone,) = repository.propose([BranchPush(name, base, (), made.commit)]).values()
+    assert isinstance(gone, HeadMovedError)
+    repository.fetch()
+    assert repository.branch_head(name) == theirs
+
+
+def test_a_proposal_that_changes_nothing_is_no_branch(world: World) -> None:
+    repository = world.repository
+    base = repository.tree("main").head
+    same = Edit({"mlflow-gitops.yaml": FIRST["mlflow-gitops.yaml"]}, "same")
+    real = Edit({"new.yaml": "x: 1\n"}, "real")
+    results = repository.propose(
+        [BranchPush("mlflow-gitops/a", base, (same,)), BranchPush("b", base, (real, same))]
+    )
+    assert results["mlflow-gitops/a"] == Change("", base, "")
+    made = results["b"]
+    assert isinstance(made, Change)
+    assert (made.parent, made.commit) == (base, repository.branch_head("b"))
+    assert made.diff.count("diff --git") == 1
+    assert repository.branch_head("mlflow-gitops/a") == ""
+
+
+def test_one_bad_proposal_takes_no_other_down(world: World) -> None:
+    repository = world.repository
+    base = repository.tree("main").head
+    edit = Edit({"x": "1"}, "x")
+    results = repository.propose(
+        [
+            BranchPush("mlflow-gitops/a", base, (edit,)),
+            BranchPush("mlflow-gitops/b", UNKNOWN, (edit,)),
+            BranchPush("mlflow-gitops/c", base, (edit,)),
+        ]
+    )
+    assert [type(each) for each in results.values()] == [Change, RepositoryError, Change]
+    assert repository.propose([]) == {}
+
+
 def test_an_old_base_is_refused(world: World) -> None:
     repository = world.repository
     base = repository.tree("main").head

@@ -58,7 +58,8 @@ class MemoryRepository:
     """`branches` maps each branch to its first files (path to text).
 
     `fail_next_push` is raised by the next push, which then does nothing; `lose_next_answer` is
-    raised by the next push after the remote took it; `fail_next_fetch` by the next fetch.
+    raised by the next push after the remote took it; `fail_next_fetch` by the next fetch. A branch
+    in `refused`, or a commit that changes a path in it, is not taken.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class MemoryRepository:
         self.fail_next_push: GitOpsError | None = None
         self.lose_next_answer: GitOpsError | None = None
         self.fail_next_fetch: GitOpsError | None = None
-        self.pushes = 0
+        self.refused: set[str] = set()
+        self.pushes = self.refusals = 0
         for branch, files in (branches or {}).items():
             self.remote[branch] = self._commit("", dict(files), "begin")
 
@@ -223,6 +225,9 @@ class MemoryRepository:
                 raise HeadMovedError("somebody pushed", where=branch, hint="fetch, plan again")
             changes = self._build(base, edits)
             tip = next((c.commit for c in reversed(changes) if c.commit), base)
+            if any(self._touched(c.commit) & self.refused for c in changes if c.commit):
+                self.refusals += 1
+                raise RepositoryError("the server refused", where=branch, hint="ask it why")
             if tip != base:
                 self.pushes += 1
                 self.remote[branch] = tip
@@ -239,19 +244,32 @@ class MemoryRepository:
         old = set(self._line(base))
         return [self.commits[c].message for c in self._line(head) if c not in old]
 
-    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | HeadMovedError]:
+    def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | GitOpsError]:
         with self._lock:
-            return {each.branch: self._proposed(each) for each in pushes}
+            failure, self.fail_next_push = self.fail_next_push, None
+            if failure is not None:
+                raise failure
+            before = dict(self.remote)
+            results = {each.branch: self._proposed(each) for each in pushes}
+            self.pushes += self.remote != before
+            lost, self.lose_next_answer = self.lose_next_answer, None
+            if lost is not None:
+                raise lost
+            return results
 
-    def _proposed(self, push: BranchPush) -> Change | HeadMovedError:
+    def _proposed(self, push: BranchPush) -> Change | GitOpsError:
         heads, known = self._heads(), push.expected
         if heads.get(push.branch, "") != known or self.remote.get(push.branch, "") != known:
             return HeadMovedError("somebody pushed", where=push.branch, hint="fetch, plan again")
-        change = self._build(push.base, push.edits)[-1]
-        self.pushes += 1
-        self.remote[push.branch] = change.commit
-        self._fetched = {**heads, push.branch: change.commit}
-        return change
+        if push.branch in self.refused or push.base not in self.commits:
+            return RepositoryError("the server refused", where=push.branch, hint="ask it why")
+        changes = self._build(push.base, push.edits)
+        tip = next((c.commit for c in reversed(changes) if c.commit), "")
+        if tip or not push.edits:
+            self.force(push.branch, tip)
+            self._fetched = {name: c for name, c in heads.items() if name != push.branch}
+            self._fetched |= {push.branch: tip} if tip else {}
+        return Change(tip, push.base, "".join(change.diff for change in changes))
 
     def _build(self, base: str, edits: Sequence[Edit]) -> Sequence[Change]:
         changes, parent = [], base

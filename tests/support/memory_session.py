@@ -56,7 +56,7 @@ class MemorySession(Session):
 
     @property
     def reconciler(self) -> Reconciler:  # type: ignore[override]
-        return Reconciler(self.observer, self.store, pause=lambda _: None)
+        return Reconciler(self.observer, self.store, pause=lambda _: None, threads=1)
 
 
 def scaffold() -> MemoryRepository:

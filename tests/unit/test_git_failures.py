@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_gitops.adapters.git_failures import push_refusal, redact, remote_failure
+from mlflow_gitops.adapters.git_failures import push_fates, push_refusal, redact, remote_failure
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, RepositoryError, TransientError
 
 WORDS = [
@@ -69,18 +69,16 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("refusal", "kind"), REFUSALS)
 def test_a_refused_push_says_why(refusal: str, kind: type[GitOpsError]) -> None:
-    porcelain = f"To /srv/x\n!\tabc:refs/heads/main\t{refusal}\nDone\n"
-    error = push_refusal("main", porcelain, "remote: go away\n", "h/x")
+    error = push_refusal("main", refusal, "remote: go away\n", "h/x")
     assert type(error) is kind
     assert "main" in error.where
     assert error.hint
 
 
 def test_a_protected_branch_is_told_in_the_servers_words_and_with_a_way_out() -> None:
-    porcelain = "!\tabc:refs/heads/main\t[remote rejected] (protected branch hook declined)\n"
+    refusal = "[remote rejected] (protected branch hook declined)"
     words = "remote: error: GH006: Protected branch update failed\nhint: pull first\n"
-    error = push_refusal("main", porcelain, words, "h/x")
-    assert error is not None
+    error = push_refusal("main", refusal, words, "h/x")
     assert "GH006: Protected branch update failed" in error.what
     assert "pull first" not in error.what
     assert "bypass" in error.hint
@@ -88,14 +86,29 @@ def test_a_protected_branch_is_told_in_the_servers_words_and_with_a_way_out() ->
 
 
 def test_a_server_cannot_flood_the_error() -> None:
-    porcelain = "!\tabc:refs/heads/main\t[remote rejected] (hook declined)\n"
+    refusal = "[remote rejected] (hook declined)"
     words = "\n".join(f"remote: line {number}" for number in range(10_000))
-    assert len(str(push_refusal("main", porcelain, words, "h/x"))) < 1200
+    assert len(str(push_refusal("main", refusal, words, "h/x"))) < 1200
 
 
-def test_no_refusal_is_no_error() -> None:
-    assert push_refusal("main", "To x\n \ta:b\tok\nDone\n", "", "h") is None
-    assert push_refusal("main", "", "fatal: the remote end hung up", "h") is None
+def test_each_branch_of_a_push_has_its_own_fate() -> None:
+    porcelain = (
+        "To /srv/x\n"
+        "*\tabc:refs/heads/new\t[new branch]\n"
+        " \tabc:refs/heads/main\t1..2\n"
+        "-\t:refs/heads/gone\t[deleted]\n"
+        "!\tabc:refs/heads/a/b\t[rejected] (stale info)\n"
+        "!\t:refs/heads/c\t[remote rejected] (hook declined)\n"
+        "Done\n"
+    )
+    assert push_fates(porcelain) == {
+        "new": "",
+        "main": "",
+        "gone": "",
+        "a/b": "[rejected] (stale info)",
+        "c": "[remote rejected] (hook declined)",
+    }
+    assert push_fates("") == push_fates("fatal: the remote end hung up\n") == {}
 
 
 def test_secrets_and_control_characters_are_taken_out() -> None:

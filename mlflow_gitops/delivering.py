@@ -1,0 +1,247 @@
+"""The one place that knows the order of effects: publish, commit and push, record.
+
+For one service, or for many with one push for each branch. After a crash at any point, running
+again gives the same end state. One service's error never stops another. All decisions are made in
+`planning` and `manifests`; all I/O goes through `ports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TypeVar
+
+from mlflow_gitops.batch import Batch, Job, Seen
+from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError
+from mlflow_gitops.observe import Observer
+from mlflow_gitops.outcome import Outcome, accepted, failed
+from mlflow_gitops.planning.decisions import in_force
+from mlflow_gitops.planning.gates import commit_statuses
+from mlflow_gitops.planning.plan import waiting
+from mlflow_gitops.planning.proposing import marker_of, moot
+from mlflow_gitops.ports import Repository
+from mlflow_gitops.previewing import Previewer
+from mlflow_gitops.proposer import Proposal, Proposer
+from mlflow_gitops.publishing import Publisher
+from mlflow_gitops.pull_requests import CommitStatus, PullRequest
+from mlflow_gitops.stacking import Stack, edit_of
+from mlflow_gitops.state import Change, Request, Settings, Snapshot
+from mlflow_gitops.take_up import RefusedError
+
+__all__ = ["Deliverer"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Deliverer:
+    """Acts on one look at Git, with `threads` services published and recorded at once.
+
+    What becomes of each service is in the batch: an outcome, or that its branch moved.
+    """
+
+    previewer: Previewer
+    settings: Settings
+    batch: Batch
+    threads: int
+
+    @property
+    def publisher(self) -> Publisher:
+        return self.previewer.publisher
+
+    @property
+    def observer(self) -> Observer:
+        return self.previewer.observer
+
+    @property
+    def repository(self) -> Repository:
+        return self.observer.repository
+
+    def deliver(self, jobs: Sequence[Job]) -> None:
+        looked = [seen for job in jobs for seen in self._look(job)]
+        changing = [seen for seen in looked if seen.view.plan.changes_git]
+        settled = [seen for seen in looked if not seen.view.plan.changes_git]
+        self._each(self._settle, settled)
+        unsigned = self._unsigned() if changing else None  # before anything is published
+        found = self._each(lambda seen: self._publish(seen, unsigned), changing)
+        ready = [seen for each in found for seen in each]
+        proposed = [seen for seen in ready if seen.view.plan.place.by_pull_request]
+        committed = [seen for seen in ready if not seen.view.plan.place.by_pull_request]
+        for branch, group in _by_branch(committed):
+            self._commit(branch, group)
+        self._open(proposed)
+
+    def _look(self, job: Job) -> list[Seen]:
+        seen: list[Seen] = []
+        with self._own(job):
+            job = replace(job, snapshot=self._taken_up(job))
+            with self._own(job):  # with what was taken up, should it be looked at again
+                view = self.observer.view(
+                    job.snapshot, job.environment, self.settings, recover=True
+                )
+                seen.append(Seen(job, view))
+        return seen
+
+    def _taken_up(self, job: Job) -> Snapshot:
+        def check(after: Snapshot, request: Request) -> None:
+            accepted(self.previewer.preview(after, job.environment, self.settings), request)
+
+        return self.previewer.desk.take_up(job.snapshot, job.environment, check)
+
+    def _settle(self, seen: Seen) -> None:
+        """What changes nothing in Git."""
+        with self._own(seen.job):
+            revision = self.publisher.publish(seen.view, self.settings)
+            if (old := moot(seen.view.plan)) is not None:
+                self._proposer().withdraw(seen.view, old)
+            self._finish(replace(seen, revision=revision))
+
+    def _unsigned(self) -> GitOpsError | None:
+        try:
+            self.repository.check_signing()
+        except GitOpsError as error:
+            return error
+        return None
+
+    def _publish(self, seen: Seen, unsigned: GitOpsError | None) -> list[Seen]:
+        published: list[Seen] = []
+        with self._own(seen.job):
+            if unsigned is not None:
+                raise unsigned
+            revision = self.publisher.publish(seen.view, self.settings)
+            published.append(replace(seen, revision=revision))
+        return published
+
+    def _commit(self, branch: str, group: Sequence[Seen]) -> None:
+        """A commit for each service, and one push."""
+        stack, stacked = Stack(group[-1].view.tree.head), []
+        for seen in group:
+            with self._own(seen.job):
+                stack.add(seen.view, seen.revision)
+                stacked.append(seen)
+        if not stacked:
+            return
+        try:
+            changes = self.repository.push(branch, stack.base, stack.edits)
+        except GitOpsError as error:
+            self._not_pushed(branch, stacked, error)
+            return
+        self.batch.refusals.pop(branch, None)
+        pairs = list(zip(stacked, changes, strict=True))
+        self._each(lambda pair: self._finish(*pair), pairs)
+
+    def _not_pushed(
+        self,
+        branch: str,
+        group: Sequence[Seen],
+        error: GitOpsError,
+    ) -> None:
+        """The server may refuse what one service brings: then the others go without it."""
+        if isinstance(error, TerminalError) and len(group) == 1:
+            self.batch.refuse(branch)
+        if not isinstance(error, TerminalError) or len(group) == 1:
+            self._fail(group, error)
+            return
+        half = len(group) // 2
+        for part in (group[:half], group[half:]):
+            if self.batch.is_closed(branch):
+                self._fail(part, error)
+            else:
+                self.deliver([seen.job for seen in part])
+
+    def _fail(self, group: Iterable[Seen], error: GitOpsError) -> None:
+        for seen in group:
+            with self._own(seen.job):
+                raise error
+
+    def _open(self, group: Sequence[Seen]) -> None:
+        """A pull request for each service: all branches with one push, then the forge."""
+        cleared: dict[str, tuple[Seen, Proposal]] = {}
+        for seen in group:
+            with self._own(seen.job):
+                proposal = self._propose(seen)
+                proposal = self._proposer().clear(proposal, cleared)
+                cleared[proposal.branch] = (seen, proposal)
+        if not cleared:
+            return
+        proposer = self._proposer()
+        try:
+            pushed = proposer.push([proposal for _, proposal in cleared.values()])
+        except GitOpsError as error:
+            pushed = dict.fromkeys(cleared, error)
+        for branch, (seen, proposal) in cleared.items():
+            with self._own(seen.job):
+                result = pushed[branch]
+                if isinstance(result, GitOpsError):
+                    raise result
+                self._finish(seen, result, proposer.show(proposal, result))
+
+    def _propose(self, seen: Seen) -> Proposal:
+        view, revision = seen.view, seen.revision
+        edit = edit_of(view, revision.contents if revision else None, revision)
+        hold = [in_force(view.plan.decision)] if view.plan.decision else []
+        body = "\n\n".join([view.plan.reason, *hold, marker_of(view.plan)])
+        return Proposal(view, edit, body, self._statuses(seen))
+
+    def _statuses(self, seen: Seen) -> tuple[CommitStatus, ...]:
+        revision = seen.revision
+        if revision is None:  # to retire passes no gate
+            return ()
+        keeper = self.publisher.gatekeeper
+        gates = keeper.gates(seen.view, revision.contents, self.settings, revision.digest)
+        return commit_statuses(gates)
+
+    def _proposer(self) -> Proposer:
+        return Proposer(self.observer.forge(self.settings), self.repository)
+
+    def _finish(
+        self,
+        seen: Seen,
+        change: Change | None = None,
+        opened: PullRequest | None = None,
+    ) -> None:
+        """Record what was done: `change` is the commit, on its branch or in a pull request."""
+        with self._own(seen.job):
+            view, plan, head, commit = seen.view, seen.view.plan, seen.view.tree.head, ""
+            if change is not None and opened is None:
+                head, commit = change.commit or change.parent, change.commit
+            pull = opened or plan.pull
+            if plan.changes_git and pull is not None:
+                plan = replace(plan, reason=waiting(plan.reason, pull))
+                view = replace(view, plan=plan)
+            self.publisher.reporter.record(view, seen.revision, head, commit, pull)
+            diff = change.diff if change else ""
+            outcome = Outcome(plan.key, plan.state, plan.reason, plan, seen.revision, commit, diff)
+            self.batch.outcomes[plan.key] = replace(outcome, pull=pull)
+
+    @contextmanager
+    def _own(self, job: Job) -> Iterator[None]:
+        """What fails is this service's own."""
+        try:
+            yield
+        except HeadMovedError as moved:
+            self.batch.again[job.key] = (job, moved)
+        except RefusedError as refused:  # who asked was told
+            self.batch.outcomes[job.key] = failed(job.key, refused.error)
+        except GitOpsError as error:
+            if isinstance(error, TerminalError):
+                self.publisher.reporter.failed(job.snapshot, job.environment, error)
+            self.batch.outcomes[job.key] = failed(job.key, error)
+
+    def _each(self, act: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        if len(items) < 2 or self.threads < 2:
+            return [act(item) for item in items]
+        with ThreadPoolExecutor(min(self.threads, len(items)), "gitops-service") as pool:
+            return list(pool.map(act, items))
+
+
+def _by_branch(group: Sequence[Seen]) -> Iterator[tuple[str, list[Seen]]]:
+    def branch(seen: Seen) -> str:
+        return seen.view.plan.place.branch
+
+    for name, found in groupby(sorted(group, key=branch), branch):
+        yield name, list(found)

@@ -1,0 +1,52 @@
+"""What would become of a service: the same checks and the same edit, and nothing written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlflow_gitops.batch import Patience
+from mlflow_gitops.errors import GitOpsError, HeadMovedError
+from mlflow_gitops.observe import Observer
+from mlflow_gitops.outcome import Outcome, failed
+from mlflow_gitops.publishing import Publisher
+from mlflow_gitops.stacking import edit_of
+from mlflow_gitops.state import Environment, ServiceKey, Settings, Snapshot
+from mlflow_gitops.take_up import Desk
+
+__all__ = ["Previewer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Previewer:
+    observer: Observer
+    publisher: Publisher
+    patience: Patience
+
+    @property
+    def desk(self) -> Desk:
+        observer = self.observer
+        return Desk(observer.registry, observer.clock, observer.requests)
+
+    def preview(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
+        """Looks at Git as last fetched. An error is in the outcome."""
+        attempt = 0
+        try:
+            foreseen = self.desk.foreseen(snapshot, environment) or snapshot
+            while True:
+                try:
+                    return self._look(foreseen, environment, settings)
+                except HeadMovedError as moved:
+                    attempt += 1
+                    self.patience.wait(attempt, moved)
+                    self.observer.repository.fetch()
+        except GitOpsError as error:
+            return failed(ServiceKey(environment.name, snapshot.model), error)
+
+    def _look(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
+        view = self.observer.view(snapshot, environment, settings, recover=True)
+        plan, diff = view.plan, ""
+        contents, gates = self.publisher.look(view, settings)
+        if plan.changes_git:
+            edit = edit_of(view, contents)
+            diff = self.observer.repository.diff(view.tree.head, [edit])
+        return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff, gates=gates)

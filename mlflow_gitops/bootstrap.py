@@ -117,11 +117,14 @@ class Session:
     def forge(self, settings: Settings) -> Forge:
         """The forge's API, for environments that deliver by pull requests. Raises ConfigError."""
         from mlflow_gitops.adapters.forge import open_forge
+        from mlflow_gitops.adapters.git_address import Address
 
         wanted = (settings.forge, settings.forge_url)
         if self._forge is None or self._forge[0] != wanted:
-            token = self.process.forge_token.line
-            self._forge = (wanted, open_forge(self.repository.identity, *wanted, token=token))
+            token, identity = self.process.forge_token.line, self.repository.identity
+            scheme = Address.parse(self.process.repository).scheme
+            made = open_forge(identity, *wanted, token=token, scheme=scheme)
+            self._forge = (wanted, made)
         return self._forge[1]
 
     @cached_property

@@ -1,50 +1,126 @@
-"""The forge that has the manifests repository, found from its address or named in the settings."""
+"""The forge that has the manifests repository, found from its address or named in the settings.
+
+A new forge is a row in OPENERS and, where host names tell it, in HOSTS or WORDS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.ports import Forge
 
-__all__ = ["open_forge"]
+__all__ = ["Place", "kind_of", "open_forge"]
 
 WHERE = "mlflow-gitops.yaml: forge"
+HOSTS: Mapping[str, str] = {
+    "github.com": "github",
+    "gitlab.com": "gitlab",
+    "codeberg.org": "forgejo",
+}
+WORDS = ("github", "gitlab", "gitea", "forgejo")
+GHE = ".ghe.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A repository on a forge. `host` has a port where the web has one there, `path` are the
+    names below it, `api_url` is "" where the settings name none. `token` is called for each
+    request, so that it may be rotated.
+    """
+
+    host: str
+    path: str
+    api_url: str
+    token: Callable[[], str]
+    scheme: str = "https"
+
+    @property
+    def web(self) -> str:
+        return f"{self.scheme}://{self.host}"
+
+    def owner_and_name(self) -> str:
+        """The last two names. Raises ConfigError."""
+        names = self.path.split("/")[-2:]
+        if len(names) < 2 or not all(names):
+            raise ConfigError(
+                f"{self.host}/{self.path} is no repository of a forge: it has no owner and name",
+                where="MLFLOW_GITOPS_REPOSITORY",
+                hint="deliver by commits, or set it to a URL like "
+                "https://github.com/<owner>/<name>",
+            )
+        return "/".join(names)
 
 
 def open_forge(
-    identity: str, kind: str = "", api_url: str = "", *, token: Callable[[], str]
+    identity: str,
+    kind: str = "",
+    api_url: str = "",
+    *,
+    token: Callable[[], str],
+    scheme: str = "https",
 ) -> Forge:
-    """The adapter for the repository `identity`, a host and a path.
+    """The adapter for the repository `identity`, a host and a path; `scheme` is Git's.
 
-    `token` is called for each request, so that it may be rotated. Raises ConfigError.
+    Raises ConfigError.
     """
-    host, _, path = identity.partition("/")
-    kind = kind or ("github" if "github" in host else "")
-    if not kind:
-        raise ConfigError(
-            f"the repository's host {host} does not tell which forge it is",
-            where=WHERE,
-            hint="set `kind: github` there, and `url` to its API's address",
-        )
-    if kind != "github":
+    address, _, path = identity.partition("/")
+    is_web = scheme in ("http", "https")
+    host = address if is_web else _without_port(address)
+    place = Place(host, path, api_url, token, scheme if is_web else "https")
+    kind = kind or kind_of(address)
+    if kind not in OPENERS:
         raise ConfigError(
             f"pull requests on {kind} are not supported by this version",
             where=WHERE,
             hint="deliver by commits, or from GitHub",
         )
+    return OPENERS[kind](place)
+
+
+def kind_of(address: str) -> str:
+    """From the host's name. Raises ConfigError where it does not tell."""
+    host = _plain(address)
+    if host.endswith(GHE):
+        return "github"
+    found = {HOSTS[host]} if host in HOSTS else {word for word in WORDS if word in host}
+    if len(found) != 1:
+        raise ConfigError(
+            f"the repository's host {host} does not tell which forge it is",
+            where=WHERE,
+            hint="set `kind` there, to github for example, and `url` to its API's address",
+        )
+    return found.pop()
+
+
+def _github(place: Place) -> Forge:
     from mlflow_gitops.adapters.forge.github import GitHubForge
 
-    names = path.split("/")[-2:]
-    if len(names) < 2 or not all(names):
-        raise ConfigError(
-            f"{identity} is no repository of a forge: it has no owner and name",
-            where="MLFLOW_GITOPS_REPOSITORY",
-            hint="deliver by commits, or set it to a URL like https://github.com/<owner>/<name>",
-        )
-    return GitHubForge("/".join(names), api_url or _api_of(host), token)
+    return GitHubForge(place.owner_and_name(), place.api_url or _github_api(place), place.token)
 
 
-def _api_of(host: str) -> str:
-    """GitHub's own, or that of GitHub Enterprise on the host."""
-    return "https://api.github.com" if host == "github.com" else f"https://{host}/api/v3"
+def _github_api(place: Place) -> str:
+    """GitHub's own, that of an enterprise on ghe.com, or GitHub Enterprise Server's on its host."""
+    host = _plain(place.host)
+    if host == "github.com" or host.endswith(GHE):
+        return f"https://api.{host}"
+    return f"{place.web}/api/v3"
+
+
+def _plain(address: str) -> str:
+    """A host's name, without a port and without what stands before it for SSH or the web."""
+    host = _without_port(address).lower()
+    for before in ("ssh.", "altssh.", "www."):
+        host = host.removeprefix(before)
+    return host
+
+
+def _without_port(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    return host if colon and port.isdecimal() else address
+
+
+OPENERS: Mapping[str, Callable[[Place], Forge]] = {
+    "github": _github,
+}

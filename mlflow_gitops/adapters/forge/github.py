@@ -12,37 +12,29 @@ from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from mlflow_gitops.adapters.forge.github_errors import talking
-from mlflow_gitops.errors import ConfigError, ForgeError, TransientError
-from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+from github.Auth import Auth
 
-try:
-    import github
-except ImportError as missing:
-    raise ConfigError(
-        "pull requests on GitHub need PyGithub",
-        where="this installation",
-        hint="pip install 'mlflow-gitops[github]'",
-    ) from missing
+from mlflow_gitops.adapters.forge import failures
+from mlflow_gitops.adapters.forge.bodies import shortened
+from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
+from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, GitHubClient, talking
+from mlflow_gitops.errors import ForgeError
+from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
 __all__ = ["GitHubForge"]
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30  # seconds for one request
-WRITES_APART = 1  # seconds: what GitHub asks for, to stay clear of its second rate limit
-PAGE = 100
-PAGES = 10
 BODY_LIMIT = 65_000  # characters; GitHub takes 65,536
 TEXT_LIMIT = 140  # characters of a status
-CUT = "\n\n(cut here: the text was too long for the forge)\n\n"
 
 Json = Mapping[str, Any]
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Rotating(github.Auth.Auth):
+class _Rotating(Auth):
     """Reads the token for each request."""
 
     def __init__(self, read: Callable[[], str]) -> None:
@@ -56,12 +48,7 @@ class _Rotating(github.Auth.Auth):
     def token(self) -> str:
         found = self._read()
         if not found:
-            raise ConfigError(
-                "there is no token for the forge",
-                where="MLFLOW_GITOPS_FORGE_TOKEN",
-                hint="set it, or MLFLOW_GITOPS_FORGE_TOKEN_FILE, to a token that may write pull "
-                "requests and commit statuses",
-            )
+            raise failures.no_token()
         return found
 
 
@@ -72,7 +59,7 @@ def _told(
 
     @wraps(act)
     def acting(forge: GitHubForge, /, *args: P.args, **named: P.kwargs) -> R:
-        with talking(forge._where):
+        with talking(forge._client.where):
             return act(forge, *args, **named)
 
     return acting
@@ -92,75 +79,66 @@ class GitHubForge:
         timeout: int = TIMEOUT,
     ) -> None:
         self._owner = repository.partition("/")[0]
-        self._root = f"/repos/{quote(repository)}"
-        self._where = f"{api_url.rstrip('/')}{self._root}"
-        client = github.Github(
-            auth=_Rotating(token),
-            base_url=api_url.rstrip("/"),
-            timeout=timeout,
-            user_agent="mlflow-gitops",
-            retry=None,  # the queue waits, and a write is never repeated
-            seconds_between_requests=None,
-            seconds_between_writes=WRITES_APART,
-            lazy=True,
-        )
-        self._requester = client.requester
+        root = f"/repos/{quote(repository)}"
+        self._client = GitHubClient(api_url, root, _Rotating(token), timeout)
+        self._anywhere = GitHubClient(api_url, "", _Rotating(token), timeout)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._where!r})"
+        return f"{type(self).__name__}({self._client.where!r})"
 
     # ports.Forge
 
     @_told
     def newest(self, branch: str) -> PullRequest | None:
         query = {"head": f"{self._owner}:{branch}", "state": "all", "sort": "created"}
-        found = self._get("/pulls", {**query, "direction": "desc", "per_page": PAGE})
+        found = self._client.get("/pulls", {**query, "direction": "desc", "per_page": PAGE})
         ours = [pull for pull in found if pull["head"]["ref"] == branch and self._is_here(pull)]
         ours.sort(key=lambda pull: (pull["state"] == "open", pull["number"]), reverse=True)
         return self.get(ours[0]["number"]) if ours else None
 
     @_told
     def get(self, number: int) -> PullRequest:
-        return self._whole(self._get(f"/pulls/{number}"))
+        return self._whole(self._client.get(f"/pulls/{number}"))
 
     @_told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
-        fields = {"title": draft.title, "head": branch, "base": base, "body": _body(draft)}
+        fields = {
+            "title": draft.title,
+            "head": branch,
+            "base": base,
+            "body": shortened(draft.body, BODY_LIMIT),
+        }
         try:
-            made = self._send("POST", "/pulls", fields)
-        except ForgeError as error:
+            made = self._client.send("POST", "/pulls", fields)
+        except failures.NotTakenError as error:
             if "already exists" not in error.what:
                 raise
-            raise TransientError(
-                f"somebody opened a pull request for {branch} just now",
-                where=self._where,
-                hint="it is looked at again",
-            ) from None
+            raise failures.just_opened(branch, where=self._client.where) from None
         self._add(made["number"], draft, labels=(), asked=())
         return self.get(made["number"])
 
     @_told
     def update(self, pull: PullRequest, draft: Draft) -> None:
-        if (pull.title, pull.body) != (draft.title, _body(draft)):
-            fields = {"title": draft.title, "body": _body(draft)}
-            self._send("PATCH", f"/pulls/{pull.number}", fields)
-        now = self._get(f"/pulls/{pull.number}")
+        if (pull.title, pull.body) != (draft.title, shortened(draft.body, BODY_LIMIT)):
+            fields = {"title": draft.title, "body": shortened(draft.body, BODY_LIMIT)}
+            self._client.send("PATCH", f"/pulls/{pull.number}", fields)
+        now = self._client.get(f"/pulls/{pull.number}")
         asked = [each["login"] for each in now["requested_reviewers"]]
         asked += [f"team:{each['slug']}" for each in now["requested_teams"]]
-        asked += [approval.by for approval in pull.approvals]
+        asked += [_login(review["user"]) for review in self._reviews(pull.number)]
         self._add(pull.number, draft, labels=_labels(now), asked=asked)
 
     @_told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
-        if self._get(f"/pulls/{pull.number}")["state"] != "open":
+        if self._client.get(f"/pulls/{pull.number}")["state"] != "open":
             return
-        self._send("POST", f"/issues/{pull.number}/labels", {"labels": [WITHDRAWN]})
-        self._send("POST", f"/issues/{pull.number}/comments", {"body": comment})
-        self._send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
+        self._client.send("POST", f"/issues/{pull.number}/labels", {"labels": [WITHDRAWN]})
+        self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
+        self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
 
     @_told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        there = self._get(f"/commits/{commit}/status", {"per_page": PAGE})["statuses"]
+        there = self._client.pages(f"/commits/{commit}/status", "statuses")
         told = {each["context"]: (each["state"], each["description"]) for each in there}
         for status in statuses:
             text = status.text[:TEXT_LIMIT]
@@ -168,36 +146,34 @@ class GitHubForge:
                 continue
             fields = {"context": status.name, "state": status.verdict, "description": text}
             more = {"target_url": status.url} if status.url else {}
-            self._send("POST", f"/statuses/{commit}", {**fields, **more})
+            self._client.send("POST", f"/statuses/{commit}", {**fields, **more})
 
     @_told
     def of_commit(self, commit: str) -> PullRequest | None:
-        found = self._get(f"/commits/{commit}/pulls", {"per_page": PAGE})
+        found = self._client.get(f"/commits/{commit}/pulls", {"per_page": PAGE})
         merged = [pull["number"] for pull in found if pull["merged_at"]]
         return self.get(merged[-1]) if merged else None
 
     @_told
     def check(self) -> str:
-        rights = self._get("").get("permissions") or {}
+        rights = self._client.get("").get("permissions") or {}
         if not rights.get("push"):
-            raise ForgeError(
-                "the token may not write to the repository",
-                where=self._where,
-                hint="give it the rights `contents`, `pull requests` and `commit statuses`: write",
-            )
-        _, user = self._requester.requestJsonAndCheck("GET", "/user")
-        return str(user["login"])
+            raise failures.may_not_write(where=self._client.where, rights=RIGHTS)
+        try:
+            return str(self._anywhere.get("/user")["login"])
+        except ForgeError:
+            return "an app"  # whose token has no user
 
     # Parts
 
     def _whole(self, pull: Json) -> PullRequest:
         number, is_merged = pull["number"], bool(pull["merged_at"])
         state: Literal["open", "closed", "merged"] = "merged" if is_merged else pull["state"]
+        reviews = self._reviews(number)
         by, comment = _login(pull["merged_by"]) if is_merged else "", ""
         if state == "closed":
-            by = _login(self._get(f"/issues/{number}").get("closed_by"))
-            said = self._all(f"/issues/{number}/comments")
-            comment = said[-1]["body"] if said else ""
+            by = _login(self._client.get(f"/issues/{number}").get("closed_by"))
+            comment = self._said(pull, by, reviews)
         return PullRequest(
             number=number,
             url=pull["html_url"],
@@ -209,7 +185,7 @@ class GitHubForge:
             body=pull["body"] or "",
             labels=tuple(_labels(pull)),
             author=_login(pull["user"]),
-            approvals=self._approvals(number),
+            approvals=_approvals(reviews),
             mergeable=pull["mergeable"],
             merge_commit=(pull["merge_commit_sha"] or "") if is_merged else "",
             decided_by=by,
@@ -219,66 +195,44 @@ class GitHubForge:
             updated=pull["updated_at"],
         )
 
-    def _approvals(self, number: int) -> tuple[Approval, ...]:
-        """The last verdict of each person, where it is an approval that was not dismissed."""
-        last: dict[str, Json] = {}
-        for review in self._all(f"/pulls/{number}/reviews"):
-            if review["state"] in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
-                last[_login(review["user"])] = review
-        return tuple(
-            Approval(by, review["commit_id"] or "", review["submitted_at"])
-            for by, review in last.items()
-            if review["state"] == "APPROVED"
-        )
+    def _reviews(self, number: int) -> list[Json]:
+        return self._client.pages(f"/pulls/{number}/reviews")
+
+    def _said(self, pull: Json, by: str, reviews: Sequence[Json]) -> str:
+        """At its closing, as a comment or with a review."""
+        closed = pull["closed_at"]
+        path = f"/issues/{pull['number']}/comments"
+        said = [
+            Comment(_login(each["user"]), each["created_at"], each["body"] or "")
+            for each in self._client.pages(path, since=said_since(closed))
+        ]
+        said += [
+            Comment(_login(each["user"]), each["submitted_at"], each["body"])
+            for each in reviews
+            if each["body"]
+        ]
+        return closing_comment(said, by, closed)
 
     def _add(self, number: int, draft: Draft, labels: Sequence[str], asked: Sequence[str]) -> None:
         """What is not there yet. A reviewer whom GitHub refuses stops no delivery."""
         missing = [label for label in draft.labels if label not in labels]
         if missing:
-            self._send("POST", f"/issues/{number}/labels", {"labels": missing})
+            self._client.send("POST", f"/issues/{number}/labels", {"labels": missing})
         for reviewer in draft.reviewers:
             if reviewer in asked:
                 continue
             team = reviewer.removeprefix("team:")
             key = "reviewers" if team == reviewer else "team_reviewers"
             try:
-                self._send("POST", f"/pulls/{number}/requested_reviewers", {key: [team]})
-            except ForgeError as error:
+                path = f"/pulls/{number}/requested_reviewers"
+                self._client.send("POST", path, {key: [team]})
+            except failures.NotTakenError as error:
                 log.warning("no review is asked of %r: %s", reviewer, error.what)
 
     def _is_here(self, pull: Json) -> bool:
         """Whether its branch is in the repository itself, and not in a fork."""
         source = pull["head"]["repo"]
         return bool(source) and source["full_name"] == pull["base"]["repo"]["full_name"]
-
-    def _get(self, path: str, query: Mapping[str, object] | None = None) -> Any:
-        with talking(self._where):
-            return self._requester.requestJsonAndCheck(
-                "GET", self._root + path, parameters=dict(query or {})
-            )[1]
-
-    def _all(self, path: str) -> list[Json]:
-        found: list[Json] = []
-        for page in range(1, PAGES + 1):
-            part = self._get(path, {"per_page": PAGE, "page": page})
-            found += part
-            if len(part) < PAGE:
-                break
-        return found
-
-    def _send(self, verb: str, path: str, fields: Mapping[str, object]) -> Any:
-        with talking(self._where):
-            return self._requester.requestJsonAndCheck(verb, self._root + path, input=dict(fields))[
-                1
-            ]
-
-
-def _body(draft: Draft) -> str:
-    if len(draft.body) <= BODY_LIMIT:
-        return draft.body
-    head, start, end = draft.body.rpartition("<!-- mlflow-gitops ")  # the mark is kept
-    mark = start + end
-    return head[: BODY_LIMIT - len(CUT) - len(mark)] + CUT + mark
 
 
 def _labels(pull: Json) -> list[str]:
@@ -287,3 +241,16 @@ def _labels(pull: Json) -> list[str]:
 
 def _login(user: Json | None) -> str:
     return str(user["login"]) if user else ""
+
+
+def _approvals(reviews: Sequence[Json]) -> tuple[Approval, ...]:
+    """The last verdict of each person, where it is an approval that was not dismissed."""
+    last: dict[str, Json] = {}
+    for review in reviews:
+        if review["state"] in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
+            last[_login(review["user"])] = review
+    return tuple(
+        Approval(by, review["commit_id"] or "", review["submitted_at"])
+        for by, review in last.items()
+        if review["state"] == "APPROVED"
+    )

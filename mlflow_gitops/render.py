@@ -28,6 +28,7 @@ from rich.text import Text
 from mlflow_gitops.ask import ANY_FLAVOR, Answer
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.gates import ALWAYS_REQUIRED, Gate
+from mlflow_gitops.planning.figures import size_text
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.state import ServiceSpec, State
 
@@ -41,7 +42,6 @@ __all__ = [
     "outcome_fields",
     "print_diff",
     "print_table",
-    "size_text",
     "spec_text",
     "tracked",
 ]
@@ -214,14 +214,6 @@ def error_fields(error: GitOpsError) -> dict[str, str]:
 
 def _spec_fields(spec: ServiceSpec | None) -> Mapping[str, str] | None:
     return {"version": spec.version, "uri": spec.uri, "rollout": spec.rollout} if spec else None
-
-
-def size_text(size: float) -> str:
-    for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def make_progress(out: IO[str] | None = None) -> BarProgress | LineProgress:

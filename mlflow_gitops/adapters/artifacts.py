@@ -8,7 +8,7 @@ stopped. What may be there and what not is decided in `planning.write_once`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from mlflow_gitops.adapters.sources import (
     inspect,
     mlmodel_text,
     open_source,
+    read_texts,
 )
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning import write_once
@@ -101,6 +102,9 @@ class S3ArtifactStore:
 
     def inspect(self, source: str) -> ModelFiles:
         return inspect(self._source(source))
+
+    def texts(self, source: str, names: Iterable[str]) -> Mapping[str, str]:
+        return read_texts(self._source(source), names)
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
         standing = self.sealed(publication)

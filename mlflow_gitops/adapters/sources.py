@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["MLMODEL", "Source", "inspect", "mlmodel_text", "open_source"]
+__all__ = ["MLMODEL", "Source", "inspect", "mlmodel_text", "open_source", "read_texts"]
 
 MLMODEL = "MLmodel"
 MOST_MLMODEL = 16 * 1024 * 1024  # bytes
+MOST_TEXT = 64 * 1024  # bytes
 MOST_FILES = 100_000
 DEEPEST = 50  # folders in folders
 
@@ -78,6 +79,25 @@ def inspect(source: Source) -> ModelFiles:
     with source.open(MLMODEL) as stream:
         content = stream.read(MOST_MLMODEL)
     return ModelFiles(files, mlmodel_text(content, where))
+
+
+def read_texts(source: Source, names: Iterable[str]) -> Mapping[str, str]:
+    """Those that are small, and UTF-8."""
+    found: dict[str, str] = {}
+    for name in names:
+        content = _beginning(source, name)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            continue
+        if len(content) <= MOST_TEXT:
+            found[name] = text
+    return found
+
+
+def _beginning(source: Source, name: str) -> bytes:
+    with source.open(name) as file:
+        return file.read(MOST_TEXT + 1)
 
 
 def mlmodel_text(content: bytes, where: str) -> str:

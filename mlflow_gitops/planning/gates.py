@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Literal
 
 from mlflow_gitops.gates import Gate, GateName, GateRules, Margin, MetricRule
+from mlflow_gitops.planning.figures import number_text
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.signatures import SchemaChange
 from mlflow_gitops.pull_requests import CommitStatus
@@ -130,8 +131,8 @@ def _metric(rule: MetricRule, facts: Facts) -> Told:
     if not math.isfinite(value):
         return "failed", f"{name} is {value}, which nothing can be compared with"
     wrong = [*_beyond_bounds(rule, value), *_worse(rule, value, before)]
-    committed = "" if before is None else f" (committed: {_shown(before)})"
-    text = f"{name} is {_shown(value)}{committed}"
+    committed = "" if before is None else f" (committed: {number_text(before)})"
+    text = f"{name} is {number_text(value)}{committed}"
     if wrong:
         return "failed", f"{text}, and {' and '.join(wrong)}"
     return "passed", text
@@ -139,9 +140,9 @@ def _metric(rule: MetricRule, facts: Facts) -> Told:
 
 def _beyond_bounds(rule: MetricRule, value: float) -> Iterable[str]:
     if rule.least is not None and value < rule.least:
-        yield f"has to be at least {_shown(rule.least)}"
+        yield f"has to be at least {number_text(rule.least)}"
     if rule.most is not None and value > rule.most:
-        yield f"may be at most {_shown(rule.most)}"
+        yield f"may be at most {number_text(rule.most)}"
 
 
 def _worse(rule: MetricRule, value: float, before: float | None) -> Iterable[str]:
@@ -152,14 +153,9 @@ def _worse(rule: MetricRule, value: float, before: float | None) -> Iterable[str
     worse = was - now if rule.direction == "higher" else now - was
     if worse > _allowed(rule.worse_by, was):
         unit = "%" if rule.worse_by.is_percent else ""
-        yield f"may be worse by {_shown(rule.worse_by.amount)}{unit} at most"
+        yield f"may be worse by {number_text(rule.worse_by.amount)}{unit} at most"
 
 
 def _allowed(margin: Margin, was: Decimal) -> Decimal:
     amount = Decimal(repr(margin.amount))
     return abs(was) * amount / 100 if margin.is_percent else amount
-
-
-def _shown(number: float) -> str:
-    """Every digit that it takes to tell it from the next number."""
-    return repr(number).removesuffix(".0")

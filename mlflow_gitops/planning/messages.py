@@ -14,7 +14,15 @@ import unicodedata
 from mlflow_gitops.planning.trailers import parse_trailers, trailer_lines
 from mlflow_gitops.state import ModelVersion, Request, ServiceSpec
 
-__all__ = ["SERVICE", "clean", "commit_message", "exact", "parse_trailers", "trailer_lines"]
+__all__ = [
+    "SERVICE",
+    "clean",
+    "commit_message",
+    "defused",
+    "exact",
+    "parse_trailers",
+    "trailer_lines",
+]
 
 SERVICE = "Gitops-Service"
 """The trailer that says which service a commit delivered: `<environment>/<service>`."""
@@ -47,9 +55,20 @@ TICKET = re.compile(r"\b[A-Za-z][A-Za-z0-9_]*-(?=\d)")
 def clean(text: str, limit: int = NAME_LIMIT) -> str:
     """Text from outside as one line of at most `limit` characters that no Git host acts on."""
     line = MARKS.sub(lambda mark: mark[0] + " ", _one_line(text))
-    if CLOSING.search(line):  # "fixes ML-1" closes a ticket on some hosts
-        line = TICKET.sub(lambda key: key[0] + " ", line)
-    return _bounded(line, limit)
+    return _bounded(_without_tickets(line), limit)
+
+
+def defused(line: str) -> str:
+    """A line that is shown as it is, but for words that close an issue, and what is hidden."""
+    shown = "".join(c for c in line if c == "\t" or not _is_hidden(c))
+    if not CLOSING.search(shown):
+        return shown
+    return _without_tickets(MARKS.sub(lambda mark: mark[0] + " ", shown))
+
+
+def _without_tickets(line: str) -> str:
+    """`fixes ML-1` closes a ticket on some hosts."""
+    return TICKET.sub(lambda key: key[0] + " ", line) if CLOSING.search(line) else line
 
 
 def exact(text: str) -> str:

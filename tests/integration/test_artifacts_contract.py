@@ -187,6 +187,19 @@ def test_inspect_tells_names_sizes_and_mlmodel_and_writes_nothing(shelf: Shelf) 
     assert shelf.objects() == {}
 
 
+def test_small_texts_are_read_from_the_source_and_from_the_sealed_path(shelf: Shelf) -> None:
+    files = {"a.txt": b"mlflow==3\n", "b.txt": b"\xff", "big.txt": b"a" * 70_000, "c.pkl": b"1"}
+    source = shelf.source(files)
+    assert shelf.store.texts(source, ["a.txt", "b.txt", "big.txt"]) == {"a.txt": "mlflow==3\n"}
+    asked = replace(ask(shelf), source=source)
+    shelf.store.publish(asked)
+    shelf.lose(source)
+    assert shelf.store.texts(asked.uri, ["a.txt"]) == {"a.txt": "mlflow==3\n"}
+    assert shelf.store.texts(asked.uri, []) == {}
+    with pytest.raises(PublishError):
+        shelf.store.texts(asked.uri, ["nothing.txt"])
+
+
 def test_the_progress_is_told_of_every_byte(shelf: Shelf) -> None:
     bar = Bar()
     shelf.store.publish(ask(shelf), bar)

@@ -8,7 +8,8 @@ too, and `writes` the URIs in the order in which they came.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +59,17 @@ class MemoryArtifactStore:
         check_paths(files, source)
         sizes = {path: len(content) for path, content in files.items()}
         return ModelFiles(sizes, files.get("MLmodel", b"").decode())
+
+    def texts(self, source: str, names: Iterable[str]) -> Mapping[str, str]:
+        found = {}
+        for name in names:
+            content = self.objects.get(f"{source}{name}", self.sources.get(source, {}).get(name))
+            if content is None:
+                raise PublishError("there is no such file", where=f"{source}{name}")
+            with suppress(UnicodeDecodeError):
+                if len(content) <= 64 * 1024:
+                    found[name] = content.decode("utf-8-sig")
+        return found
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
         standing = self.sealed(publication)

@@ -1,0 +1,146 @@
+"""Gathers what a reviewer decides by. What cannot be read is told, and holds nothing back.
+
+The verdicts and the words are `planning/evidence.py`'s and `planning/evidence_body.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlflow_gitops.errors import GitOpsError, TransientError
+from mlflow_gitops.gatekeeping import Committed, Gatekeeper, schema_change
+from mlflow_gitops.gates import Gate
+from mlflow_gitops.manifests import EditedTree, build_files, build_folder
+from mlflow_gitops.observe import View
+from mlflow_gitops.planning.evidence import (
+    DEPENDENCY_FILES,
+    Gathered,
+    Judged,
+    Known,
+    Shown,
+    make_evidence,
+)
+from mlflow_gitops.planning.evidence_values import Evidence
+from mlflow_gitops.planning.objects import objects_diff
+from mlflow_gitops.planning.plan import Kind, Plan
+from mlflow_gitops.planning.proposing import hold_told
+from mlflow_gitops.ports import ArtifactStore, Registry, Renderer, Repository
+from mlflow_gitops.runs import RunFacts
+from mlflow_gitops.state import Edit, ModelFiles, ModelVersion, ServiceSpec, Settings
+
+__all__ = ["Gatherer"]
+
+MOST_FILES = 500  # of what is built
+NO_KUBECTL = "This machine has no kubectl, so the manifests were not built."
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    registry: Registry
+    store: ArtifactStore
+    repository: Repository
+    renderer: Renderer | None = None
+
+    def gather(
+        self,
+        view: View,
+        edit: Edit,
+        settings: Settings,
+        *,
+        contents: ModelFiles | None,
+        digest: str = "",
+        gates: Sequence[Gate] = (),
+    ) -> Evidence:
+        """Of a plan that changes Git. `contents` are the files to be served, `digest` theirs where
+        they are published already. Raises TransientError where the registry or the store is away.
+        """
+        plan = view.plan
+        committed = Gatekeeper(self.registry, self.store).committed(view, settings)
+        rules = view.environment.gates.metrics
+        schema = schema_change(contents, committed) if contents and plan.before else None
+        return make_evidence(
+            plan,
+            Gathered(
+                before=self._before(plan.before, committed) if plan.before else None,
+                after=self._after(plan, contents, digest),
+                judged=Judged(gates, rules, schema),
+                shown=self._shown(view, edit),
+                hold=hold_told(plan),
+            ),
+        )
+
+    def _before(self, spec: ServiceSpec, committed: Committed) -> Known:
+        return Known(
+            spec,
+            committed.version,
+            self._facts(committed.version),
+            committed.files,
+            self._texts(committed.location, committed.files),
+            committed.digest,
+            committed.why,
+        )
+
+    def _after(self, plan: Plan, contents: ModelFiles | None, digest: str) -> Known | None:
+        if plan.kind is not Kind.PROMOTE or plan.after is None:
+            return None
+        version, location = plan.version, plan.after.uri
+        if version is not None and not digest:  # not published yet
+            location = self.registry.artifact_location(version)
+        return Known(
+            plan.after,
+            version,
+            self._facts(version),
+            contents,
+            self._texts(location, contents),
+            digest,
+        )
+
+    def _facts(self, version: ModelVersion | None) -> RunFacts | None:
+        if version is None:
+            return None
+        try:
+            return self.registry.facts(version)
+        except TransientError:
+            raise
+        except GitOpsError as error:
+            return RunFacts(missing=f"its run cannot be read: {error.what}")
+
+    def _texts(self, location: str, files: ModelFiles | None) -> dict[str, str] | None:
+        if files is None:
+            return None
+        names = [name for name in DEPENDENCY_FILES if name in files.files]
+        try:
+            return dict(self.store.texts(location, names)) if names else {}
+        except TransientError:
+            raise
+        except GitOpsError:
+            return None
+
+    def _shown(self, view: View, edit: Edit) -> Shown:
+        """The built objects that change; where they cannot be built, the files."""
+        try:
+            built, why = self._built(view, edit)
+        except GitOpsError as error:
+            built, why = None, f"The manifests could not be built: {error.what}"
+        if built is not None:
+            return Shown(built, is_rendered=True)
+        return Shown(self.repository.diff(view.tree.head, [edit]), note=why)
+
+    def _built(self, view: View, edit: Edit) -> tuple[str | None, str]:
+        if self.renderer is None:
+            return None, NO_KUBECTL
+        after = EditedTree(view.tree, edit.files)
+        folder = build_folder(after, edit.files)
+        if folder is None:
+            return None, "These files are no kustomization."
+        texts = []
+        for tree in (view.tree, after):
+            files = build_files(tree, folder, MOST_FILES)
+            if files is None:
+                return None, f"More than {MOST_FILES} files: not built."
+            text = self.renderer.render(files, folder) if files else ""
+            if text is None:
+                return None, NO_KUBECTL
+            texts.append(text)
+        return objects_diff(*texts), ""

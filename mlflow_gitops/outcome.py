@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import GateError, GitOpsError, HeadMovedError, RequestError
 from mlflow_gitops.gates import Gate
+from mlflow_gitops.planning.evidence_values import Evidence
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.state import Request, Revision, ServiceKey, State
@@ -18,7 +19,7 @@ __all__ = ["Outcome", "Survey", "accepted", "failed"]
 class Outcome:
     """What became of one service. `diff` is the commit's, or the one that would be made; `pull` is
     the pull request that it waits in, or was decided in. `gates` are the verdicts on a promotion
-    that was only looked at.
+    that was only looked at, `evidence` what a reviewer would see of it.
     """
 
     key: ServiceKey
@@ -31,6 +32,7 @@ class Outcome:
     error: GitOpsError | None = None
     pull: PullRequest | None = None
     gates: tuple[Gate, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def verdicts(self) -> tuple[Gate, ...]:

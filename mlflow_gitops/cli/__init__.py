@@ -13,6 +13,7 @@ from mlflow_gitops.cli.app import App, Commands
 from mlflow_gitops.cli.audit import audit
 from mlflow_gitops.cli.config import config
 from mlflow_gitops.cli.demo import demo
+from mlflow_gitops.cli.diff import diff
 from mlflow_gitops.cli.drift import drift
 from mlflow_gitops.cli.history import history
 from mlflow_gitops.cli.hold import hold
@@ -34,7 +35,7 @@ MLFLOW_PATIENCE: Mapping[str, str] = {
 """MLflow's client would repeat a failed request for minutes; the queue is the place to wait."""
 
 VERBS = (
-    *(init, config, plan, reconcile, adopt, rollback, hold),
+    *(init, config, plan, diff, reconcile, adopt, rollback, hold),
     *(status, why, history, audit, drift),
     *(serve, demo),
 )

@@ -90,7 +90,7 @@ def make_evidence(plan: Plan, gathered: Gathered) -> Evidence:
         after=_side(after) if after else None,
         reason=plan.reason,
         asked_by=request.by if request else "",
-        asked_at=request.time if request else "",
+        asked_at=request.time if request and request.by else "",
         is_signed=bool(request and request.signed),
         said=request.reason if request else "",
         hold=gathered.hold,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mlflow_gitops.planning.evidence_values import Difference, Evidence, MetricRow, Section, Side
 from mlflow_gitops.planning.figures import change_text, number_text, share_text, size_text
-from mlflow_gitops.planning.markdown import block, code, link, quote, table
+from mlflow_gitops.planning.markdown import block, code, exact_code, link, quote, table
 from mlflow_gitops.planning.messages import clean
 
 __all__ = ["asked_text", "body_of", "files_text", "rollback_command", "section_text", "summary_of"]
@@ -80,7 +80,7 @@ def _verdicts(evidence: Evidence) -> Iterator[str]:
         yield f"Inputs and outputs: {_kind(evidence)}"
     if evidence.gates:
         closed = [gate.name for gate in evidence.gates if not gate.is_open]
-        yield f"Gates: {', '.join(closed)} not passed" if closed else "Gates: none is closed"
+        yield f"Gates: {', '.join(closed)} not passed" if closed else "Gates: none failed"
 
 
 def _kind(evidence: Evidence) -> str:
@@ -89,9 +89,9 @@ def _kind(evidence: Evidence) -> str:
 
 
 def asked_text(evidence: Evidence) -> str:
-    """Plain: who asked, whether that is proven, and when."""
+    """Plain: who asked, whether that is proven, and when; "" where nobody said."""
     if not evidence.asked_by:
-        return "nobody said who"
+        return ""
     how = "proven" if evidence.is_signed else "claimed"
     at = f", {clean(evidence.asked_at, 40)}" if evidence.asked_at else ""
     return f"{clean(evidence.asked_by, NAME)} ({how}){at}"
@@ -125,11 +125,16 @@ def _versions(evidence: Evidence) -> str:
                 for side in sides
             ],
         ),
-        ("digest", [code(side.digest, VALUE) for side in sides]),
-        ("URI", [code(side.uri, 2 * VALUE) for side in sides]),
+        ("digest", [exact_code(side.digest) for side in sides]),
+        ("URI", [exact_code(side.uri) for side in sides]),
     ]
     shown = [(name, *cells) for name, cells in rows if any(cells)]
-    return f"{table(['', *names], shown)}\n\nAsked for by {code(asked_text(evidence))}."
+    return f"{table(['', *names], shown)}\n\n{_asked(evidence)}"
+
+
+def _asked(evidence: Evidence) -> str:
+    asked = asked_text(evidence)
+    return f"Asked for by {code(asked)}." if asked else "Nobody said who asked for it."
 
 
 def _run(side: Side) -> str:
@@ -190,8 +195,12 @@ def _schema(evidence: Evidence) -> str:
 
 
 def _sections(evidence: Evidence) -> Iterator[tuple[str, Section]]:
+    """Where something is committed; why a run is not there stands once, beside the versions."""
     found = (evidence.parameters, evidence.datasets, evidence.dependencies)
-    return iter(zip(SECTIONS, found, strict=True)) if evidence.after else iter(())
+    for name, section in zip(SECTIONS, found, strict=True):
+        told = evidence.after.missing if evidence.after else ""
+        if evidence.before and evidence.after and (not told or section.unknown != told):
+            yield name, section
 
 
 def section_text(section: Section) -> str:

@@ -12,9 +12,9 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from mlflow_gitops.planning.messages import clean, defused
+from mlflow_gitops.planning.messages import clean, defused, exact
 
-__all__ = ["block", "code", "link", "quote", "table"]
+__all__ = ["block", "code", "exact_code", "link", "quote", "table"]
 
 LONGEST = 200
 WIDTH = 76
@@ -24,12 +24,20 @@ TICKS = re.compile(r"`+")
 
 def code(text: str, limit: int = LONGEST) -> str:
     """One line of code, for a sentence or a table's cell; nothing for nothing."""
-    line = clean(text, limit)
+    return _ticked(clean(text, limit))
+
+
+def _ticked(line: str) -> str:
     if not line:
         return ""
     ticks = "`" * _more_than(line, 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def exact_code(text: str) -> str:
+    """The same for a digest or an address of ours, in which nothing is changed."""
+    return _ticked(exact(text))
 
 
 def link(text: str, url: str) -> str:

@@ -1,0 +1,217 @@
+"""What a reviewer sees: two versions compared, as values and as the text of a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from mlflow_gitops.gates import Gate, MetricRule
+from mlflow_gitops.planning.evidence import (
+    Gathered,
+    Judged,
+    Known,
+    Shown,
+    make_evidence,
+)
+from mlflow_gitops.planning.evidence_body import LONGEST, body_of, rollback_command, summary_of
+from mlflow_gitops.planning.evidence_values import Difference, Evidence, Section
+from mlflow_gitops.planning.objects import objects_diff
+from mlflow_gitops.planning.plan import Kind, Place, Plan
+from mlflow_gitops.planning.signatures import SchemaChange
+from mlflow_gitops.runs import Dataset, RunFacts
+from mlflow_gitops.state import ModelFiles, ServiceSpec, State
+from tests.support.planning import KEY, asked, row, spec
+
+RUN = RunFacts(
+    run_id="r1",
+    run_name="brave-ant",
+    url="https://mlflow.example/#/experiments/1/runs/r1",
+    user="dana",
+    source_commit="a" * 40,
+    metrics={"auc": 0.92, "loss": 0.3, "same": 1.0},
+    params={"depth": "3", "trees": "100"},
+    datasets=(Dataset("train", "d1", "training"),),
+)
+RULES = (MetricRule("auc", "higher"), MetricRule("loss", "lower"))
+NEEDS = "mlflow==3.1\nscikit-learn[extra]>=1.5 ; python_version>'3'\n# a comment\n--hash=x\n"
+
+
+def known(number: str, facts: RunFacts | None = RUN, **more: object) -> Known:
+    files = ModelFiles({"MLmodel": 100, "model.pkl": 900})
+    texts = {"requirements.txt": NEEDS, "python_env.yaml": "python: 3.11.7\nbuild: []\n"}
+    made = Known(spec(number), row(number), facts, files, texts, f"sha256:{number}")
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def plan(before: ServiceSpec | None, after: ServiceSpec | None) -> Plan:
+    kind = Kind.PROMOTE if after else Kind.RETIRE
+    place = Place("git.example/ml", "main", "fraud", by_pull_request=True)
+    request = replace(asked("2", 20, by="dana"), reason="the threshold is fixed")
+    return Plan(
+        KEY, place, kind, State.PROPOSED, "why", before, after, version=row("2"), request=request
+    )
+
+
+def evidence(before: Known | None, after: Known | None, **more: object) -> Evidence:
+    gathered = Gathered(before, after, Judged(rules=RULES), Shown("+a\n"))
+    made = plan(before.spec if before else None, after.spec if after else None)
+    return make_evidence(made, replace(gathered, **more))  # type: ignore[arg-type]
+
+
+def better(**metrics: float) -> RunFacts:
+    return replace(RUN, metrics={**RUN.metrics, **metrics})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ({"auc": 0.9}, {"auc": 0.91}, "better"),
+        ({"auc": 0.9}, {"auc": 0.89}, "worse"),
+        ({"loss": 0.9}, {"loss": 0.8}, "better"),
+        ({"loss": 0.9}, {"loss": 1.0}, "worse"),
+        ({"auc": 0.9}, {"auc": 0.9}, "same"),
+        ({"auc": 0.9}, {"auc": float("nan")}, "unknown"),
+        ({"auc": 0.9}, {"auc": float("inf")}, "unknown"),
+        ({}, {"auc": 0.9}, "new"),
+        ({"auc": 0.9}, {}, "gone"),
+        ({"other": 1.0}, {"other": 2.0}, "changed"),
+    ],
+)
+def test_each_metric_has_a_verdict(
+    before: Mapping[str, float], after: Mapping[str, float], verdict: str
+) -> None:
+    found = evidence(
+        known("1", replace(RUN, metrics=before)), known("2", replace(RUN, metrics=after))
+    )
+    assert [each.verdict for each in found.metrics] == [verdict]
+    body = body_of(found)
+    assert verdict in body
+
+
+def test_metrics_with_a_rule_come_first() -> None:
+    facts = replace(RUN, metrics={"a": 1.0, "loss": 1.0, "auc": 1.0})
+    assert [each.name for each in evidence(known("1", facts), known("2", facts)).metrics] == [
+        "auc",
+        "loss",
+        "a",
+    ]
+
+
+def test_what_differs_is_told_and_what_does_not_is_counted() -> None:
+    after = replace(RUN, params={"depth": "5", "rate": ""}, datasets=())
+    needs = {"requirements.txt": "mlflow==3.2\nnumpy", "python_env.yaml": "python: '3.12'"}
+    found = evidence(known("1"), known("2", after, texts=needs))
+    assert found.parameters == Section(
+        (
+            Difference("depth", "3", "5"),
+            Difference("rate", None, ""),
+            Difference("trees", "100", None),
+        ),
+        0,
+    )
+    assert found.datasets.differences == (Difference("train (training)", "d1", None),)
+    assert {each.name: (each.before, each.after) for each in found.dependencies.differences} == {
+        "--hash=x": ("as it stands", None),
+        "mlflow": ("==3.1", "==3.2"),
+        "numpy": (None, "any"),
+        "python": ("3.11.7", "3.12"),
+        "scikit-learn": ('[extra]>=1.5; python_version > "3"', None),
+    }
+    same = evidence(known("1"), known("2"))
+    assert (same.dependencies, same.parameters) == (Section(same=4), Section(same=2))
+    assert "| `rate` |  | (empty) |" in body_of(found)
+
+
+def test_the_body_says_what_decides() -> None:
+    gates = (
+        Gate("metrics", "failed", "auc is 0.9, and has to be at least 0.95", required=True),
+        Gate("artifact", "passed", "the files are whole"),
+    )
+    schema = SchemaChange("breaking", "input amount is gone")
+    found = evidence(
+        known("1"),
+        known("2", better(auc=0.91, loss=0.1), files=ModelFiles({"MLmodel": 1500})),
+        judged=Judged(gates, RULES, schema),
+        hold="A hold was in force: version 2 was reverted by Rita.",
+    )
+    body = body_of(found)
+    assert body.startswith(
+        "**`fraud` in `production`: version `1` -> `2`. Metrics: 1 better, 1 worse. Inputs and "
+        "outputs: breaking. Gates: metrics not passed.**"
+    )
+    assert "> the threshold is fixed" in body
+    assert "A hold was in force" in body
+    assert "[`r1`](<https://mlflow.example/#/experiments/1/runs/r1>) `brave-ant`" in body
+    assert "1 file, 1.5 KB (+50.0%)" in body
+    assert "`dana (claimed)" in body
+    assert "| `auc` | 0.92 | 0.91 | -0.01 | higher | **worse** |" in body
+    assert "**A breaking change**: `input amount is gone`" in body
+    assert "| metrics | **failed** |" in body
+    assert "`mlflow-gitops rollback fraud -e production --to 1`" in body
+    assert body.endswith("```diff\n+a\n```")
+    assert body == body_of(found)
+
+
+def test_a_first_version_and_a_retirement_have_no_other_side() -> None:
+    first = evidence(None, known("1"))
+    assert summary_of(first).startswith("`fraud` in `production`: first version, `1`.")
+    assert rollback_command(first) == ""
+    assert "the service is then removed" in body_of(first)
+    gone = evidence(known("1"), None)
+    assert summary_of(gone) == "`fraud` in `production`: retired, version `1` ends."
+    assert "### Metrics" not in body_of(gone)
+    assert "rollback fraud -e production --to 1" in body_of(gone)
+
+
+def test_what_is_not_known_says_why() -> None:
+    gone = Known(spec("1"), why="the committed version is not in the registry")
+    lost = RunFacts(missing="its run cannot be read: no permission")
+    found = evidence(gone, known("2", lost, files=None, texts=None))
+    body = body_of(found)
+    assert body.count("its run cannot be read: no permission") == 2
+    assert "the committed version is not in the registry" in body
+    assert found.parameters.unknown == "its run cannot be read: no permission"
+    assert found.dependencies.unknown == "its files were not read"
+    other = evidence(gone, known("2"))
+    assert other.parameters.unknown == (
+        "of the committed version: the committed version is not in the registry"
+    )
+    assert [each.verdict for each in other.metrics] == ["new"] * 3
+
+
+def test_however_much_there_is_the_body_fits_and_counts_what_is_left_out() -> None:
+    long = "x|`" * 200
+    facts = RunFacts(
+        metrics={f"{n}{long}": float(n) for n in range(500)},
+        params={f"{n}{long}": long for n in range(500)},
+        datasets=tuple(Dataset(f"{n}{long}", long) for n in range(500)),
+    )
+    needs = {"requirements.txt": "\n".join(f"p{n}=={n}" for n in range(500))}
+    schema = SchemaChange("breaking", long * 100)
+    gates = (Gate("metrics", "failed", long * 10),) * 4
+    found = evidence(
+        known("1", RunFacts(metrics={"a": 1.0})),
+        known("2", facts, texts=needs),
+        judged=Judged(gates, RULES, schema),
+        shown=Shown("".join(f"+{long}\n" for _ in range(5000))),
+    )
+    body = body_of(found)
+    assert len(body) <= LONGEST
+    assert "471 more are not shown" in body
+    assert "The diff: left out, since this text would be too long" in body
+    short = evidence(None, known("1"), shown=Shown("+a\n" * 5000))
+    assert "4600 more lines are not shown." in body_of(short)
+
+
+def test_only_objects_that_changed_are_shown() -> None:
+    one = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  labels:\n    a: b\n  name: one\ndata: {}\n"
+    two = one.replace("one", "two")
+    assert objects_diff(f"{one}---\n{two}", f"{one}---\n{two}") == ""
+    found = objects_diff(f"{one}---\n{two}", f"{one}---\n{two.replace('{}', '{a: 1}')}")
+    assert found.startswith("--- ConfigMap/two now\n+++ ConfigMap/two proposed\n")
+    assert re.findall(r"^[-+][^-+].*", found, re.MULTILINE) == ["-data: {}", "+data: {a: 1}"]
+    assert "ConfigMap/two now" in objects_diff(f"{one}---\n{two}", one)
+    assert "+kind: ConfigMap" in objects_diff("", one)

@@ -18,7 +18,7 @@ from mlflow_gitops.batch import Batch, Job, Seen
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.outcome import Outcome, accepted, failed
-from mlflow_gitops.planning.decisions import in_force
+from mlflow_gitops.planning.evidence_body import body_of
 from mlflow_gitops.planning.gates import commit_statuses
 from mlflow_gitops.planning.plan import waiting
 from mlflow_gitops.planning.proposing import marker_of, moot
@@ -26,7 +26,7 @@ from mlflow_gitops.ports import Repository
 from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.proposer import Proposal, Proposer
 from mlflow_gitops.publishing import Publisher
-from mlflow_gitops.pull_requests import CommitStatus, PullRequest
+from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.stacking import Stack, edit_of
 from mlflow_gitops.state import Change, Request, Settings, Snapshot
 from mlflow_gitops.take_up import RefusedError
@@ -183,17 +183,10 @@ class Deliverer:
     def _propose(self, seen: Seen) -> Proposal:
         view, revision = seen.view, seen.revision
         edit = edit_of(view, revision.contents if revision else None, revision)
-        hold = [in_force(view.plan.decision)] if view.plan.decision else []
-        body = "\n\n".join([view.plan.reason, *hold, marker_of(view.plan)])
-        return Proposal(view, edit, body, self._statuses(seen))
-
-    def _statuses(self, seen: Seen) -> tuple[CommitStatus, ...]:
-        revision = seen.revision
-        if revision is None:  # to retire passes no gate
-            return ()
-        keeper = self.publisher.gatekeeper
-        gates = keeper.gates(seen.view, revision.contents, self.settings, revision.digest)
-        return commit_statuses(gates)
+        contents, digest = (revision.contents, revision.digest) if revision else (None, "")
+        evidence = self.previewer.gatherer.gather(view, edit, self.settings, contents, digest)
+        body = f"{body_of(evidence)}\n\n{marker_of(view.plan)}"
+        return Proposal(view, edit, body, commit_statuses(evidence.gates))
 
     def _proposer(self) -> Proposer:
         return Proposer(self.observer.forge(self.settings), self.repository)

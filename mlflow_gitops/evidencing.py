@@ -5,12 +5,10 @@ The verdicts and the words are `planning/evidence.py`'s and `planning/evidence_b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import GitOpsError, TransientError
 from mlflow_gitops.gatekeeping import Committed, Gatekeeper, schema_change
-from mlflow_gitops.gates import Gate
 from mlflow_gitops.manifests import EditedTree, build_files, build_folder
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.evidence import (
@@ -47,16 +45,15 @@ class Gatherer:
         view: View,
         edit: Edit,
         settings: Settings,
-        *,
         contents: ModelFiles | None,
         digest: str = "",
-        gates: Sequence[Gate] = (),
     ) -> Evidence:
         """Of a plan that changes Git. `contents` are the files to be served, `digest` theirs where
         they are published already. Raises TransientError where the registry or the store is away.
         """
-        plan = view.plan
-        committed = Gatekeeper(self.registry, self.store).committed(view, settings)
+        plan, keeper = view.plan, Gatekeeper(self.registry, self.store)
+        committed = keeper.committed(view, settings)
+        gates = keeper.gates(view, contents, settings, digest) if contents else ()
         rules = view.environment.gates.metrics
         schema = schema_change(contents, committed) if contents and plan.before else None
         return make_evidence(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.batch import Patience
 from mlflow_gitops.errors import GitOpsError, HeadMovedError
+from mlflow_gitops.evidencing import Gatherer
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.outcome import Outcome, failed
 from mlflow_gitops.publishing import Publisher
@@ -20,6 +21,7 @@ __all__ = ["Previewer"]
 class Previewer:
     observer: Observer
     publisher: Publisher
+    gatherer: Gatherer
     patience: Patience
 
     @property
@@ -41,6 +43,21 @@ class Previewer:
                     self.observer.repository.fetch()
         except GitOpsError as error:
             return failed(ServiceKey(environment.name, snapshot.model), error)
+
+    def compare(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
+        """The same with the evidence, where Git would change. A gate that would hold the commit
+        back is told there, and is no error. Raises GitOpsError.
+        """
+        foreseen = self.desk.foreseen(snapshot, environment) or snapshot
+        view = self.observer.view(foreseen, environment, settings, recover=True)
+        plan = view.plan
+        if not plan.changes_git:
+            return Outcome(plan.key, plan.state, plan.reason, plan)
+        contents, digest = self.publisher.loadable(view, settings)
+        evidence = self.gatherer.gather(view, edit_of(view, contents), settings, contents, digest)
+        return Outcome(
+            plan.key, plan.state, plan.reason, plan, gates=evidence.gates, evidence=evidence
+        )
 
     def _look(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
         view = self.observer.view(snapshot, environment, settings, recover=True)

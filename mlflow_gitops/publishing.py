@@ -55,15 +55,30 @@ class Publisher:
         publication = self._publication(plan)
         return self._check(view, publication, self.store.sealed(publication), settings)
 
+    def loadable(self, view: View, settings: Settings) -> tuple[ModelFiles | None, str]:
+        """The files, also where a gate would hold them back, and their digest where published."""
+        plan = view.plan
+        if plan.after is None or not plan.changes_git:
+            return None, ""
+        publication = self._publication(plan)
+        sealed = self.store.sealed(publication)
+        return self._loadable(view, publication, sealed, settings), sealed.digest if sealed else ""
+
     def _check(
         self, view: View, publication: Publication, sealed: Revision | None, settings: Settings
     ) -> tuple[ModelFiles, tuple[Gate, ...]]:
         """The list of files, after every check that can be made before a byte is written."""
+        contents = self._loadable(view, publication, sealed, settings)
+        return contents, self.gatekeeper.check(view, contents, settings)
+
+    def _loadable(
+        self, view: View, publication: Publication, sealed: Revision | None, settings: Settings
+    ) -> ModelFiles:
         if sealed is None:
             check_source(publication.source, (*self.registry.artifact_roots(), *settings.sources))
         contents = sealed.contents if sealed else self.store.inspect(publication.source)
         check_loadable(contents, predictor_of(view, contents))
-        return contents, self.gatekeeper.check(view, contents, settings)
+        return contents
 
     def _publication(self, plan: Plan) -> Publication:
         assert plan.after is not None

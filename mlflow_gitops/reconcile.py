@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from mlflow_gitops.batch import Batch, Job, Patience
 from mlflow_gitops.delivering import Deliverer
 from mlflow_gitops.errors import GitOpsError, HeadMovedError
+from mlflow_gitops.evidencing import Gatherer
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.outcome import Outcome, Survey, failed
-from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Repository
+from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Renderer, Repository
 from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.publishing import Publisher
 from mlflow_gitops.reporting import Reporter
@@ -44,6 +45,7 @@ class Reconciler:
     pause: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
     threads: int = 8
+    renderer: Renderer | None = None
 
     @property
     def registry(self) -> Registry:
@@ -60,7 +62,8 @@ class Reconciler:
     @property
     def previewer(self) -> Previewer:
         publisher = Publisher(self.registry, self.store, Reporter(self.observer), self.progress)
-        return Previewer(self.observer, publisher, self.patience)
+        gatherer = Gatherer(self.registry, self.store, self.repository, self.renderer)
+        return Previewer(self.observer, publisher, gatherer, self.patience)
 
     @property
     def patience(self) -> Patience:
@@ -107,6 +110,10 @@ class Reconciler:
         Looks at Git as last fetched. An error is in the outcome.
         """
         return self.previewer.preview(snapshot, environment, settings)
+
+    def compare(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
+        """What a reviewer would see of it. See `Previewer.compare`."""
+        return self.previewer.compare(snapshot, environment, settings)
 
     def survey(self, *, approved: Collection[str] = ()) -> Survey:
         """What a resync has to do, found without changing anything. See `Surveyor.survey`."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import View
-from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import commit_message
+from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.state import Edit, ModelFiles, Predictor, Revision
 
 __all__ = ["Stack", "edit_of", "predictor_of"]
@@ -56,7 +56,7 @@ def edit_of(
         request=plan.request,
         digest=revision.digest if revision else "",
         undoes=undoes,
-        hold=in_force(plan.decision) if plan.decision else "",
+        hold=hold_told(plan),
     )
     return Edit(files=files, message=message)
 

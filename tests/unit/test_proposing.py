@@ -397,3 +397,33 @@ def test_a_damaged_marker_hides_no_other(damage: str) -> None:
     good = marker({"request": "r1"})
     assert read_marker(f"{damage}\n{good}") == {"request": "r1"}
     assert read_marker(f"{good}\n{damage} -->") == {"request": "r1"}
+
+
+def test_the_hold_that_was_ended_is_told_by_what_replaces_the_pull_request(parts: Parts) -> None:
+    """Version 2 was rejected; 3 ends that, and is replaced by 4 before anybody merged it."""
+    move(parts, "1")
+    parts.forge.merge(1)
+    look(parts)
+    move(parts, "2")
+    parts.forge.close(2, comment="too slow")
+    look(parts)
+    move(parts, "3")
+    assert "too slow" in parts.forge.pulls[3].body
+    move(parts, "4")
+    (pull,) = parts.forge.opened()
+    assert (pull.number, pull.title) == (3, "production: fraud-detector v1 -> v4")
+    assert "A hold was in force" in pull.body
+    assert "too slow" in pull.body
+    parts.forge.approve(3)
+    move(parts, "2")
+    (pull,) = parts.forge.opened()
+    assert pull.number == 4
+    assert "too slow" in pull.body
+    head = parts.repository.remote[pull.branch]
+    assert "A hold was in force" in parts.repository.commits[head].message
+
+
+def test_looking_again_edits_no_pull_request(proposed: Parts) -> None:
+    before = proposed.forge.pulls[2]
+    look(proposed)
+    assert proposed.forge.pulls[2] == before

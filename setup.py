@@ -45,6 +45,7 @@ setup(
         "test": [
             "boto3-stubs[s3]",
             "cmarkgfm>=2024.11",
+            "fastjsonschema>=2.20",
             "filelock>=3",
             "flask-wtf>=1.2",
             "githubkit>=0.13",

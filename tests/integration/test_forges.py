@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,6 +24,8 @@ from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequ
 from tests.support.forge_host import BRANCH, Answer, Host, How, LocalForge, opened
 from tests.support.git import git, make_bare
 from tests.support.github_server import github_server
+from tests.support.kubectl import require
+from tests.support.openapi import description
 
 Serve = Callable[[Path, Path], AbstractContextManager[LocalForge]]
 
@@ -70,6 +73,16 @@ def proposed(forge: Forge, host: Host, draft: Draft = DRAFT) -> PullRequest:
 
 def writes(host: Host) -> list[str]:
     return [each for each in host.seen if not each.startswith("GET")]
+
+
+def test_requests_and_replies_are_held_to_the_api_s_description(host: LocalForge) -> None:
+    """Without it the scenarios below run all the same, on what the server knows of the API."""
+    package = host.published.package
+    api = description(host.published)
+    require(api, f"{package} cannot be had from a registry")
+    assert api is not None
+    with pytest.raises(AssertionError, match="no such path"):
+        api.operation("GET", f"{urlsplit(host.url).path}/nowhere")
 
 
 # What a pull request goes through

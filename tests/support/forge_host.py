@@ -23,6 +23,8 @@ from mlflow_gitops.adapters.forge import open_forge
 from mlflow_gitops.ports import Forge
 from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.git import Person, git
+from tests.support.openapi import description
+from tests.support.published import Published
 
 __all__ = ["BRANCH", "Answer", "Asked", "Host", "How", "LocalForge", "Reply", "opened", "serving"]
 
@@ -113,6 +115,8 @@ class LocalForge:
 
     kind: ClassVar[str]
     secret: ClassVar[str]
+    published: ClassVar[Published]
+    """The description of its API, that requests and replies are held to where it is to be had."""
 
     bare: Path
     folder: Path
@@ -138,7 +142,7 @@ class LocalForge:
         return str(self.bare)
 
     def answer(self, asked: Asked) -> Reply:
-        """What the forge answers. Raises AssertionError for what its documentation lacks."""
+        """What the forge answers; what its API requires beside it is filled in."""
         raise NotImplementedError
 
     def now(self) -> str:
@@ -178,10 +182,16 @@ class LocalForge:
     def _next(self, asked: Asked) -> tuple[int, Mapping[str, str], str]:
         self.seen.append(f"{asked.verb} {asked.path}")
         canned = self.answers or (self.write_answers if asked.verb != "GET" else [])
-        if canned:
-            return canned.pop(0)
         try:
+            api = description(self.published)
+            operation = api.operation(asked.verb, asked.path) if api else None
+            if operation:
+                operation.check_request(asked.query, asked.body)
+            if canned:
+                return canned.pop(0)
             status, found = self.answer(asked)
+            if operation:
+                found = operation.reply(status, found)
         except Exception as fault:  # whatever it is, it fails the test
             self.faults.append(f"{asked.verb} {asked.path}: {type(fault).__name__}: {fault}")
             return 418, {}, ""

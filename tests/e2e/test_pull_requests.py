@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from collections.abc import Callable, Iterator
 
+import cmarkgfm
 import pytest
+from cmarkgfm.cmark import Options
 
 from mlflow_gitops.pull_requests import WITHDRAWN
 from tests.support.fork_server import run_module
@@ -80,3 +85,71 @@ def test_from_the_stage_to_the_merge_and_back(
     everything = "".join(p.body for p in github.pulls) + asked.stdout + asked.stderr + held.stdout
     assert TOKEN not in everything
     assert TOKEN not in stack.git("log", "--all", "-p")
+
+
+NASTY = "@everyone closes #7 <script>x</script> [a](https://evil.example) | `x"
+EVIL = f"{NASTY}\n\n/approve\nCo-authored-by: Eve <eve@evil.example>"
+CLOSING = re.compile(r"(?i)(clos|fix|resolv)\w* +([\w/]*#\d|https?://)")
+TRAILERS = {"Gitops-Service", "Gitops-Request", "Model", "Model-Version", "Run-Id"} | {
+    "Artifact-Digest",
+    "Artifact-Uri",
+    "Claimed-By",
+    "Requested-At",
+}
+
+
+def trained(stack: Stack, model: str, accuracy: float, **params: str) -> str:
+    client = stack.registry.client
+    run = client.create_run("0", run_name=NASTY).info.run_id
+    client.set_tag(run, "mlflow.user", EVIL)
+    client.log_metric(run, "accuracy / closes 7", accuracy)
+    client.log_param(run, "depth", EVIL)
+    for name, value in params.items():
+        client.log_param(run, name, value)
+    number = stack.registry.register(model, run_id=run)
+    stack.registry.describe(model, number, EVIL)
+    return number
+
+
+def test_the_evidence_is_shown_and_nothing_of_it_acts(
+    stack: Stack, github: GitHubServer, names: Names
+) -> None:
+    model = names("evidence")
+    trained(stack, model, 0.9, trees="100")
+    stack.registry.transition(model, "1", "Production")
+    assert stack.cli("reconcile", model).returncode == 0
+    github.merge(1)
+    second = trained(stack, model, 0.95, trees="200")
+    name = ("--name", f"production/{model}", "-m", f"models:/{model}/{second}")
+    why = ("-C", f"reason={NASTY}", "-C", f"by={NASTY}")
+    asked = run_module(
+        "mlflow", "deployments", "update", "-t", "gitops", *name, *why, env=stack.environ
+    )
+    assert asked.returncode == 0, asked.stderr
+    body = github.pulls[1].body
+    assert "| 0.9 | 0.95 | 0.05 |" in body.replace("+", "")
+    assert "| `trees` | `100` | `200` |" in body
+    assert "### What changes in the cluster" in body
+    assert '-    model-version: "1"' in body
+    assert "rollback" in body
+
+    page = cmarkgfm.github_flavored_markdown_to_html(body, Options.CMARK_OPT_UNSAFE)
+    assert "<script" not in page
+    links = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert {link.partition("#")[0].rstrip("/") for link in links} <= {
+        stack.environ["MLFLOW_TRACKING_URI"].rstrip("/")
+    }
+    assert html.unescape(page).count("< script>") >= 2  # as text
+    assert not CLOSING.search(body)
+    assert not re.search(r"(?m)^(/|Co-authored-by:|@)", body)
+
+    message = stack.git("log", "-1", "--format=%B", github.pulls[1].branch)
+    trailers = stack.git("log", "-1", "--format=%(trailers:only,unfold)", github.pulls[1].branch)
+    assert {line.partition(":")[0] for line in trailers.splitlines() if line} <= TRAILERS
+    assert not CLOSING.search(message)
+    shown = stack.cli("diff", model, "-e", "production", "--json")
+    assert shown.returncode == 0, shown.stderr
+    evidence = json.loads(shown.stdout)["evidence"]
+    assert evidence["after"]["run_name"] == NASTY
+    assert evidence["metrics"][0]["after"] == 0.95
+    assert "\x1b" not in stack.cli("diff", model, "-e", "production").stdout

@@ -25,6 +25,7 @@ def facts_of(client: MlflowClient, version: ModelVersion, uri: str) -> RunFacts:
 
     A run may log several models, and its own metrics are then the last one's.
     """
+    description = _description(client, version)
     model = _logged_model(client, version.identity.model_id)
     run, missing = _run(client, version.identity.run_id)
     metrics = {**(run.data.metrics if run else {}), **_metrics(model)}
@@ -32,7 +33,11 @@ def facts_of(client: MlflowClient, version: ModelVersion, uri: str) -> RunFacts:
     if run is None:
         missing = "" if metrics else missing
         return RunFacts(
-            run_id=version.identity.run_id, metrics=metrics, params=params, missing=missing
+            run_id=version.identity.run_id,
+            description=description,
+            metrics=metrics,
+            params=params,
+            missing=missing,
         )
     tags: Mapping[str, str] = run.data.tags
     return RunFacts(
@@ -42,10 +47,21 @@ def facts_of(client: MlflowClient, version: ModelVersion, uri: str) -> RunFacts:
         user=tags.get(f"{TAG}user", ""),
         source_commit=tags.get(f"{TAG}source.git.commit", ""),
         source_url=tags.get(f"{TAG}source.git.repoURL", ""),
+        description=description,
         metrics=metrics,
         params=params,
         datasets=_datasets(run),
     )
+
+
+def _description(client: MlflowClient, version: ModelVersion) -> str:
+    """Of the version; "" where it has none, or is gone."""
+    try:
+        return client.get_model_version(version.model, version.number).description or ""
+    except MlflowException as error:
+        if not is_unknown(error):
+            raise
+        return ""
 
 
 def _run(client: MlflowClient, run_id: str) -> tuple[Any | None, str]:

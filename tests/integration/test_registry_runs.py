@@ -33,6 +33,7 @@ def test_a_run_and_its_logged_model(user: Registry, names: Callable[[str], str])
     assert found.metrics == {"accuracy": 0.9}
     assert found.params == {"depth": "3"}
     assert (found.user, found.source_commit, found.missing) == ("dana", "abc", "")
+    assert found.description == ""
     assert found.url == f"{user.url}/#/experiments/0/runs/{run.info.run_id}"
 
     logged = client.get_model_version(model, "1").source.removeprefix("models:/")
@@ -44,8 +45,12 @@ def test_a_run_and_its_logged_model(user: Registry, names: Callable[[str], str])
 def test_a_run_that_is_not_there(user: Registry, names: Callable[[str], str]) -> None:
     model = names("fraud")
     user.register(model)
+    user.client.update_model_version(model, "1", "as it *is*")
     assert facts(user, model).missing == "the version has no run"
+    assert facts(user, model).description == "as it *is*"
     run = user.client.create_run("0").info.run_id
     user.register(model, run_id=run)
+    user.client.update_model_version(model, "2", "second")
+    assert facts(user, model).description == "second"
     user.client.delete_run(run)
     assert facts(user, model).missing == "the version's run was deleted"

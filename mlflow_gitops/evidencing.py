@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import GitOpsError, TransientError
 from mlflow_gitops.gatekeeping import Committed, Gatekeeper, schema_change
-from mlflow_gitops.manifests import EditedTree, build_files, build_folder
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.evidence import (
     DEPENDENCY_FILES,
@@ -20,17 +19,14 @@ from mlflow_gitops.planning.evidence import (
     make_evidence,
 )
 from mlflow_gitops.planning.evidence_values import Evidence
-from mlflow_gitops.planning.objects import objects_diff
 from mlflow_gitops.planning.plan import Kind, Plan
 from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.ports import ArtifactStore, Registry, Renderer, Repository
+from mlflow_gitops.rendering import rendered
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import Edit, ModelFiles, ModelVersion, ServiceSpec, Settings
 
 __all__ = ["Gatherer"]
-
-MOST_FILES = 500  # of what is built
-NO_KUBECTL = "This machine has no kubectl, so the manifests were not built."
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,29 +111,9 @@ class Gatherer:
             return None
 
     def _shown(self, view: View, edit: Edit) -> Shown:
-        """The built objects that change; where they cannot be built, the files."""
-        try:
-            built, why = self._built(view, edit)
-        except GitOpsError as error:
-            built, why = None, f"The manifests could not be built: {error.what}"
-        if built is not None:
-            return Shown(built, is_rendered=True)
-        return Shown(self.repository.diff(view.tree.head, [edit]), note=why)
-
-    def _built(self, view: View, edit: Edit) -> tuple[str | None, str]:
-        if self.renderer is None:
-            return None, NO_KUBECTL
-        after = EditedTree(view.tree, edit.files)
-        folder = build_folder(after, edit.files)
-        if folder is None:
-            return None, "These files are no kustomization."
-        texts = []
-        for tree in (view.tree, after):
-            files = build_files(tree, folder, MOST_FILES)
-            if files is None:
-                return None, f"More than {MOST_FILES} files: not built."
-            text = self.renderer.render(files, folder) if files else ""
-            if text is None:
-                return None, NO_KUBECTL
-            texts.append(text)
-        return objects_diff(*texts), ""
+        """The built objects that change; where none do, or they cannot be built, the files."""
+        key, place = view.plan.key, view.plan.place
+        built = rendered(self.renderer, view.manifests, key.environment, place.service, edit.files)
+        if built.diff:
+            return Shown(built.diff, is_rendered=True)
+        return Shown(self.repository.diff(view.tree.head, [edit]), note=built.why)

@@ -1,74 +1,148 @@
-"""Builds manifests with `kubectl kustomize`, or `kustomize build`: what the cluster would get.
+"""Builds manifests with `kubectl kustomize` or `kustomize build`, and with nothing else.
 
-It runs in a folder of its own, without a network, without Git and without the caller's environment:
-the repository may refer to anything, and nothing of it is fetched or run.
+The program gets a private folder with the files it is given, and an environment without our
+secrets. Nothing is fetched: what refers to another place is refused before, Git is not on its PATH,
+and its only proxy takes no connection (Go asks no proxy for this machine's own addresses, so that
+alone would not do). Plugins, Helm and functions are off where no flag turns them on.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
-from mlflow_gitops.errors import RenderError
+from mlflow_gitops.errors import ManifestError, RenderError
+from mlflow_gitops.manifests.building import check_stands_alone
 
 __all__ = ["KustomizeRenderer"]
 
-TIMEOUT = 30.0  # seconds
-NOWHERE = "http://127.0.0.1:9"
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+PROGRAMS = (("kubectl", "kustomize"), ("kustomize", "build"))
+NOWHERE = "http://127.0.0.1:9"  # discard: nothing listens there
+MOST_OUTPUT = 32 * 1024 * 1024  # bytes
+MOST_WORDS = 600  # characters of what it says is wrong
+WARNING = "# Warning:"
 
 
+@dataclass(frozen=True, slots=True)
 class KustomizeRenderer:
-    """`ports.Renderer`. `command` is the program and its verb; None where this machine has none."""
+    """`timeout` is seconds for one build; `path` is where the programs are looked for, "" for
+    the process's own PATH and beside Python, where pip puts them.
+    """
 
-    def __init__(self, command: tuple[str, ...] | None = None, timeout: float = TIMEOUT) -> None:
-        self._command = command or _found()
-        self._timeout = timeout
+    timeout: float = 30.0
+    path: str = ""
 
     def render(self, files: Mapping[str, str], folder: str) -> str | None:
-        if self._command is None:
+        command = self._command()
+        if command is None:
             return None
-        with TemporaryDirectory(prefix="mlflow-gitops-") as scratch:
-            root, home = Path(scratch) / "tree", Path(scratch) / "home"
-            home.mkdir()
-            for path, text in files.items():
-                target = root / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(text.encode("utf-8", "surrogateescape"))
-            return self._run(self._command, root / folder, home, folder)
-
-    def _run(self, command: tuple[str, ...], path: Path, home: Path, folder: str) -> str:
-        environ = {"HOME": str(home), "PATH": "", **dict.fromkeys(PROXIES, NOWHERE)}
         try:
-            done = subprocess.run(
-                [*command, str(path)],
-                capture_output=True,
-                cwd=home,
-                env=environ,
-                timeout=self._timeout,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            late = isinstance(error, subprocess.TimeoutExpired)
-            what = f"not built within {self._timeout:.0f} seconds" if late else "cannot be started"
-            raise RenderError(f"{Path(command[0]).name}: {what}", where=folder) from None
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").replace(f"{home.parent}/tree/", "")
-            lines = [line for line in said.splitlines() if line.strip()]
+            check_stands_alone(files)
+        except ManifestError as error:
+            raise RenderError(error.what, where=error.where, hint=error.hint) from None
+        try:
+            with TemporaryDirectory(prefix="mlflow-gitops-build-") as made:
+                root = Path(made).resolve()
+                _write(root / "files", files)
+                return self._built(command, root, folder)
+        except OSError as error:
             raise RenderError(
-                lines[-1] if lines else "kustomize does not say why it fails", where=folder
+                f"the files cannot be written: {error.strerror}",
+                where=folder,
+                hint="look at the space that is left for temporary files",
+            ) from None
+
+    def _command(self) -> Sequence[str] | None:
+        places = (os.environ.get("PATH"), os.path.dirname(sys.executable))
+        path = self.path or os.pathsep.join(filter(None, places))
+        for name, verb in PROGRAMS:
+            program = shutil.which(name, path=path)
+            if program is not None:
+                return [os.path.abspath(program), verb]
+        return None
+
+    def _built(self, command: Sequence[str], root: Path, folder: str) -> str:
+        home, output, words = root / "home", root / "output", root / "words"
+        home.mkdir()
+        with output.open("wb") as out, words.open("wb") as err:
+            code = self._run([*command, str(root / "files" / folder)], home, out, err)
+        where = folder or "the repository's root"
+        if code is None:
+            what = f"the build did not end within {self.timeout:g} seconds"
+            raise RenderError(what, where=where, hint="build it by hand")
+        if code != 0:
+            said = _said(words.read_text("utf-8", "replace"), root / "files")
+            what = said or f"the build ended with exit code {code}"
+            hint = f"`{Path(command[0]).name} {command[1]} {folder or '.'}` tells the same"
+            raise RenderError(what, where=where, hint=hint)
+        if output.stat().st_size > MOST_OUTPUT:
+            raise RenderError("more than 32 MB are built", where=where, hint="build it by hand")
+        return output.read_text("utf-8", "replace")
+
+    def _run(
+        self, command: Sequence[str], home: Path, out: IO[bytes], err: IO[bytes]
+    ) -> int | None:
+        """The exit code; None where it took too long."""
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=home,
+                env=_environment(home),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
             )
-        return done.stdout.decode("utf-8", "replace")
+        except OSError as error:
+            what = f"`{Path(command[0]).name}` cannot be run: {error.strerror}"
+            raise RenderError(what, where=command[0], hint="install it again") from None
+        try:
+            return process.wait(self.timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _end(process)
 
 
-def _found() -> tuple[str, ...] | None:
-    beside = Path(sys.executable).with_name("kubectl")  # where pip puts it
-    kubectl = str(beside) if beside.is_file() else shutil.which("kubectl")
-    if kubectl:
-        return (kubectl, "kustomize")
-    kustomize = shutil.which("kustomize")
-    return (kustomize, "build") if kustomize else None
+def _environment(home: Path) -> dict[str, str]:
+    """No more than this: kubectl has a file of defaults in HOME, and reads none from there."""
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
+    return {"HOME": str(home), "PATH": str(home), "KUBERC": "off", **proxies}
+
+
+def _write(root: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        if not _is_inside(name):
+            raise RenderError("no file can have this name", where=name, hint="rename it")
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+
+
+def _is_inside(name: str) -> bool:
+    parts = name.split("/")
+    return "\0" not in name and not {"", ".", ".."}.intersection(parts)
+
+
+def _said(words: str, root: Path) -> str:
+    """Its last words, in one line, without the folder that differs each time."""
+    lines = (line for line in words.splitlines() if not line.startswith(WARNING))
+    said = " ".join(" ".join(lines).replace(f"{root}/", "").replace(str(root), ".").split())
+    said = said.removeprefix("error: ")
+    return said if len(said) <= MOST_WORDS else f"{said[:MOST_WORDS]}..."
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """With its children, also when we are interrupted."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -4,21 +4,16 @@
 repository. Nothing here reads a disk (but the package's own templates), a clock or a network.
 """
 
-from mlflow_gitops.manifests.buildable import build_files, build_folder
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.environments import Manifests
 from mlflow_gitops.manifests.repository import InitOptions, scaffold_repository
 from mlflow_gitops.manifests.sources import FILE_NAMES, narrowed, newly_listed, service_names
-from mlflow_gitops.manifests.tree import EditedTree
 
 __all__ = [
     "FILE_NAMES",
-    "EditedTree",
     "InitOptions",
     "Manifests",
     "ParseCache",
-    "build_files",
-    "build_folder",
     "narrowed",
     "newly_listed",
     "scaffold_repository",

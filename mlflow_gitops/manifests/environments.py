@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.building import Builds, Side, builds
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
@@ -171,6 +172,15 @@ class Manifests:
         if not any(path not in self._tree or _shapes(path, text) for path, text in changes.items()):
             edited._catalog.share_layout(self._catalog)
         return edited
+
+    def builds(self, environment: str, service: str, changes: Mapping[str, str | None]) -> Builds:
+        """What has to be built to see the changes. Raises RenderError where nothing can be."""
+        sides = (self, self.edited(changes))
+        return builds(*(each._side(environment, service) for each in sides))
+
+    def _side(self, environment: str, service: str) -> Side:
+        found = self._find(environment, service)
+        return Side(self._catalog, self._index(environment), found)
 
     def _folder(self, environment: str) -> str:
         path = normpath(self._environments[environment].path.strip("/") or ".")

@@ -1,0 +1,51 @@
+"""What a change makes of the objects in the cluster, or why that cannot be shown.
+
+It is shown to people and decides nothing: what goes wrong here stops no promotion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow_gitops.errors import ManifestError, RenderError
+from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.planning.objects import objects_diff
+from mlflow_gitops.ports import Renderer
+
+__all__ = ["Rendered", "rendered"]
+
+NO_PROGRAM = "This machine has no kubectl, so the manifests were not built."
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A unified diff of the objects that differ, or "" and why there is none."""
+
+    diff: str = ""
+    why: str = ""
+
+
+def rendered(
+    renderer: Renderer | None,
+    manifests: Manifests,
+    environment: str,
+    service: str,
+    changes: Mapping[str, str | None],
+) -> Rendered:
+    """Of the changes, path to new text, to the manifests of one service."""
+    if renderer is None:
+        return Rendered(why=NO_PROGRAM)
+    try:
+        wanted = manifests.builds(environment, service, changes)
+        before, after = (
+            "" if files is None else renderer.render(files, wanted.folder)
+            for files in (wanted.before, wanted.after)
+        )
+    except (ManifestError, RenderError) as error:
+        place = f"{error.where}: " if error.where else ""
+        return Rendered(why=f"The manifests could not be built: {place}{error.what}")
+    if before is None or after is None:
+        return Rendered(why=NO_PROGRAM)
+    diff = objects_diff(before, after)
+    return Rendered(diff, "" if diff else "The objects that are built stay as they are.")

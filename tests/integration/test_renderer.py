@@ -1,0 +1,188 @@
+"""Manifests built by the real kubectl: what differs, what stops a build, and what it never does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from mlflow_gitops.adapters.renderer import KustomizeRenderer
+from mlflow_gitops.errors import RenderError
+from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
+from mlflow_gitops.rendering import NO_PROGRAM, Rendered, rendered
+from mlflow_gitops.state import Predictor, ServiceSpec
+from tests.support.kubectl import kubectl
+from tests.support.memory_tree import MemoryTree
+
+OPTIONS = InitOptions(
+    bucket="prod-ml-models", repository_url="https://git.example.com/ml/manifests.git"
+)
+ENVIRONMENTS = {each.name: each for each in OPTIONS.environments}
+OBJECT = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\n"
+
+
+@pytest.fixture
+def renderer() -> KustomizeRenderer:
+    return KustomizeRenderer(path=str(Path(kubectl()).parent))
+
+
+def program(folder: Path, script: str, timeout: float = 60) -> KustomizeRenderer:
+    """A `kustomize` of its own, and no kubectl."""
+    path = folder / "kustomize"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    return KustomizeRenderer(timeout, str(folder))
+
+
+def promoted(
+    renderer: KustomizeRenderer, tree: MemoryTree, version: str
+) -> tuple[Rendered, MemoryTree]:
+    manifests = Manifests(tree, ENVIRONMENTS)
+    spec = ServiceSpec(f"s3://prod-ml-models/fraud-detector/v{version}/", version)
+    changes = manifests.set_service("production", "fraud-detector", spec, Predictor("mlflow", "v2"))
+    found = rendered(renderer, manifests, "production", "fraud-detector", changes)
+    return found, tree.with_changes(changes)
+
+
+@pytest.mark.parametrize("most", [1, 1000], ids=["of the service alone", "of the environment"])
+def test_a_promotion_is_shown_as_the_cluster_will_get_it(
+    renderer: KustomizeRenderer, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", most)
+    first, tree = promoted(renderer, MemoryTree(dict(scaffold_repository(OPTIONS))), "1")
+    assert first.why == ""
+    assert first.diff.startswith("--- InferenceService/ml-production/fraud-detector now\n")
+    second, tree = promoted(renderer, tree, "2")
+    assert second.why == ""
+    changed = [line for line in second.diff.splitlines() if line[0] in "+-"]
+    assert changed == [
+        "--- InferenceService/ml-production/fraud-detector now",
+        "+++ InferenceService/ml-production/fraud-detector proposed",
+        '-    model-version: "1"',
+        '+    model-version: "2"',
+        "-      storageUri: s3://prod-ml-models/fraud-detector/v1/",
+        "+      storageUri: s3://prod-ml-models/fraud-detector/v2/",
+    ]
+
+
+def test_manifests_that_do_not_build_are_told_and_the_same_each_time(
+    renderer: KustomizeRenderer,
+) -> None:
+    _, tree = promoted(renderer, MemoryTree(dict(scaffold_repository(OPTIONS))), "1")
+    file = "models/overlays/production/kustomization.yaml"
+    broken = tree.with_changes({file: f"{tree.read(file)}unknownField: 1\n"})
+    one, two = (promoted(renderer, broken, "2")[0] for _ in range(2))
+    assert one == two
+    assert one.diff == ""
+    assert "unknownField" in one.why
+    assert "mlflow-gitops-build" not in one.why
+
+
+def test_a_machine_without_the_programs_says_so(tmp_path: Path) -> None:
+    nothing = KustomizeRenderer(path=str(tmp_path))
+    assert nothing.render({"kustomization.yaml": "{}"}, "") is None
+    found, _ = promoted(nothing, MemoryTree(dict(scaffold_repository(OPTIONS))), "1")
+    assert found == Rendered(why=NO_PROGRAM)
+
+
+class Listener(BaseHTTPRequestHandler):
+    def __init__(self, seen: list[str], *args: object) -> None:
+        self.seen = seen
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self.seen.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(OBJECT.encode())
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def test_nothing_is_fetched_not_even_from_this_machine(renderer: KustomizeRenderer) -> None:
+    seen: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Listener, seen)) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/one.yaml"
+        for text in (
+            f"resources: ['{url}']",
+            f"configMapGenerator: [{{name: c, envs: ['{url}']}}]",
+        ):
+            with pytest.raises(RenderError, match="nothing is fetched"):
+                renderer.render({"kustomization.yaml": text}, "")
+        server.shutdown()
+    assert seen == []
+
+
+def test_git_and_the_proxy_of_a_build_lead_nowhere(
+    renderer: KustomizeRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where what it refers to would not be known to lie elsewhere."""
+    monkeypatch.setattr("mlflow_gitops.adapters.renderer.check_stands_alone", lambda _: None)
+    with pytest.raises(RenderError, match=r"no 'git' program on path|refused"):
+        renderer.render({"kustomization.yaml": "resources: ['https://example.com/a?ref=v1']"}, "")
+
+
+def test_plugins_helm_and_functions_stay_off(
+    renderer: KustomizeRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlflow_gitops.adapters.renderer.check_stands_alone", lambda _: None)
+    function = (
+        "apiVersion: v1\nkind: A\nmetadata:\n  name: a\n  annotations:\n"
+        "    config.kubernetes.io/function: 'exec: {path: ./run.sh}'\n"
+    )
+    files = {"a.yaml": function, "run.sh": "#!/bin/sh\ntouch ran\n"}
+    for text in ("generators: [a.yaml]", "transformers: [a.yaml]", "helmCharts: [{name: a}]"):
+        with pytest.raises(RenderError):
+            renderer.render({**files, "kustomization.yaml": text}, "")
+
+
+def test_a_build_sees_no_secrets_and_nobodys_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_GITOPS_GIT_TOKEN", "s3cret")
+    monkeypatch.setenv("KUBECONFIG", "/somewhere")
+    seen = program(tmp_path, "/usr/bin/env; pwd").render({"kustomization.yaml": ""}, "") or ""
+    assert "s3cret" not in seen
+    names = {line.partition("=")[0] for line in seen.splitlines() if "=" in line}
+    proxies = {"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"HOME", "PATH", "KUBERC"} | proxies
+    assert str(Path.home()) not in seen
+
+
+@pytest.mark.parametrize(
+    ("script", "what"),
+    [
+        ("echo 'Error: no' >&2; exit 3", "Error: no"),
+        ("exit 3", "exit code 3"),
+        ("/bin/head -c 34000000 /dev/zero", "more than 32 MB are built"),
+    ],
+)
+def test_a_program_that_fails_is_told(tmp_path: Path, script: str, what: str) -> None:
+    renderer = program(tmp_path, script)
+    with pytest.raises(RenderError, match=what) as failed:
+        renderer.render({"env/kustomization.yaml": ""}, "env")
+    assert failed.value.where == "env"
+
+
+def test_a_build_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    renderer = program(tmp_path, "/bin/sleep 600", timeout=0.1)
+    with pytest.raises(RenderError, match=r"did not end within 0\.1 seconds"):
+        renderer.render({"kustomization.yaml": ""}, "")
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "a//b", "a\0b"])
+def test_no_file_is_written_outside_the_folder(renderer: KustomizeRenderer, name: str) -> None:
+    with pytest.raises(RenderError, match="no file can have this name"):
+        renderer.render({name: "x"}, "")
+
+
+def test_files_that_clash_are_an_error_of_the_build(renderer: KustomizeRenderer) -> None:
+    clash: Mapping[str, str] = {"a": "x", "a/b": "y"}
+    with pytest.raises(RenderError, match="cannot be written"):
+        renderer.render(clash, "")

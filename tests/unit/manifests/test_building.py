@@ -1,0 +1,136 @@
+"""Which files a build of one service is given, and what no build may do."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_gitops.errors import RenderError
+from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.manifests.building import Builds, check_stands_alone
+from tests.support.memory_tree import MemoryTree
+from tests.unit.manifests.helpers import PREDICTOR, SPEC, environment, manifests, service
+
+ENVIRONMENT = {
+    "env/kustomization.yaml": "namespace: ml\nresources:\n- ../base\n- other.yaml # a neighbour\n"
+    "components: [../comp]\nconfigMapGenerator:\n- name: c\n  files: [key=c.txt]\n"
+    "patches:\n- path: p.yaml\n",
+    "env/p.yaml": service("s3://old/"),
+    "env/c.txt": "text",
+    "env/other.yaml": service("s3://x/", name="other"),
+    "env/README.md": "not read",
+    "base/kustomization.yaml": "resources: [a.yaml]\n",
+    "base/a.yaml": service(""),
+    "comp/kustomization.yaml": "kind: Component\nopenapi: {path: schema.json}\n",
+    "comp/schema.json": "{}",
+    "elsewhere/kustomization.yaml": "resources: [b.yaml]\n",
+    "elsewhere/b.yaml": service(name="b"),
+}
+
+
+def promoted(found: Manifests, name: str = "env") -> Builds:
+    changes = found.set_service(name, "svc", SPEC, PREDICTOR)
+    return found.builds(name, "svc", changes)
+
+
+def test_a_build_gets_what_its_kustomizations_name_before_and_after() -> None:
+    built = promoted(manifests(ENVIRONMENT))
+    unread = {"env/README.md", "elsewhere/kustomization.yaml", "elsewhere/b.yaml"}
+    assert built.folder == "env"
+    assert built.before == {p: text for p, text in ENVIRONMENT.items() if p not in unread}
+    assert built.after == {**built.before, "env/p.yaml": service(SPEC.uri, '"13"')}
+
+
+def test_of_a_large_environment_only_what_leads_to_the_service_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", 1)
+    built = promoted(manifests(ENVIRONMENT))
+    assert built.before is not None
+    assert "env/other.yaml" not in built.before
+    assert "env/c.txt" in built.before
+    assert "- ../base\n\ncomponents" in built.before["env/kustomization.yaml"]
+    assert built.before.keys() == (built.after or {}).keys()
+
+    found = manifests(ENVIRONMENT)
+    gone = found.builds("env", "other", found.remove_service("env", "other"))
+    assert gone.after is None
+    assert "base/a.yaml" not in (gone.before or {})
+    listed = {**ENVIRONMENT, "env/kustomization.yaml": "resources: [../base, other.yaml]\n"}
+    with pytest.raises(RenderError, match="more than one entry on a line"):
+        promoted(manifests(listed))
+
+
+def test_a_folder_below_is_built_where_the_environment_itself_has_no_kustomization() -> None:
+    files = {
+        "env/one/kustomization.yaml": "resources: [a.yaml]\n",
+        "env/one/a.yaml": service(),
+        "env/two/kustomization.yaml": "resources: [b.yaml]\n",
+        "env/two/b.yaml": service(name="b"),
+    }
+    built = promoted(manifests(files))
+    assert built.folder == "env/one"
+    assert built.before == {p: text for p, text in files.items() if "/one/" in p}
+
+
+def test_nothing_builds_plain_manifests() -> None:
+    with pytest.raises(RenderError, match="no kustomization builds the service"):
+        promoted(manifests({"env/a.yaml": service()}))
+
+
+def test_the_first_kustomization_of_an_environment_has_nothing_before() -> None:
+    found = Manifests(
+        MemoryTree({"base/kustomization.yaml": "resources: [a.yaml]\n", "base/a.yaml": service()}),
+        {"env": environment("env")},
+    )
+    added = {"env/kustomization.yaml": "resources: [../base]\n"}
+    built = found.builds("env", "svc", added)
+    assert (built.folder, built.before) == ("env", None)
+    assert built.after is not None
+    assert built.after.keys() == {*added, "base/kustomization.yaml", "base/a.yaml"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resources: [https://example.com/a.yaml]",
+        "resources: ['HTTP://example.com/a.yaml']",
+        "Resources: ['http:/127.0.0.1/a.yaml']",
+        'resources: ["\\u0068ttp://127.0.0.1/a.yaml"]',
+        "resources: ['git@example.com:a/b.git']",
+        "resources: ['github.com/a/b?ref=main']",
+        "resources: ['ssh://git@example.com/a/b']",
+        "resources:\n- a.yaml\nresources:\n- http://127.0.0.1/a.yaml",
+        "components: ['https://example.com/a//b?ref=v1']",
+        "patches: [{path: 'http://127.0.0.1/p.yaml'}]",
+        "patchesStrategicMerge: ['http://127.0.0.1/p.yaml']",
+        "openapi: {path: 'https://example.com/schema.json'}",
+        "configMapGenerator: [{name: c, files: ['key=http://127.0.0.1:8080/x']}]",
+        "secretGenerator: [{name: c, envs: ['http://127.0.0.1:8080/x']}]",
+        "commonLabels: &x {resources: ['http://127.0.0.1/a.yaml']}\n<<: *x",
+        "resources: []\n---\nresources: ['http://127.0.0.1/a.yaml']",
+    ],
+)
+def test_what_lies_elsewhere_is_refused(text: str) -> None:
+    with pytest.raises(RenderError, match="nothing is fetched") as refused:
+        check_stands_alone({"env/Kustomization": text})
+    assert refused.value.where == "env/Kustomization"
+
+
+@pytest.mark.parametrize(
+    "field", ["generators", "transformers", "validators", "helmCharts", "HelmGlobals"]
+)
+def test_what_may_run_programs_is_refused(field: str) -> None:
+    with pytest.raises(RenderError, match=f"`{field}` may run programs"):
+        check_stands_alone({"kustomization.yml": f"{field}: [a.yaml]"})
+    check_stands_alone({"kustomization.yml": f"{field}: []"})
+
+
+def test_addresses_that_are_only_text_are_not_refused() -> None:
+    check_stands_alone(
+        {
+            "env/kustomization.yaml": "commonAnnotations: {docs: 'https://example.com'}\n"
+            "configMapGenerator: [{name: c, literals: ['URL=https://example.com']}]\n"
+            "patches: [{patch: 'a: http://example.com', target: {kind: A}}]\n",
+            "env/a.yaml": "resources: [https://example.com/a]",
+        }
+    )

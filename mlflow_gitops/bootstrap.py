@@ -7,6 +7,7 @@ starts quickly.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -74,10 +75,26 @@ class Session:
         return GitRepository(
             process.repository,
             Path(process.state_dir),
-            credentials=process.git_credentials,
+            credentials=self._git_credentials,
             people=self._people,
             signer=self._signer(),
         )
+
+    def _git_credentials(self) -> tuple[str, str] | None:
+        """User name and token for Git over HTTP(S), as they are now; None without any."""
+        process = self.process
+        if process.github_app is None or process.git_token.is_set:
+            return process.git_credentials()
+        return process.git_username, self._app_token()
+
+    @cached_property
+    def _app_token(self) -> Callable[[], str]:
+        from mlflow_gitops.adapters.forge import installation_token
+        from mlflow_gitops.adapters.git_address import Address
+
+        address = Address.parse(self.process.repository)
+        assert self.process.github_app is not None
+        return installation_token(address.identity, self.process.github_app, address.scheme)
 
     def _people(self) -> People:
         """Of each commit; a repository that is only being set up has no settings yet."""
@@ -122,9 +139,14 @@ class Session:
 
         wanted = (settings.forge, settings.forge_url)
         if self._forge is None or self._forge[0] != wanted:
-            token, identity = self.process.forge_token.line, self.repository.identity
-            scheme = Address.parse(self.process.repository).scheme
-            made = open_forge(identity, *wanted, token=token, scheme=scheme)
+            process = self.process
+            made = open_forge(
+                self.repository.identity,
+                *wanted,
+                token=process.forge_token.line,
+                scheme=Address.parse(process.repository).scheme,
+                app=process.github_app,
+            )
             self._forge = (wanted, made)
         return self._forge[1]
 

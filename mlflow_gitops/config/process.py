@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from mlflow_gitops.config.document import did_you_mean
+from mlflow_gitops.config.github_app import GitHubApp
 from mlflow_gitops.config.names import tag_key_complaint, unprintable
 from mlflow_gitops.config.reference_variables import PREFIX, VARIABLES
 from mlflow_gitops.config.secret import Secret, read_text
@@ -30,14 +31,19 @@ ENDPOINTS = (
     "MLFLOW_S3_ENDPOINT_URL",
 )
 KEYS = ("MLFLOW_GITOPS_SIGNING_KEY_FILE", "MLFLOW_GITOPS_SIGNING_KEY_ID")
+APP = "MLFLOW_GITOPS_GITHUB_APP_ID"
 NEEDS = {
     "MLFLOW_GITOPS_GIT_USERNAME": ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE"),
+    "MLFLOW_GITOPS_GITHUB_APP_KEY": (APP,),
+    "MLFLOW_GITOPS_GITHUB_APP_KEY_FILE": (APP,),
+    "MLFLOW_GITOPS_GITHUB_APP_INSTALLATION": (APP,),
     "MLFLOW_GITOPS_SIGNING_PASSPHRASE": KEYS,
     "MLFLOW_GITOPS_SIGNING_PASSPHRASE_FILE": KEYS,
     "MLFLOW_GITOPS_WEBHOOK_SECRET": ("MLFLOW_GITOPS_WEBHOOK_URL",),
     "MLFLOW_GITOPS_WEBHOOK_SECRET_FILE": ("MLFLOW_GITOPS_WEBHOOK_URL",),
 }
 SYSTEM_STATE = "/var/lib/mlflow-gitops"
+APP_ID = re.compile(r"[A-Za-z0-9.]{1,64}")
 HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
 
 
@@ -70,6 +76,9 @@ class Process:
     kube_context: str = ""
     kubeconfig: str = ""
     warnings: tuple[str, ...] = ()
+    app_id: str = ""
+    app_installation: str = ""
+    app_key: Secret = field(default=Secret("MLFLOW_GITOPS_GITHUB_APP_KEY"), repr=False)
     git_token: Secret = field(default=Secret("MLFLOW_GITOPS_GIT_TOKEN"), repr=False)
     predict_token: Secret = field(default=Secret("MLFLOW_GITOPS_PREDICT_TOKEN"), repr=False)
     forge_token: Secret = field(default=Secret("MLFLOW_GITOPS_FORGE_TOKEN"), repr=False)
@@ -86,7 +95,14 @@ class Process:
 
     @property
     def has_forge_token(self) -> bool:
-        return self.forge_token.is_set
+        return self.forge_token.is_set or bool(self.app_id)
+
+    @property
+    def github_app(self) -> GitHubApp | None:
+        """Who speaks to the forge instead of the token's user."""
+        if not self.app_id:
+            return None
+        return GitHubApp(self.app_id, self.app_installation, self.app_key.pem)
 
     def people(self, settings: People) -> People:
         """Author and committer: the settings', where this process names no other."""
@@ -140,6 +156,11 @@ class Process:
             kubeconfig=reader.text("KUBECONFIG"),
             predict_token=reader.secret("MLFLOW_GITOPS_PREDICT_TOKEN", Secret.line),
             forge_token=reader.secret("MLFLOW_GITOPS_FORGE_TOKEN", Secret.line),
+            app_id=reader.text(APP, _app_complaint),
+            app_installation=reader.text(
+                "MLFLOW_GITOPS_GITHUB_APP_INSTALLATION", _installation_complaint
+            ),
+            app_key=reader.secret("MLFLOW_GITOPS_GITHUB_APP_KEY", Secret.pem),
             git_token=reader.secret("MLFLOW_GITOPS_GIT_TOKEN", Secret.line),
             webhook=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRETS", Secret.lines),
             forge_webhook=reader.secret("MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET", Secret.lines),
@@ -148,6 +169,7 @@ class Process:
             warnings=(*_unknown(environ), *_useless(environ)),
         )
         reader.check_announcing()
+        reader.check_app()
         reader.check_one_of("MLFLOW_GITOPS_SIGNING_KEY_FILE", "MLFLOW_GITOPS_SIGNING_KEY_ID")
         reader.raise_problems()
         return process
@@ -201,6 +223,15 @@ class _Reader:
             self.raw(name) or self.raw(f"{name}_FILE")
         ):
             self._tell(name, "it is not set", "set it: the service refuses what nobody signed")
+
+    def check_app(self) -> None:
+        if not self.raw(APP):
+            return
+        key, token = "MLFLOW_GITOPS_GITHUB_APP_KEY", "MLFLOW_GITOPS_FORGE_TOKEN"
+        if not (self.raw(key) or self.raw(f"{key}_FILE")):
+            self._tell(key, "it is not set", "set it, or its _FILE, to the app's private key")
+        self.check_one_of(APP, token)
+        self.check_one_of(APP, f"{token}_FILE")
 
     def check_one_of(self, name: str, other: str) -> None:
         if self.raw(name) and self.raw(other):
@@ -311,6 +342,14 @@ def _author_complaint(text: str) -> str:
 def _email_complaint(text: str) -> str:
     usable = any(c.isalnum() for c in text) and not any(c in text for c in "<> ")
     return "" if usable else "cannot be an author's address"
+
+
+def _app_complaint(text: str) -> str:
+    return "" if APP_ID.fullmatch(text) else "is no id of an app"
+
+
+def _installation_complaint(text: str) -> str:
+    return "" if re.fullmatch(r"[0-9]{1,18}", text) else "is no number of an installation"
 
 
 def _key_id_complaint(text: str) -> str:

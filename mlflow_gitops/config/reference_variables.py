@@ -103,6 +103,29 @@ VARIABLES = (
     ),
     Variable("MLFLOW_GITOPS_FORGE_TOKEN_FILE", SECRET_FILE, "", "Instead of the variable above."),
     Variable(
+        "MLFLOW_GITOPS_GITHUB_APP_ID",
+        "number or client id",
+        "",
+        "A GitHub App that speaks to GitHub instead of a token's user, and to Git over HTTPS where "
+        "there is no `MLFLOW_GITOPS_GIT_TOKEN`.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_GITHUB_APP_KEY",
+        "private key in PEM form",
+        "",
+        "The app's private key. Its line ends may be written as `\\n`.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_GITHUB_APP_KEY_FILE", SECRET_FILE, "", "Instead of the variable above."
+    ),
+    Variable(
+        "MLFLOW_GITOPS_GITHUB_APP_INSTALLATION",
+        "number",
+        "",
+        "The app's installation that has the repository.",
+        "Without it, it is found from the repository.",
+    ),
+    Variable(
         "MLFLOW_GITOPS_PREDICT_TOKEN",
         "text without spaces",
         "",

@@ -5,6 +5,7 @@ A file is read each time the secret is used, so that it may be rotated under a r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from mlflow_gitops.config.names import unprintable
 from mlflow_gitops.errors import ConfigError
 
 __all__ = ["Secret", "read_text"]
+
+PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----\s.*\s-----END \1-----", re.DOTALL)
 
 
 def read_text(path: str) -> str:
@@ -82,6 +85,15 @@ class Secret:
         if text and not found:
             raise self._refused("holds no secret")
         return found
+
+    def pem(self) -> str:
+        """A private key in PEM form; in a variable its line ends may be written as `\\n`."""
+        text = self.text()
+        if text and not self.path and "\n" not in text:
+            text = text.replace("\\n", "\n")
+        if text and not PEM.fullmatch(text):
+            raise self._refused("is no private key in PEM form")
+        return text
 
     def data(self) -> bytes | None:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_gitops.adapters.forge.github import BODY_LIMIT, GitHubForge
+from mlflow_gitops.adapters.forge.github_auth import Rotating
 from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.pull_requests import CommitStatus, Draft
 from tests.support.forge_host import BRANCH
@@ -28,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[GitHubServer]:
 def forge(server: GitHubServer, monkeypatch: pytest.MonkeyPatch) -> GitHubForge:
     # the server here has no second limit
     monkeypatch.setattr("mlflow_gitops.adapters.forge.github_client.WRITES_APART", None)
-    return GitHubForge("ml/manifests", server.url, lambda: TOKEN, timeout=5)
+    return GitHubForge("ml/manifests", server.url, Rotating(lambda: TOKEN), timeout=5)
 
 
 def test_teams_are_asked_for_a_review(forge: GitHubForge, server: GitHubServer) -> None:
@@ -131,9 +132,3 @@ def test_a_limit_says_how_long_by_the_forge_s_clock(
     with pytest.raises(TransientError) as caught:
         forge.newest(BRANCH)
     assert caught.value.retry_after == seconds
-
-
-def test_a_token_of_an_app_has_no_user(forge: GitHubForge, server: GitHubServer) -> None:
-    assert forge.check() == "mlflow-gitops"
-    server.is_app = True
-    assert forge.check() == "an app"

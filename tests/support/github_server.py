@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import jwt
 
 from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.forge_host import Asked, How, LocalForge, Reply, serving
@@ -48,6 +51,52 @@ class Pull:
 
 
 @dataclass
+class App:
+    """A GitHub App that is installed on the repository. `made` are the tokens that it has."""
+
+    key: str
+    """Its public key."""
+    id: str = "4711"
+    installation: int = 42
+    is_installed: bool = True
+    permissions: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "contents": "write",
+            "metadata": "read",
+            "pull_requests": "write",
+            "statuses": "write",
+        }
+    )
+    made: list[str] = field(default_factory=list)
+
+    def answer(self, path: str, given: str, body: Any) -> Reply:
+        """To the app itself, which signs for who it is."""
+        try:
+            issuer = jwt.decode(given, self.key, algorithms=["RS256"])["iss"]
+        except jwt.PyJWTError:
+            return 401, {"message": "A JSON web token could not be decoded"}
+        if issuer != self.id:
+            return 404, {"message": "Integration not found"}
+        if path == "/app":
+            return 200, {"slug": "ml-gitops"}
+        if not self.is_installed:
+            return 404, {"message": "Not Found"}
+        if path == f"{ROOT}/installation":
+            return 200, {"id": self.installation}
+        if path != f"/app/installations/{self.installation}/access_tokens":
+            return 404, {"message": "Not Found"}
+        if body["repositories"] != ["manifests"]:
+            return 422, {"message": "There is at least one repository that is not accessible"}
+        self.made.append(f"ghs_s3cr3t-{len(self.made)}")
+        ends = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+        return 201, {
+            "token": self.made[-1],
+            "expires_at": ends,
+            "permissions": dict(self.permissions),
+        }
+
+
+@dataclass
 class GitHubServer(LocalForge):
     kind = "github"
     secret = TOKEN
@@ -56,8 +105,7 @@ class GitHubServer(LocalForge):
     pulls: list[Pull] = field(default_factory=list)
     sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """The statuses of each commit."""
-    is_app: bool = False
-    """Whether the token is one of an app's installation."""
+    app: App | None = None
 
     # What people do
 
@@ -123,10 +171,13 @@ class GitHubServer(LocalForge):
     def answer(self, asked: Asked) -> Reply:
         verb, path = asked.verb, asked.path
         fields = {**asked.query, **asked.body}
-        if asked.headers.get("Authorization", "").split(" ")[-1] != self.token:
+        given = asked.headers.get("Authorization", "").split(" ")[-1]
+        if self.app and (path.startswith("/app") or path == f"{ROOT}/installation"):
+            return self.app.answer(path, given, asked.body)
+        if given != self.token and not (self.app and given in self.app.made):
             return 401, {"message": "Bad credentials", "status": "401"}
         rest = path.removeprefix(ROOT).split("/")[1:]
-        if path == "/user" and self.is_app:
+        if path == "/user" and given.startswith("ghs_"):
             return 403, {"message": "Resource not accessible by integration", "status": "403"}
         if path == "/user":
             return 200, {"login": OURS}

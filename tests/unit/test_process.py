@@ -210,6 +210,58 @@ def test_what_the_plugin_sends_itself_has_to_be_signed() -> None:
     assert "no effect without MLFLOW_GITOPS_WEBHOOK_URL" in read(WEBHOOK_SECRET="s").warnings[0]
 
 
+KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{TOKEN}\n-----END RSA PRIVATE KEY-----"
+
+
+def test_an_app_speaks_instead_of_a_token() -> None:
+    assert read().github_app is None
+    process = read(GITHUB_APP_ID="4711", GITHUB_APP_KEY=KEY.replace("\n", "\\n"))
+    app = process.github_app
+    assert app
+    assert (app.id, app.installation, app.key()) == ("4711", "", KEY)
+    assert process.has_forge_token
+    assert TOKEN not in f"{process!r}{app!r}"
+    files = {"/k": f"{KEY}\n"}
+    process = with_files(
+        files, GITHUB_APP_ID="Iv1.x", GITHUB_APP_KEY_FILE="/k", GITHUB_APP_INSTALLATION="42"
+    )
+    app = process.github_app
+    assert app
+    assert (app.id, app.installation, app.key()) == ("Iv1.x", "42", KEY)
+    files["/k"] = TOKEN
+    with pytest.raises(ConfigError, match="no private key in PEM form") as caught:
+        app.key()
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "where"),
+    [
+        ({"GITHUB_APP_ID": "1"}, "GITHUB_APP_KEY"),
+        ({"GITHUB_APP_ID": "a/b", "GITHUB_APP_KEY": KEY}, "GITHUB_APP_ID"),
+        ({"GITHUB_APP_ID": "1", "GITHUB_APP_KEY": TOKEN}, "GITHUB_APP_KEY"),
+        ({"GITHUB_APP_ID": "1", "GITHUB_APP_KEY": KEY, "FORGE_TOKEN": TOKEN}, "GITHUB_APP_ID"),
+        (
+            {"GITHUB_APP_ID": "1", "GITHUB_APP_KEY": KEY, "FORGE_TOKEN_FILE": "/t"},
+            "GITHUB_APP_ID",
+        ),
+        (
+            {"GITHUB_APP_ID": "1", "GITHUB_APP_KEY": KEY, "GITHUB_APP_INSTALLATION": "ml"},
+            "GITHUB_APP_INSTALLATION",
+        ),
+    ],
+)
+def test_half_an_app_is_an_error(environ: dict[str, str], where: str) -> None:
+    error = error_of(**environ)
+    assert error.where == f"MLFLOW_GITOPS_{where}"
+    assert TOKEN not in str(error)
+
+
+def test_an_app_s_key_alone_is_a_warning() -> None:
+    (warning,) = read(GITHUB_APP_KEY=KEY).warnings
+    assert "no effect without MLFLOW_GITOPS_GITHUB_APP_ID" in warning
+
+
 @pytest.mark.parametrize(
     "name", ["GIT_TOKEN", "PREDICT_TOKEN", "WEBHOOK_SECRETS", "WEBHOOK_SECRET", "REQUEST_KEY"]
 )

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mlflow_gitops.config.github_app import GitHubApp
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.ports import Forge
 
-__all__ = ["Place", "kind_of", "open_forge"]
+__all__ = ["Place", "installation_token", "kind_of", "open_forge"]
 
 WHERE = "mlflow-gitops.yaml: forge"
 HOSTS: Mapping[str, str] = {
@@ -35,6 +36,7 @@ class Place:
     api_url: str
     token: Callable[[], str]
     scheme: str = "https"
+    app: GitHubApp | None = None
 
     @property
     def web(self) -> str:
@@ -58,18 +60,17 @@ def open_forge(
     kind: str = "",
     api_url: str = "",
     *,
-    token: Callable[[], str],
+    token: Callable[[], str] = str,
     scheme: str = "https",
+    app: GitHubApp | None = None,
 ) -> Forge:
-    """The adapter for the repository `identity`, a host and a path; `scheme` is Git's.
+    """The adapter for the repository `identity`, a host and a path; `scheme` is Git's. On GitHub
+    an app may speak instead of a token's user.
 
     Raises ConfigError.
     """
-    address, _, path = identity.partition("/")
-    is_web = scheme in ("http", "https")
-    host = address if is_web else _without_port(address)
-    place = Place(host, path, api_url, token, scheme if is_web else "https")
-    kind = kind or kind_of(address)
+    place = _place(identity, api_url, token, scheme, app)
+    kind = kind or kind_of(place.host)
     if kind not in OPENERS:
         raise ConfigError(
             f"pull requests on {kind} are not supported by this version",
@@ -94,10 +95,31 @@ def kind_of(address: str) -> str:
     return found.pop()
 
 
+def installation_token(identity: str, app: GitHubApp, scheme: str = "https") -> Callable[[], str]:
+    """Gives a token for Git, where an app of the repository's GitHub may write its contents."""
+    from mlflow_gitops.adapters.forge.github_auth import Installation
+
+    place = _place(identity, "", str, scheme, app)
+    auth = Installation(app, _github_api(place), place.owner_and_name())
+    return lambda: auth.token
+
+
+def _place(
+    identity: str, api_url: str, token: Callable[[], str], scheme: str, app: GitHubApp | None
+) -> Place:
+    address, _, path = identity.partition("/")
+    if scheme in ("http", "https"):
+        return Place(address, path, api_url, token, scheme, app)
+    return Place(_without_port(address), path, api_url, token, "https", app)  # that port is SSH's
+
+
 def _github(place: Place) -> Forge:
     from mlflow_gitops.adapters.forge.github import GitHubForge
+    from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 
-    return GitHubForge(place.owner_and_name(), place.api_url or _github_api(place), place.token)
+    name, api = place.owner_and_name(), place.api_url or _github_api(place)
+    auth = Installation(place.app, api, name) if place.app else Rotating(place.token)
+    return GitHubForge(name, api, auth)
 
 
 def _github_api(place: Place) -> str:

@@ -14,6 +14,7 @@ from mlflow_gitops.errors import ConfigError, ForgeError, GitOpsError, Transient
 from mlflow_gitops.planning.messages import clean
 
 __all__ = [
+    "AnswerError",
     "NotTakenError",
     "failed",
     "just_opened",
@@ -31,8 +32,16 @@ LIMIT_WAIT = 60.0  # seconds: what GitHub asks for where it does not say
 AGAIN = "it is tried again"
 
 
-class NotTakenError(ForgeError):
-    """What was sent is not as the forge wants it, or something is in its way (HTTP 4xx)."""
+class AnswerError(ForgeError):
+    """The forge answered with a 4xx that is no rate limit."""
+
+    def __init__(self, status: int, what: str, *, where: str, hint: str) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.status = status
+
+
+class NotTakenError(AnswerError):
+    """What was sent is not as the forge wants it, or something is in its way."""
 
 
 def failed(
@@ -59,18 +68,25 @@ def failed(
             f"the forge failed (HTTP {status})", where=where, hint=AGAIN, retry_after=wait
         )
     if status == 401:
-        return ForgeError(
+        return AnswerError(
+            status,
             "the forge refuses the token: it is wrong, or it has expired",
             where=where,
             hint="set MLFLOW_GITOPS_FORGE_TOKEN, or the file of MLFLOW_GITOPS_FORGE_TOKEN_FILE",
         )
     if status == 403:
-        return ForgeError(f"the forge does not allow it: {words}", where=where, hint=rights)
+        return AnswerError(
+            status, f"the forge does not allow it: {words}", where=where, hint=rights
+        )
     if status == 404:
-        return ForgeError(
-            "the forge has no such thing, or the token may not see it", where=where, hint=rights
+        return AnswerError(
+            status,
+            "the forge has no such thing, or the token may not see it",
+            where=where,
+            hint=rights,
         )
     return NotTakenError(
+        status,
         f"the forge does not take it (HTTP {status}): {words}",
         where=where,
         hint="correct what it names, then ask for the version again",
@@ -98,7 +114,7 @@ def no_token() -> ConfigError:
         "there is no token for the forge",
         where="MLFLOW_GITOPS_FORGE_TOKEN",
         hint="set it, or MLFLOW_GITOPS_FORGE_TOKEN_FILE, to a token that may write pull requests "
-        "and commit statuses",
+        "and commit statuses (on GitHub, an app may do it: MLFLOW_GITOPS_GITHUB_APP_ID)",
     )
 
 

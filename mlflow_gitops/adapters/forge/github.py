@@ -12,13 +12,11 @@ from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from github.Auth import Auth
-
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
+from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, GitHubClient, talking
-from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
 __all__ = ["GitHubForge"]
@@ -27,29 +25,12 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 30  # seconds for one request
 BODY_LIMIT = 65_000  # characters; GitHub takes 65,536
+APP_TOKEN = "ghs_"  # how the token of an app's installation begins; it has no user  # noqa: S105
 TEXT_LIMIT = 140  # characters of a status
 
 Json = Mapping[str, Any]
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class _Rotating(Auth):
-    """Reads the token for each request."""
-
-    def __init__(self, read: Callable[[], str]) -> None:
-        self._read = read
-
-    @property
-    def token_type(self) -> str:
-        return "token"
-
-    @property
-    def token(self) -> str:
-        found = self._read()
-        if not found:
-            raise failures.no_token()
-        return found
 
 
 def _told(
@@ -74,14 +55,15 @@ class GitHubForge:
         self,
         repository: str,
         api_url: str,
-        token: Callable[[], str],
+        auth: Rotating | Installation,
         *,
         timeout: int = TIMEOUT,
     ) -> None:
         self._owner = repository.partition("/")[0]
         root = f"/repos/{quote(repository)}"
-        self._client = GitHubClient(api_url, root, _Rotating(token), timeout)
-        self._anywhere = GitHubClient(api_url, "", _Rotating(token), timeout)
+        self._auth = auth
+        self._client = GitHubClient(api_url, root, auth, timeout, auth.forget)
+        self._anywhere = GitHubClient(api_url, "", auth, timeout)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._client.where!r})"
@@ -157,12 +139,12 @@ class GitHubForge:
     @_told
     def check(self) -> str:
         rights = self._client.get("").get("permissions") or {}
-        if not rights.get("push"):
+        if isinstance(self._auth, Installation):  # whose rights are looked at with each token
+            return self._auth.account()
+        of_app = self._auth.token.startswith(APP_TOKEN)
+        if not (rights.get("push") or of_app):
             raise failures.may_not_write(where=self._client.where, rights=RIGHTS)
-        try:
-            return str(self._anywhere.get("/user")["login"])
-        except ForgeError:
-            return "an app"  # whose token has no user
+        return "an app" if of_app else str(self._anywhere.get("/user")["login"])
 
     # Parts
 

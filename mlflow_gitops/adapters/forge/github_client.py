@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
+
+import requests
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.errors import ConfigError, GitOpsError
@@ -19,6 +21,8 @@ from mlflow_gitops.planning.messages import clean
 
 try:
     import github
+    from github.Auth import AppAuth, AppAuthToken, Auth
+    from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass
 except ImportError as missing:
     raise ConfigError(
         "pull requests on GitHub need PyGithub",
@@ -26,10 +30,7 @@ except ImportError as missing:
         hint="pip install 'mlflow-gitops[github]'",
     ) from missing
 
-import requests
-from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass
-
-__all__ = ["RIGHTS", "GitHubClient", "talking"]
+__all__ = ["RIGHTS", "AppAuth", "AppAuthToken", "Auth", "GitHubClient", "talking"]
 
 WRITES_APART = 1  # seconds: what GitHub asks for, to stay clear of its second rate limit
 PAGE = 100
@@ -47,9 +48,20 @@ class _MovedError(Exception):
 
 
 class GitHubClient:
-    """`root` is the path below the API's address that all the others start with. For threads."""
+    """`root` is the path below the API's address that all the others start with. For threads.
 
-    def __init__(self, api_url: str, root: str, auth: github.Auth.Auth, timeout: int) -> None:
+    `refused` is called when the token is refused.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        root: str,
+        auth: Auth,
+        timeout: int,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._refused = refused
         self._api = urlsplit(api_url.rstrip("/"))
         self._root = root
         self._timeout = timeout
@@ -99,6 +111,8 @@ class GitHubClient:
                 input=None if fields is None else dict(fields),
                 cnx=self._connection(),
             )
+            if status == 401:
+                self._refused()
             if status >= 300:
                 said = _said(text)
                 raise failures.failed(status, headers, said, where=self.where, rights=RIGHTS)

@@ -7,6 +7,7 @@ again gives the same end state. One service's error never stops another. All dec
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,22 +17,24 @@ from typing import TypeVar
 
 from mlflow_gitops.batch import Batch, Job, Seen
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError
-from mlflow_gitops.observe import Observer
+from mlflow_gitops.observe import Observer, View
 from mlflow_gitops.outcome import Outcome, accepted, failed
 from mlflow_gitops.planning.evidence_body import body_of
 from mlflow_gitops.planning.gates import commit_statuses
-from mlflow_gitops.planning.plan import waiting
-from mlflow_gitops.planning.proposing import marker_of, moot
+from mlflow_gitops.planning.plan import Kind, waiting
+from mlflow_gitops.planning.proposing import moot
 from mlflow_gitops.ports import Repository
 from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.proposer import Proposal, Proposer
 from mlflow_gitops.publishing import Publisher
 from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.stacking import Stack, edit_of
-from mlflow_gitops.state import Change, Request, Settings, Snapshot
+from mlflow_gitops.state import Change, Request, Settings, Snapshot, State
 from mlflow_gitops.take_up import RefusedError
 
 __all__ = ["Deliverer"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -98,6 +101,7 @@ class Deliverer:
             revision = self.publisher.publish(seen.view, self.settings)
             if (old := moot(seen.view.plan)) is not None:
                 self._proposer().withdraw(seen.view, old)
+            self._refresh(seen.view)
             self._finish(replace(seen, revision=revision))
 
     def _unsigned(self) -> GitOpsError | None:
@@ -185,8 +189,24 @@ class Deliverer:
         edit = edit_of(view, revision.contents if revision else None, revision)
         contents, digest = (revision.contents, revision.digest) if revision else (None, "")
         evidence = self.previewer.gatherer.gather(view, edit, self.settings, contents, digest)
-        body = f"{body_of(evidence)}\n\n{marker_of(view.plan)}"
-        return Proposal(view, edit, body, commit_statuses(evidence.gates))
+        return Proposal(view, edit, body_of(evidence), commit_statuses(evidence.gates))
+
+    def _refresh(self, view: View) -> None:
+        """What is known of a version that waits may have changed: a metric was logged, a run was
+        deleted. What cannot be looked up now is at the next look.
+        """
+        plan = view.plan
+        if plan.state is not State.PROPOSED or plan.after is None or plan.pull is None:
+            return
+        asked = replace(view, plan=replace(plan, kind=Kind.PROMOTE))
+        try:
+            contents, digest = self.publisher.loadable(asked, self.settings)
+            edit = edit_of(asked, contents)
+            evidence = self.previewer.gatherer.gather(asked, edit, self.settings, contents, digest)
+            statuses = commit_statuses(evidence.gates)
+            self._proposer().refresh(Proposal(asked, edit, body_of(evidence), statuses), plan.pull)
+        except GitOpsError as error:
+            log.info("%s: the pull request is not brought up to date: %s", plan.key, error.what)
 
     def _proposer(self) -> Proposer:
         return Proposer(self.observer.forge(self.settings), self.repository)

@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.naming import branch_of
-from mlflow_gitops.planning.proposing import Step, has_foreign, step_for, title_of, withdrawal
+from mlflow_gitops.planning.proposing import (
+    Step,
+    body_for,
+    has_foreign,
+    says,
+    step_for,
+    title_of,
+    withdrawal,
+)
 from mlflow_gitops.ports import Forge, Repository
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import BranchPush, Change, Edit
@@ -32,7 +40,7 @@ class Proposal:
 
     view: View
     edit: Edit
-    body: str
+    text: str
     statuses: tuple[CommitStatus, ...] = ()
     before: str = ""
     standing: PullRequest | None = None
@@ -83,12 +91,7 @@ class Proposer:
                 where=proposal.branch,
                 hint="look at the service's manifests, then ask again",
             )
-        draft = Draft(
-            title_of(proposal.edit.message),
-            proposal.body,
-            view.environment.labels,
-            view.environment.reviewers,
-        )
+        draft = _draft(proposal)
         if standing is None:
             standing = self.forge.open(proposal.branch, view.plan.place.branch, draft)
         else:
@@ -96,6 +99,14 @@ class Proposer:
         if proposal.statuses:
             self.forge.set_statuses(pushed.commit, proposal.statuses)
         return standing
+
+    def refresh(self, proposal: Proposal, pull: PullRequest) -> None:
+        """Let an open pull request say what is known now; its branch stays as it is."""
+        plan = proposal.view.plan
+        if says(pull, proposal.text) or has_foreign(plan, self._messages(proposal.view, pull)):
+            return
+        self.forge.update(pull, replace(_draft(proposal), title=pull.title))
+        self.forge.set_statuses(pull.head, proposal.statuses)
 
     def withdraw(self, view: View, pull: PullRequest) -> None:
         """Close what nobody asks for any more, and take its branch away, unless it holds more."""
@@ -111,6 +122,16 @@ class Proposer:
         if pull is None:
             return []
         return list(self.repository.messages(view.tree.head, pull.head))
+
+
+def _draft(proposal: Proposal) -> Draft:
+    view = proposal.view
+    return Draft(
+        title_of(proposal.edit.message),
+        body_for(view.plan, proposal.text),
+        view.environment.labels,
+        view.environment.reviewers,
+    )
 
 
 def _branch(view: View) -> str:

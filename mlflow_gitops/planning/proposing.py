@@ -7,6 +7,7 @@ one is opened.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -20,11 +21,12 @@ from mlflow_gitops.state import State
 
 __all__ = [
     "Step",
+    "body_for",
     "has_foreign",
     "hold_told",
-    "marker_of",
     "moot",
     "request_of",
+    "says",
     "step_for",
     "title_of",
     "until_next_look",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 TITLE_LIMIT = 200
-HOLD = "hold"
+HOLD, TEXT = "hold", "text"
 SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull request
 
 
@@ -92,12 +94,28 @@ def hold_told(plan: Plan) -> str:
     return read_marker(pull.body).get(HOLD, "") if pull and pull.state == "open" else ""
 
 
-def marker_of(plan: Plan) -> str:
-    """What a later look finds the request by, whatever became of the registry's tag."""
-    request = clean(plan.request.id) if plan.request else ""
-    service = f"{plan.key.environment}/{plan.place.service}"
-    hold = hold_told(plan)
-    return marker({"service": service, "request": request, **({HOLD: hold} if hold else {})})
+def body_for(plan: Plan, text: str) -> str:
+    """The pull request's whole text: what people read, and a marker.
+
+    A later look finds the request by it, whatever became of the registry's tag, and whether what
+    there is to say has changed.
+    """
+    values = {
+        "service": f"{plan.key.environment}/{plan.place.service}",
+        "request": clean(plan.request.id) if plan.request else "",
+        HOLD: hold_told(plan),
+        TEXT: _fingerprint(text),
+    }
+    return f"{text}\n\n{marker({key: value for key, value in values.items() if value})}"
+
+
+def says(pull: PullRequest, text: str) -> bool:
+    """Whether this is what it was made to say, whatever people wrote into it since."""
+    return read_marker(pull.body).get(TEXT) == _fingerprint(text)
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def request_of(pull: PullRequest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.planning.trailers import parse_trailers
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.render import answer_fields, answer_text
+from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.service import ServiceReconciler
 from mlflow_gitops.state import Delivered, Request, State
 from mlflow_gitops.wish import Wish
@@ -427,3 +429,20 @@ def test_looking_again_edits_no_pull_request(proposed: Parts) -> None:
     before = proposed.forge.pulls[2]
     look(proposed)
     assert proposed.forge.pulls[2] == before
+
+
+def test_what_is_known_only_later_is_told_in_the_open_pull_request(proposed: Parts) -> None:
+    """A person's words in the text stay until there is something else to say."""
+    pull = proposed.forge.pulls[2]
+    proposed.forge.pulls[2] = replace(pull, body=f"Rita: looks good\n\n{pull.body}")
+    look(proposed)
+    assert proposed.forge.pulls[2].body.startswith("Rita: looks good")
+    head = proposed.repository.remote[BRANCH]
+    proposed.registry.runs[""] = RunFacts(metrics={"auc": 0.9})
+    look(proposed)
+    assert "| `auc` | 0.9 | 0.9 |" in proposed.forge.pulls[2].body
+    assert read_marker(proposed.forge.pulls[2].body)["request"]
+    assert proposed.repository.remote[BRANCH] == head
+    proposed.forge.failure = ForgeError("the forge refuses the token")
+    outcome = look(proposed)
+    assert outcome.error is not None  # the pull request itself cannot be looked at

@@ -14,6 +14,7 @@ from mlflow_gitops.pull_requests import CommitStatus, Draft
 from tests.support.forge_host import BRANCH
 from tests.support.git import git, make_bare
 from tests.support.github_server import TOKEN, GitHubServer, github_server
+from tests.support.real_forge import RealForge
 
 
 @pytest.fixture
@@ -132,3 +133,26 @@ def test_a_limit_says_how_long_by_the_forge_s_clock(
     with pytest.raises(TransientError) as caught:
         forge.newest(BRANCH)
     assert caught.value.retry_after == seconds
+
+
+def test_one_person_can_do_what_the_suite_needs(
+    forge: GitHubForge, server: GitHubServer, tmp_path: Path
+) -> None:
+    """What `real_forge.py` asks of a real GitHub."""
+    remote = tmp_path / "ml" / "manifests.git"
+    remote.parent.mkdir()
+    remote.symlink_to(server.bare)
+    host = RealForge("github", server.url, TOKEN, str(remote), tmp_path / "one")
+    head = forge.open(host.branch, host.base, Draft("t", "b")).head
+    host.label(1, "urgent")
+    host.close(1, comment="too slow")
+    assert host.comments(1) == ["too slow"]
+    pull = forge.get(1)
+    assert (pull.labels, pull.comment, pull.decided_by) == (("urgent",), "too slow", host.me)
+    status = CommitStatus("mlflow-gitops/metrics", "failure", "f1 0.8", "https://ml.example.com/1")
+    forge.set_statuses(head, [status])
+    assert host.statuses(head) == [status]
+    forge.open(host.branch, host.base, Draft("t", "b"))
+    assert host.merge(2) == forge.get(2).merge_commit
+    host.ends()
+    assert git("branch", "--list", "mlflow-gitops-test/*", cwd=server.bare) == ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -42,8 +42,8 @@ class Host(Protocol):
 
     `branch` is ahead of `base` by one commit, which changes `a.yaml`. `answers` are given to the
     next requests instead, `write_answers` to the next that are no GET. `seen` is each request's
-    verb and path. Without `may_write` the token may only read. `rita` and `raj` may review, and
-    so may the team `risk` where the forge has teams; `nobody` is no user.
+    verb and path. Without `may_write` the token may only read. `me` merges, closes and comments,
+    `colleagues` may review; `nobody` is no user.
     """
 
     kind: str
@@ -53,6 +53,8 @@ class Host(Protocol):
     remote: str
     base: str
     branch: str
+    me: str
+    colleagues: Sequence[str]
     may_write: bool
     answers: list[Answer]
     write_answers: list[Answer]
@@ -115,6 +117,8 @@ class LocalForge:
 
     kind: ClassVar[str]
     secret: ClassVar[str]
+    me: ClassVar[str] = "rita"
+    colleagues: ClassVar[Sequence[str]] = ("rita", "raj")
     published: ClassVar[Published]
     """The description of its API, that requests and replies are held to where it is to be had."""
 
@@ -125,7 +129,6 @@ class LocalForge:
     base: str = "main"
     branch: str = BRANCH
     may_write: bool = True
-    users: set[str] = field(default_factory=lambda: {"rita", "raj"})
     answers: list[Answer] = field(default_factory=list)
     write_answers: list[Answer] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)

@@ -219,6 +219,9 @@ class GitHubServer(LocalForge):
                 pull.title = fields.get("title", pull.title)
                 pull.body = fields.get("body", pull.body)
                 return 200, self._shown(pull)
+            case "PUT", ["merge"]:
+                made = self.merge(pull.number, by=OURS, how=fields["merge_method"])
+                return 200, {"sha": made, "merged": True}
             case "GET", ["reviews"]:
                 return 200, pull.reviews
             case "GET", ["comments"]:
@@ -231,7 +234,7 @@ class GitHubServer(LocalForge):
                 return 200, [{"name": label} for label in pull.labels]
             case "POST", ["requested_reviewers"]:
                 wanted = fields.get("reviewers", [])
-                if not set(wanted) <= self.users:
+                if not set(wanted) <= set(self.colleagues):
                     said = "Reviews may only be requested from collaborators."
                     return 422, {"message": said}
                 pull.reviewers += wanted
@@ -243,6 +246,8 @@ class GitHubServer(LocalForge):
         commit = rest[1]
         if rest[-1] == "pulls":
             return 200, [self._listed(p) for p in self.pulls if p.merge_commit == commit]
+        if rest[-1] == "statuses":
+            return 200, [{"id": n, **each} for n, each in enumerate(self.sent.get(commit, []))]
         if verb == "GET":
             newest = list({each["context"]: each for each in self.sent.get(commit, [])}.values())
             page, size = int(fields.get("page", 1)), int(fields.get("per_page", 30))

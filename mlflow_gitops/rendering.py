@@ -38,6 +38,8 @@ def rendered(
         return Rendered(why=NO_PROGRAM)
     try:
         wanted = manifests.builds(environment, service, changes)
+        if wanted is None:
+            return Rendered(why="No kustomization builds the service.")
         before, after = (
             "" if files is None else renderer.render(files, wanted.folder)
             for files in (wanted.before, wanted.after)

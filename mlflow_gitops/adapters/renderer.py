@@ -3,12 +3,15 @@
 The program gets a private folder with the files it is given, and an environment without our
 secrets. Nothing is fetched: what refers to another place is refused before, Git is not on its PATH,
 and its only proxy takes no connection (Go asks no proxy for this machine's own addresses, so that
-alone would not do). Plugins, Helm and functions are off where no flag turns them on.
+alone would not do). Plugins, Helm and functions are off where no flag turns them on. Aliases and
+bases can make a small file as large as they like, so memory is bounded where the system can do it.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -27,9 +30,12 @@ __all__ = ["KustomizeRenderer"]
 
 PROGRAMS = (("kubectl", "kustomize"), ("kustomize", "build"))
 NOWHERE = "http://127.0.0.1:9"  # discard: nothing listens there
-MOST_OUTPUT = 32 * 1024 * 1024  # bytes
+MOST_OUTPUT = 8 * 1024 * 1024  # bytes
+MOST_MEMORY = 512 * 1024 * 1024  # bytes; thousands of objects take 100 MB
 MOST_WORDS = 600  # characters of what it says is wrong
 WARNING = "# Warning:"
+CRASH = re.compile(r"^(?:fatal error|runtime|panic|SIG[A-Z]+): ", re.MULTILINE)
+"""Go's own words; what follows are threads and addresses, others each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class KustomizeRenderer:
             hint = f"`{Path(command[0]).name} {command[1]} {folder or '.'}` tells the same"
             raise RenderError(what, where=where, hint=hint)
         if output.stat().st_size > MOST_OUTPUT:
-            raise RenderError("more than 32 MB are built", where=where, hint="build it by hand")
+            raise RenderError("more than 8 MB are built", where=where, hint="build it by hand")
         return output.read_text("utf-8", "replace")
 
     def _run(
@@ -106,6 +112,7 @@ class KustomizeRenderer:
             what = f"`{Path(command[0]).name}` cannot be run: {error.strerror}"
             raise RenderError(what, where=command[0], hint="install it again") from None
         try:
+            _bound(process)
             return process.wait(self.timeout)
         except subprocess.TimeoutExpired:
             return None
@@ -113,10 +120,17 @@ class KustomizeRenderer:
             _end(process)
 
 
+def _bound(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "linux":
+        with suppress(OSError):  # it ended, or the system's own limit is lower
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+
+
 def _environment(home: Path) -> dict[str, str]:
     """No more than this: kubectl has a file of defaults in HOME, and reads none from there."""
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
-    return {"HOME": str(home), "PATH": str(home), "KUBERC": "off", **proxies}
+    own = dict.fromkeys(("HOME", "PATH", "TMPDIR"), str(home))
+    return {**own, "KUBERC": "off", **proxies}
 
 
 def _write(root: Path, files: Mapping[str, str]) -> None:
@@ -135,6 +149,8 @@ def _is_inside(name: str) -> bool:
 
 def _said(words: str, root: Path) -> str:
     """Its last words, in one line, without the folder that differs each time."""
+    if CRASH.search(words):
+        return f"the program broke off; it gets {MOST_MEMORY >> 20} MB of memory"
     lines = (line for line in words.splitlines() if not line.startswith(WARNING))
     said = " ".join(" ".join(lines).replace(f"{root}/", "").replace(str(root), ".").split())
     said = said.removeprefix("error: ")
@@ -143,6 +159,7 @@ def _said(words: str, root: Path) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """With its children, also when we are interrupted."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

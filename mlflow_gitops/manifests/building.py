@@ -29,6 +29,7 @@ from mlflow_gitops.manifests.tree import parent, resolve
 __all__ = ["Builds", "Side", "builds", "check_stands_alone"]
 
 MOST_WHOLE = 1000  # files of an environment that is built as a whole
+COMPANIONS = 20  # entries of the innermost list that are the service's own, more are neighbours
 LISTS = ("resources", "bases")
 TEXTS = frozenset(
     {"annotations", "commonannotations", "commonlabels", "labels", "literals", "patch"}
@@ -65,11 +66,11 @@ class Side:
     service: Service | None
 
 
-def builds(before: Side, after: Side) -> Builds:
-    """Raises RenderError where no kustomization builds the service."""
+def builds(before: Side, after: Side) -> Builds | None:
+    """None where no kustomization builds the service."""
     found = [side.service for side in (after, before) if side.service is not None]
     if not found or not found[0].chain:
-        raise RenderError("no kustomization builds the service", where=before.index.folder)
+        return None
     folder = parent(found[0].chain[0])
     if max(len(side.index.graph.touched) for side in (before, after)) <= MOST_WHOLE:
         whole = (_collected(side.catalog, folder, _as_it_is) for side in (before, after))
@@ -78,16 +79,30 @@ def builds(before: Side, after: Side) -> Builds:
 
 
 def check_stands_alone(files: Mapping[str, str]) -> None:
-    """Raises RenderError where a build would fetch something, or run anything but kustomize."""
+    """Raises RenderError where a build would fetch something, look at other files of this machine,
+    or run anything but kustomize.
+    """
     for path, text in files.items():
-        if path.rpartition("/")[2] in FILE_NAMES:
-            for reference in _references(text, path):
-                if REMOTE.search(reference):
-                    raise RenderError(
-                        f"it needs `{reference}`, and nothing is fetched for a build",
-                        where=path,
-                        hint="copy it into the repository",
-                    )
+        if path.rpartition("/")[2] not in FILE_NAMES:
+            continue
+        for reference in _references(text, path):
+            if REMOTE.search(reference):
+                raise RenderError(
+                    f"it needs `{reference}`, and nothing is fetched for a build",
+                    where=path,
+                    hint="copy it into the repository",
+                )
+            if ".." in reference and _target(path, reference) is None:
+                raise RenderError(
+                    f"`{reference}` leads out of the repository",
+                    where=path,
+                    hint="copy it into the repository",
+                )
+
+
+def _target(path: str, reference: str) -> str | None:
+    """Where it leads, also one in the form `key=file`; None for out of the repository."""
+    return resolve(parent(path), reference.rpartition("=")[2])
 
 
 def _as_it_is(_: str, text: str) -> str:
@@ -101,7 +116,8 @@ def _least(side: Side) -> Mapping[str, str] | None:
     wanted = {*map(parent, service.chain), service.file}
 
     def narrowed(path: str, text: str) -> str:
-        return _narrowed(text, path, wanted) if path in service.chain else text
+        kept = COMPANIONS if path == service.chain[-1] else 0
+        return _narrowed(text, path, wanted, kept) if path in service.chain else text
 
     return _collected(side.catalog, parent(service.chain[0]), narrowed)
 
@@ -121,7 +137,7 @@ def _collected(
                 continue
             text = found[path] = text_of(path, catalog.text(path))
             for reference in _references(text, path):
-                target = resolve(here, reference.rpartition("=")[2])
+                target = _target(path, reference)
                 if target is not None and target in layout:
                     todo.append(target)
                 elif target is not None and target in catalog.tree:
@@ -129,24 +145,33 @@ def _collected(
     return {**catalog.tree.read_all(sorted(others)), **found}
 
 
-def _narrowed(text: str, path: str, wanted: set[str]) -> str:
-    """The kustomization's text without the lines that list anything else."""
+def _narrowed(text: str, path: str, wanted: set[str], kept: int) -> str:
+    """The kustomization's text without the lines that list others, where there are more than
+    `kept`.
+    """
+    listed = [
+        item
+        for root in parse(text, path)
+        for key, value in entries(root)
+        if key in LISTS
+        for item in items(value)
+        if is_scalar(item)
+    ]
+    if len(listed) <= kept:
+        return text
     lines = text.split("\n")
-    for root in parse(text, path):
-        for key, value in entries(root):
-            for item in items(value) if key in LISTS else ():
-                reference = str(item.value) if is_scalar(item) else ""
-                if resolve(parent(path), reference) in wanted:
-                    continue
-                number = item.start_mark.line
-                if number >= len(lines) or not _lists_only(lines[number], reference):
-                    raise RenderError(
-                        "the environment is too large to be built as a whole, and its list has "
-                        "more than one entry on a line",
-                        where=path,
-                        hint="give each entry a line of its own",
-                    )
-                lines[number] = ""
+    for item in listed:
+        number, reference = item.start_mark.line, str(item.value)
+        if _target(path, reference) in wanted:
+            continue
+        if number >= len(lines) or not _lists_only(lines[number], reference):
+            raise RenderError(
+                "the environment is too large to be built as a whole, and its list has more than "
+                "one entry on a line",
+                where=path,
+                hint="give each entry a line of its own",
+            )
+        lines[number] = ""
     return "\n".join(lines)
 
 

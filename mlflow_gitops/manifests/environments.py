@@ -173,8 +173,12 @@ class Manifests:
             edited._catalog.share_layout(self._catalog)
         return edited
 
-    def builds(self, environment: str, service: str, changes: Mapping[str, str | None]) -> Builds:
-        """What has to be built to see the changes. Raises RenderError where nothing can be."""
+    def builds(
+        self, environment: str, service: str, changes: Mapping[str, str | None]
+    ) -> Builds | None:
+        """What has to be built to see the changes; None where no kustomization has the service."""
+        if self._is_elsewhere(environment, service):
+            return None
         sides = (self, self.edited(changes))
         return builds(*(each._side(environment, service) for each in sides))
 

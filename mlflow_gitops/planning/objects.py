@@ -13,6 +13,7 @@ KIND = re.compile(r"^kind:\s*(\S+)", re.MULTILINE)
 NAME = re.compile(r"^metadata:\n(?:[ ].*\n)*?  name:\s*(.+)$", re.MULTILINE)
 NAMESPACE = re.compile(r"^metadata:\n(?:[ ].*\n)*?  namespace:\s*(.+)$", re.MULTILINE)
 CONTEXT = 5  # lines
+SECRETS = re.compile(r"^((?:data|stringData):)(?:\n[ ].*)+", re.MULTILINE)
 
 
 def objects_diff(before: str, after: str) -> str:
@@ -34,7 +35,9 @@ def _objects(text: str) -> dict[str, str]:
     for part in SEPARATOR.split(text):
         document = part.strip("\n")
         if document:
-            found[_name(f"{document}\n")] = document
+            name = _name(f"{document}\n")
+            is_secret = name.startswith("Secret/")
+            found[name] = SECRETS.sub(r"\1 (not shown)", document) if is_secret else document
     return found
 
 

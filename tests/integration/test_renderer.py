@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 
@@ -15,7 +17,7 @@ from mlflow_gitops.errors import RenderError
 from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
 from mlflow_gitops.rendering import NO_PROGRAM, Rendered, rendered
 from mlflow_gitops.state import Predictor, ServiceSpec
-from tests.support.kubectl import kubectl
+from tests.support.kubectl import kubectl, require
 from tests.support.memory_tree import MemoryTree
 
 OPTIONS = InitOptions(
@@ -151,7 +153,7 @@ def test_a_build_sees_no_secrets_and_nobodys_home(
     assert "s3cret" not in seen
     names = {line.partition("=")[0] for line in seen.splitlines() if "=" in line}
     proxies = {"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"}
-    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"HOME", "PATH", "KUBERC"} | proxies
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"HOME", "PATH", "TMPDIR", "KUBERC"} | proxies
     assert str(Path.home()) not in seen
 
 
@@ -160,7 +162,8 @@ def test_a_build_sees_no_secrets_and_nobodys_home(
     [
         ("echo 'Error: no' >&2; exit 3", "Error: no"),
         ("exit 3", "exit code 3"),
-        ("/bin/head -c 34000000 /dev/zero", "more than 32 MB are built"),
+        ("echo 'panic: x 0xc000' >&2; exit 2", "the program broke off"),
+        ("/bin/head -c 8400000 /dev/zero", "more than 8 MB are built"),
     ],
 )
 def test_a_program_that_fails_is_told(tmp_path: Path, script: str, what: str) -> None:
@@ -174,6 +177,22 @@ def test_a_build_that_does_not_end_is_ended(tmp_path: Path) -> None:
     renderer = program(tmp_path, "/bin/sleep 600", timeout=0.1)
     with pytest.raises(RenderError, match=r"did not end within 0\.1 seconds"):
         renderer.render({"kustomization.yaml": ""}, "")
+
+
+def test_a_small_file_that_grows_takes_no_more_than_its_memory(
+    renderer: KustomizeRenderer,
+) -> None:
+    require(sys.platform == "linux", "only Linux bounds the memory of another process")
+    grown = "".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+        for before, name in pairwise("abcdefghij")
+    )
+    files = {
+        "kustomization.yaml": "resources: [a.yaml]",
+        "a.yaml": f"{OBJECT}a: &a [x, x, x, x, x, x, x, x, x]\n{grown}",
+    }
+    with pytest.raises(RenderError, match="broke off; it gets 512 MB of memory"):
+        renderer.render(files, "")
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "a//b", "a\0b"])

@@ -31,11 +31,13 @@ from typing import Any
 import pytest
 import yaml
 
+from mlflow_gitops.adapters.renderer import KustomizeRenderer
 from mlflow_gitops.config import parse_settings
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.planning.naming import revision_uri
+from mlflow_gitops.rendering import rendered
 from mlflow_gitops.state import Predictor, ServiceSpec, Settings
-from tests.support.kubectl import build, objects, write_tree
+from tests.support.kubectl import build, kubectl, objects, write_tree
 from tests.support.memory_tree import MemoryTree
 
 ROOT = Path(__file__).resolve().parents[1] / "styles"
@@ -126,6 +128,25 @@ def test_nothing_but_the_promoted_service_renders_otherwise(style: Style, tmp_pa
             assert before, "nothing is rendered: every promotion would pass"
             check_changes(style, before, after, style.spec(version))
         before = after
+
+
+@pytest.mark.parametrize("name", ["kustomize-json6902-file", "legacy-framework"])
+def test_the_service_alone_is_built_as_it_is_in_its_environment(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    style = load(ROOT / name)
+    renderer = KustomizeRenderer(path=str(Path(kubectl()).parent))
+    files = read(style.folder / "1")
+    promoted = style.promote(files, style.versions[1])
+    changes = {path: text for path, text in promoted.items() if files.get(path) != text}
+    found = []
+    for most in (0, 1000):
+        monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", most)
+        manifests = style.manifests(files)
+        found.append(rendered(renderer, manifests, style.environment, style.service, changes))
+    assert found[0] == found[1]
+    lines = [line for line in found[0].diff.splitlines() if line.startswith(("-", "+"))]
+    assert len(lines) == 6, "two lines of the header, and two that change"
 
 
 def check_changes(style: Style, before: Leaves, after: Leaves, spec: ServiceSpec) -> None:

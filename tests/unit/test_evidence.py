@@ -215,3 +215,12 @@ def test_only_objects_that_changed_are_shown() -> None:
     assert re.findall(r"^[-+][^-+].*", found, re.MULTILINE) == ["-data: {}", "+data: {a: 1}"]
     assert "ConfigMap/two now" in objects_diff(f"{one}---\n{two}", one)
     assert "+kind: ConfigMap" in objects_diff("", one)
+
+
+def test_no_secret_is_shown() -> None:
+    one = "apiVersion: v1\ndata:\n  token: czNjcmV0\n  more: |\n    czNjcmV0\nkind: Secret\n"
+    named = f"{one}metadata:\n  name: one\n"
+    assert objects_diff(named, named.replace("czNjcmV0", "b3RoZXI=")) == ""
+    added = objects_diff("", named)
+    assert "+data: (not shown)\n+kind: Secret" in added
+    assert "czNj" not in added

@@ -29,7 +29,9 @@ ENVIRONMENT = {
 
 def promoted(found: Manifests, name: str = "env") -> Builds:
     changes = found.set_service(name, "svc", SPEC, PREDICTOR)
-    return found.builds(name, "svc", changes)
+    built = found.builds(name, "svc", changes)
+    assert built is not None
+    return built
 
 
 def test_a_build_gets_what_its_kustomizations_name_before_and_after() -> None:
@@ -51,13 +53,35 @@ def test_of_a_large_environment_only_what_leads_to_the_service_is_built(
     assert "- ../base\n\ncomponents" in built.before["env/kustomization.yaml"]
     assert built.before.keys() == (built.after or {}).keys()
 
-    found = manifests(ENVIRONMENT)
-    gone = found.builds("env", "other", found.remove_service("env", "other"))
-    assert gone.after is None
-    assert "base/a.yaml" not in (gone.before or {})
-    listed = {**ENVIRONMENT, "env/kustomization.yaml": "resources: [../base, other.yaml]\n"}
+
+def test_of_a_long_list_the_service_is_kept_and_of_a_short_one_its_companions_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", 1)
+    names = [f"m{number}.yaml" for number in range(25)]
+    files = {f"env/{name}": service(name=name.removesuffix(".yaml")) for name in names}
+    kustomization = "env/kustomization.yaml"
+    listed = "".join(f"- {name}\n" for name in names)
+
+    def before(text: str) -> set[str]:
+        found = manifests({**files, kustomization: text})
+        built = found.builds("env", "m7", found.remove_service("env", "m7"))
+        assert built is not None
+        assert built.after is None
+        return set(built.before or ())
+
+    assert before(f"resources:\n{listed}") == {kustomization, "env/m7.yaml"}
+    assert before(f"resources:\n{listed}".replace("m7.yaml", "'m7.yaml' # ours")) == {
+        kustomization,
+        "env/m7.yaml",
+    }
+    assert before("resources: [m6.yaml, m7.yaml]\n") == {
+        kustomization,
+        "env/m6.yaml",
+        "env/m7.yaml",
+    }
     with pytest.raises(RenderError, match="more than one entry on a line"):
-        promoted(manifests(listed))
+        before(f"resources: [{', '.join(names)}]\n")
 
 
 def test_a_folder_below_is_built_where_the_environment_itself_has_no_kustomization() -> None:
@@ -73,8 +97,8 @@ def test_a_folder_below_is_built_where_the_environment_itself_has_no_kustomizati
 
 
 def test_nothing_builds_plain_manifests() -> None:
-    with pytest.raises(RenderError, match="no kustomization builds the service"):
-        promoted(manifests({"env/a.yaml": service()}))
+    found = manifests({"env/a.yaml": service()})
+    assert found.builds("env", "svc", {"env/a.yaml": service(SPEC.uri)}) is None
 
 
 def test_the_first_kustomization_of_an_environment_has_nothing_before() -> None:
@@ -84,6 +108,7 @@ def test_the_first_kustomization_of_an_environment_has_nothing_before() -> None:
     )
     added = {"env/kustomization.yaml": "resources: [../base]\n"}
     built = found.builds("env", "svc", added)
+    assert built is not None
     assert (built.folder, built.before) == ("env", None)
     assert built.after is not None
     assert built.after.keys() == {*added, "base/kustomization.yaml", "base/a.yaml"}
@@ -114,6 +139,21 @@ def test_what_lies_elsewhere_is_refused(text: str) -> None:
     with pytest.raises(RenderError, match="nothing is fetched") as refused:
         check_stands_alone({"env/Kustomization": text})
     assert refused.value.where == "env/Kustomization"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resources: [../..]",
+        "resources: ['../../../../etc']",
+        "resources: ['./../../etc']",
+        "configMapGenerator: [{name: c, files: ['key=../../x']}]",
+    ],
+)
+def test_what_leads_out_of_the_repository_is_refused(text: str) -> None:
+    with pytest.raises(RenderError, match="leads out of the repository"):
+        check_stands_alone({"env/kustomization.yaml": text})
+    check_stands_alone({"env/kustomization.yaml": "resources: [../base]\nnameSuffix: a..b"})
 
 
 @pytest.mark.parametrize(

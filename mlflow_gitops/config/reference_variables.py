@@ -262,6 +262,31 @@ VARIABLES = (
         "For this project's own tests: many more rounds (`make soak`).",
     ),
     Variable(
+        "MLFLOW_GITOPS_TEST_FORGE_URL",
+        "URL of an API",
+        "",
+        "For this project's own tests: a real forge for the scenarios of all forges.",
+        "Without it they run against servers on this machine.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_TEST_FORGE_KIND",
+        "`github`, `gitlab`, `gitea` or `forgejo`",
+        "",
+        "For this project's own tests: its kind.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_TEST_FORGE_REPOSITORY",
+        "Git URL",
+        "",
+        "For this project's own tests: a repository there, for branches and pull requests.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_TEST_FORGE_TOKEN",
+        "text without spaces",
+        "",
+        "For this project's own tests: a token that may write it.",
+    ),
+    Variable(
         "MLFLOW_TRACKING_URI",
         "URI",
         "MLflow's own",

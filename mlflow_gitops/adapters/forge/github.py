@@ -133,8 +133,9 @@ class GitHubForge:
     @_told
     def of_commit(self, commit: str) -> PullRequest | None:
         found = self._client.get(f"/commits/{commit}/pulls", {"per_page": PAGE})
-        merged = [pull["number"] for pull in found if pull["merged_at"]]
-        return self.get(merged[-1]) if merged else None
+        merged = [pull for pull in found if pull["merged_at"]]
+        merged.sort(key=lambda pull: pull["merge_commit_sha"] == commit)
+        return self.get(merged[-1]["number"]) if merged else None
 
     @_told
     def check(self) -> str:

@@ -18,11 +18,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from mlflow_gitops.adapters.build_cache import BuildCache, Built, key_of
 from mlflow_gitops.errors import ManifestError, RenderError
 from mlflow_gitops.manifests.building import check_stands_alone
 
@@ -46,25 +47,36 @@ class KustomizeRenderer:
 
     timeout: float = 30.0
     path: str = ""
+    _known: BuildCache = field(default_factory=BuildCache, compare=False)
 
     def render(self, files: Mapping[str, str], folder: str) -> str | None:
         command = self._command()
         if command is None:
             return None
+        key = key_of(files, folder)
+        built = self._known.get(key)
+        if built is None:
+            built = self._tried(command, files, folder)
+            self._known.put(key, built)
+        if isinstance(built, RenderError):
+            raise _again(built)
+        return built
+
+    def _tried(self, command: Sequence[str], files: Mapping[str, str], folder: str) -> Built:
+        """What came of it, for all who ask about these files. Raises what is only so now."""
         try:
             check_stands_alone(files)
-        except ManifestError as error:
-            raise RenderError(error.what, where=error.where, hint=error.hint) from None
-        try:
             with TemporaryDirectory(prefix="mlflow-gitops-build-") as made:
                 root = Path(made).resolve()
                 _write(root / "files", files)
                 return self._built(command, root, folder)
+        except (RenderError, ManifestError) as error:
+            return _again(error)
         except OSError as error:
             raise RenderError(
-                f"the files cannot be written: {error.strerror}",
+                f"it cannot be run here: {error.strerror}",
                 where=folder,
-                hint="look at the space that is left for temporary files",
+                hint="look at the program, and at the space for temporary files",
             ) from None
 
     def _command(self) -> Sequence[str] | None:
@@ -98,19 +110,15 @@ class KustomizeRenderer:
         self, command: Sequence[str], home: Path, out: IO[bytes], err: IO[bytes]
     ) -> int | None:
         """The exit code; None where it took too long."""
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=home,
-                env=_environment(home),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        except OSError as error:
-            what = f"`{Path(command[0]).name}` cannot be run: {error.strerror}"
-            raise RenderError(what, where=command[0], hint="install it again") from None
+        process = subprocess.Popen(
+            command,
+            cwd=home,
+            env=_environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
         try:
             _bound(process)
             return process.wait(self.timeout)
@@ -118,6 +126,11 @@ class KustomizeRenderer:
             return None
         finally:
             _end(process)
+
+
+def _again(error: RenderError | ManifestError) -> RenderError:
+    """A new one: one that was raised holds on to what was going on then."""
+    return RenderError(error.what, where=error.where, hint=error.hint)
 
 
 def _bound(process: subprocess.Popen[bytes]) -> None:

@@ -201,7 +201,29 @@ def test_no_file_is_written_outside_the_folder(renderer: KustomizeRenderer, name
         renderer.render({name: "x"}, "")
 
 
+def test_the_same_files_are_built_once(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    renderer = program(tmp_path, f"echo x >> {count}; echo built; exit $(/bin/cat $2/code)")
+    good, bad = ({"kustomization.yaml": "", "code": code} for code in "03")
+    for _ in range(2):
+        assert renderer.render(good, "") == "built\n"
+        with pytest.raises(RenderError, match="exit code 3"):
+            renderer.render(bad, "")
+    assert count.read_text() == "x\n" * 2
+
+
+def test_a_program_that_cannot_be_run_is_tried_again(tmp_path: Path) -> None:
+    renderer = program(tmp_path, "echo built")
+    script = tmp_path / "kustomize"
+    text = script.read_text()
+    script.write_text("#!/nowhere\n")
+    with pytest.raises(RenderError, match="cannot be run here: No such file"):
+        renderer.render({"kustomization.yaml": ""}, "")
+    script.write_text(text)
+    assert renderer.render({"kustomization.yaml": ""}, "") == "built\n"
+
+
 def test_files_that_clash_are_an_error_of_the_build(renderer: KustomizeRenderer) -> None:
     clash: Mapping[str, str] = {"a": "x", "a/b": "y"}
-    with pytest.raises(RenderError, match="cannot be written"):
+    with pytest.raises(RenderError, match="cannot be run here"):
         renderer.render(clash, "")

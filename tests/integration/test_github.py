@@ -50,6 +50,16 @@ def test_the_withdrawn_label_comes_before_the_closing(
     assert order[-1].startswith("PATCH")
 
 
+def test_what_github_has_in_other_letters_is_there(
+    forge: GitHubForge, server: GitHubServer
+) -> None:
+    pull = forge.open(BRANCH, "main", Draft("t", "one\ntwo", ["ml"], ["rita"]))
+    server.pulls[0].body = "one\r\ntwo\r\n"
+    wrote = [each for each in server.seen if not each.startswith("GET")]
+    forge.update(forge.get(pull.number), Draft("t", "one\ntwo\n", ["ML"], ["Rita"]))
+    assert [each for each in server.seen if not each.startswith("GET")] == wrote
+
+
 @pytest.mark.parametrize("state", ["COMMENTED", "CHANGES_REQUESTED", "DISMISSED"])
 def test_who_reviewed_is_not_asked_again(
     forge: GitHubForge, server: GitHubServer, state: str

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from mlflow_gitops.errors import ConfigError, ForgeError, GitOpsError, TransientError
-from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.planning.messages import clean, exact
 
 __all__ = [
     "AnswerError",
@@ -97,10 +97,11 @@ def moved(location: str, *, where: str) -> ForgeError:
     """A redirect: what is asked elsewhere may be another repository, and a write may be lost."""
     try:
         parts = urlsplit(location)
-        shown = f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path
+        host = parts.netloc.rpartition("@")[2]
+        shown = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
     except ValueError:
         shown = ""
-    to = f", to {clean(shown, LONGEST)}" if shown else ""
+    to = f", to {exact(shown)}" if shown else ""
     return ForgeError(
         f"the repository has moved or was renamed{to}",
         where=where,

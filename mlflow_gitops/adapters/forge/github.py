@@ -101,8 +101,8 @@ class GitHubForge:
 
     @_told
     def update(self, pull: PullRequest, draft: Draft) -> None:
-        if (pull.title, pull.body) != (draft.title, shortened(draft.body, BODY_LIMIT)):
-            fields = {"title": draft.title, "body": shortened(draft.body, BODY_LIMIT)}
+        fields = {"title": draft.title, "body": shortened(draft.body, BODY_LIMIT)}
+        if any(_plain(fields[name]) != _plain(getattr(pull, name)) for name in fields):
             self._client.send("PATCH", f"/pulls/{pull.number}", fields)
         now = self._client.get(f"/pulls/{pull.number}")
         asked = [each["login"] for each in now["requested_reviewers"]]
@@ -192,17 +192,21 @@ class GitHubForge:
         said += [
             Comment(_login(each["user"]), each["submitted_at"], each["body"])
             for each in reviews
-            if each["body"]
+            if each["body"] and each["state"] != "PENDING"
         ]
         return closing_comment(said, by, closed)
 
     def _add(self, number: int, draft: Draft, labels: Sequence[str], asked: Sequence[str]) -> None:
-        """What is not there yet. A reviewer whom GitHub refuses stops no delivery."""
-        missing = [label for label in draft.labels if label not in labels]
+        """What is not there yet; GitHub tells no capitals from small letters. A reviewer whom it
+        refuses stops no delivery.
+        """
+        named = {name.lower() for name in asked}
+        there = {name.lower() for name in labels}
+        missing = [label for label in draft.labels if label.lower() not in there]
         if missing:
             self._client.send("POST", f"/issues/{number}/labels", {"labels": missing})
         for reviewer in draft.reviewers:
-            if reviewer in asked:
+            if reviewer.lower() in named:
                 continue
             team = reviewer.removeprefix("team:")
             key = "reviewers" if team == reviewer else "team_reviewers"
@@ -216,6 +220,11 @@ class GitHubForge:
         """Whether its branch is in the repository itself, and not in a fork."""
         source = pull["head"]["repo"]
         return bool(source) and source["full_name"] == pull["base"]["repo"]["full_name"]
+
+
+def _plain(text: str) -> str:
+    """As GitHub keeps it: people's browsers write other line ends."""
+    return text.replace("\r\n", "\n").strip()
 
 
 def _labels(pull: Json) -> list[str]:

@@ -119,7 +119,7 @@ class LocalForge:
     secret: ClassVar[str]
     me: ClassVar[str] = "rita"
     colleagues: ClassVar[Sequence[str]] = ("rita", "raj")
-    published: ClassVar[Published]
+    published: ClassVar[Published | None]
     """The description of its API, that requests and replies are held to where it is to be had."""
 
     bare: Path
@@ -186,7 +186,7 @@ class LocalForge:
         self.seen.append(f"{asked.verb} {asked.path}")
         canned = self.answers or (self.write_answers if asked.verb != "GET" else [])
         try:
-            api = description(self.published)
+            api = description(self.published) if self.published else None
             operation = api.operation(asked.verb, asked.path) if api else None
             if operation:
                 operation.check_request(asked.query, asked.body)

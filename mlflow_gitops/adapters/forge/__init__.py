@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from mlflow_gitops.config.github_app import GitHubApp
 from mlflow_gitops.errors import ConfigError
@@ -130,6 +131,17 @@ def _github_api(place: Place) -> str:
     return f"{place.web}/api/v3"
 
 
+def _gitlab(place: Place) -> Forge:
+    """GitLab may be below a path, which Git's address then has too."""
+    from mlflow_gitops.adapters.forge.gitlab import GitLabForge
+
+    url = (place.api_url or place.web).rstrip("/").removesuffix("/api/v4")
+    below = urlsplit(url).path.strip("/")
+    place.owner_and_name()
+    project = place.path.removeprefix(f"{below}/") if below else place.path
+    return GitLabForge(project, url, place.token)
+
+
 def _plain(address: str) -> str:
     """A host's name, without a port and without what stands before it for SSH or the web."""
     host = _without_port(address).lower()
@@ -145,4 +157,5 @@ def _without_port(address: str) -> str:
 
 OPENERS: Mapping[str, Callable[[Place], Forge]] = {
     "github": _github,
+    "gitlab": _gitlab,
 }

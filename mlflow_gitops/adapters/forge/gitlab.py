@@ -1,0 +1,216 @@
+"""GitLab's REST API, on gitlab.com and self-managed. Implements `ports.Forge`.
+
+A merge request is a pull request here, its `iid` the number. Nobody but users can be asked for a
+review.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
+
+from mlflow_gitops.adapters.forge import failures
+from mlflow_gitops.adapters.forge.bodies import shortened
+from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
+from mlflow_gitops.adapters.forge.gitlab_client import RIGHTS, GitLabClient, talking
+from mlflow_gitops.adapters.forge.gitlab_rows import (
+    approvals_of,
+    inert,
+    is_own,
+    name_of,
+    pull_of,
+)
+from mlflow_gitops.errors import ForgeError
+from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+
+__all__ = ["GitLabForge"]
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0  # seconds for one request
+BODY_LIMIT = 1_000_000  # characters; GitLab takes 1,048,576
+TEXT_LIMIT = 255  # characters of a status
+DEVELOPER = 30
+TEAM = "team:"
+VERDICTS: Mapping[str, str] = {"success": "success", "failure": "failed", "pending": "pending"}
+
+Json = Mapping[str, Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _told(
+    act: Callable[Concatenate[GitLabForge, P], R],
+) -> Callable[Concatenate[GitLabForge, P], R]:
+    """An answer that is not as GitLab gives it is an error for people, too."""
+
+    @wraps(act)
+    def acting(forge: GitLabForge, /, *args: P.args, **named: P.kwargs) -> R:
+        with talking(forge._client.where):
+            return act(forge, *args, **named)
+
+    return acting
+
+
+class GitLabForge:
+    """`project` is its path with all groups, `url` the instance's address. Safe for threads."""
+
+    kind = "gitlab"
+
+    def __init__(
+        self, project: str, url: str, token: Callable[[], str], *, timeout: float = TIMEOUT
+    ) -> None:
+        root = f"/projects/{quote(project, safe='')}"
+        self._client = GitLabClient(url, root, token, timeout)
+        self._anywhere = GitLabClient(url, "", token, timeout)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._client.where!r})"
+
+    # ports.Forge
+
+    @_told
+    def newest(self, branch: str) -> PullRequest | None:
+        query = {"source_branch": branch, "scope": "all", "state": "all"}
+        found = self._client.pages("/merge_requests", **query, order_by="created_at", sort="desc")
+        ours = [row for row in found if row["source_branch"] == branch and is_own(row)]
+        ours.sort(key=lambda row: (row["state"] in ("opened", "locked"), row["iid"]), reverse=True)
+        return self.get(ours[0]["iid"]) if ours else None
+
+    @_told
+    def get(self, number: int) -> PullRequest:
+        row = self._client.get(f"/merge_requests/{number}")
+        return pull_of(row, self._approvals(row), self._said(row))
+
+    @_told
+    def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
+        fields = {
+            "source_branch": branch,
+            "target_branch": base,
+            "title": draft.title,
+            "description": _body(draft),
+            "labels": ",".join(draft.labels),
+            "reviewer_ids": self._users(draft.reviewers),
+        }
+        try:
+            made = self._client.send("post", "/merge_requests", fields)
+        except failures.NotTakenError as error:
+            if error.status != 409:
+                raise
+            raise failures.just_opened(branch, where=self._client.where) from None
+        return self.get(made["iid"])
+
+    @_told
+    def update(self, pull: PullRequest, draft: Draft) -> None:
+        path = f"/merge_requests/{pull.number}"
+        now = self._client.get(path)
+        asked = {name_of(user): user["id"] for user in now["reviewers"]}
+        missing = [each for each in draft.labels if each not in now["labels"]]
+        added = self._users([each for each in draft.reviewers if each not in asked])
+        wanted: dict[str, object] = {"title": draft.title, "description": _body(draft)}
+        fields = {key: value for key, value in wanted.items() if (now[key] or "") != value}
+        if missing:
+            fields["add_labels"] = ",".join(missing)
+        if added:
+            fields["reviewer_ids"] = [*asked.values(), *added]
+        if fields:
+            self._client.send("put", path, fields)
+
+    @_told
+    def withdraw(self, pull: PullRequest, comment: str) -> None:
+        path = f"/merge_requests/{pull.number}"
+        if self._client.get(path)["state"] not in ("opened", "locked"):
+            return
+        self._client.send("put", path, {"add_labels": WITHDRAWN})
+        self._client.send("post", f"{path}/notes", {"body": inert(comment)})
+        self._client.send("put", path, {"state_event": "close"})
+
+    @_told
+    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
+        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        told = {row["name"]: (row["status"], row["description"] or "") for row in rows}
+        for status in statuses:
+            verdict, text = VERDICTS[status.verdict], status.text[:TEXT_LIMIT]
+            if told.get(status.name) == (verdict, text):
+                continue
+            fields = {"state": verdict, "name": status.name, "description": text}
+            more = {"target_url": status.url} if status.url else {}
+            try:
+                self._client.send("post", f"/statuses/{commit}", {**fields, **more})
+            except failures.NotTakenError as error:
+                if told.get(status.name, ("", ""))[0] != verdict:
+                    raise
+                # an older GitLab refuses the same verdict with another text
+                log.info("%s keeps its text: %s", status.name, error.what)
+
+    @_told
+    def of_commit(self, commit: str) -> PullRequest | None:
+        rows = self._client.pages(f"/repository/commits/{commit}/merge_requests")
+        merged = [row["iid"] for row in rows if row["state"] == "merged" and is_own(row)]
+        return self.get(max(merged)) if merged else None
+
+    @_told
+    def check(self) -> str:
+        rights = self._client.get("")["permissions"]
+        levels = [(rights.get(key) or {}).get("access_level") or 0 for key in ACCESS]
+        try:
+            user = self._anywhere.get("/user")
+        except ForgeError:
+            user = {"username": "a token"}
+        if max(levels) < DEVELOPER and not user.get("is_admin"):
+            raise failures.may_not_write(where=self._client.where, rights=RIGHTS)
+        return name_of(user)
+
+    # Parts
+
+    def _approvals(self, row: Json) -> tuple[Approval, ...]:
+        path = f"/merge_requests/{row['iid']}"
+        given = self._client.get(f"{path}/approvals")["approved_by"]
+        if not given:
+            return ()
+        is_timed = all(each.get("approved_at") for each in given)
+        notes = [] if is_timed else self._notes(row)
+        versions = self._client.pages(f"{path}/versions")
+        return approvals_of(given, notes, versions, str(row["sha"] or ""))
+
+    def _said(self, row: Json) -> str:
+        """At its closing, by whoever closed it."""
+        if row["state"] != "closed" or not row["closed_at"]:
+            return ""
+        said = [
+            Comment(name_of(note["author"]), note["created_at"], note["body"])
+            for note in self._notes(row)
+            if not note["system"]
+        ]
+        return closing_comment(said, name_of(row["closed_by"]), row["closed_at"])
+
+    def _notes(self, row: Json) -> list[Json]:
+        """The oldest first."""
+        path = f"/merge_requests/{row['iid']}/notes"
+        found = self._client.pages(path, order_by="created_at", sort="desc")
+        return found[::-1]
+
+    def _users(self, names: Sequence[str]) -> list[int]:
+        """Whom GitLab does not know stops no delivery."""
+        found = []
+        for name in names:
+            rows = [] if name.startswith(TEAM) else self._named(name)
+            if rows:
+                found.append(int(rows[0]["id"]))
+            else:
+                log.warning("no review is asked of %r: GitLab has no such user", name)
+        return found
+
+    def _named(self, name: str) -> list[Json]:
+        rows: list[Json] = self._anywhere.get("/users", {"username": name})
+        return [row for row in rows if name_of(row).casefold() == name.casefold()]
+
+
+ACCESS = ("project_access", "group_access")
+
+
+def _body(draft: Draft) -> str:
+    return inert(shortened(draft.body, BODY_LIMIT))

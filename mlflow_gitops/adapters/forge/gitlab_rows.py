@@ -1,0 +1,111 @@
+"""What GitLab's replies say, as values. PURE: a reply that is none raises KeyError and the like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from mlflow_gitops.pull_requests import Approval, PullRequest
+
+__all__ = ["approvals_of", "inert", "is_own", "name_of", "pull_of"]
+
+Json = Mapping[str, Any]
+UNKNOWN = ("unchecked", "checking", "preparing", "approvals_syncing", "cannot_be_merged_recheck")
+CONFLICT = ("conflict", "cannot_be_merged")
+APPROVED = "approved this merge request"
+STATES: Mapping[str, Literal["open", "closed", "merged"]] = {
+    "opened": "open",
+    "locked": "open",
+    "closed": "closed",
+    "merged": "merged",
+}
+
+
+def is_own(row: Json) -> bool:
+    """Whether its branch is in the project itself, and not in a fork."""
+    return bool(row["source_project_id"] == row["target_project_id"])
+
+
+def name_of(user: Json | None) -> str:
+    return str(user["username"]) if user else ""
+
+
+def pull_of(row: Json, approvals: tuple[Approval, ...] = (), comment: str = "") -> PullRequest:
+    state = STATES[row["state"]]
+    decided_by = ""
+    if state == "merged":
+        decided_by = name_of(row.get("merge_user") or row.get("merged_by"))
+    elif state == "closed":
+        decided_by = name_of(row.get("closed_by"))
+    made = row.get("merge_commit_sha") or row.get("squash_commit_sha") or row.get("sha") or ""
+    return PullRequest(
+        number=int(row["iid"]),
+        url=str(row["web_url"]),
+        state=state,
+        branch=str(row["source_branch"]),
+        base=str(row["target_branch"]),
+        head=str(row.get("sha") or ""),
+        title=str(row["title"]),
+        body=str(row.get("description") or ""),
+        labels=tuple(str(label) for label in row["labels"]),
+        author=name_of(row.get("author")),
+        approvals=approvals,
+        mergeable=_mergeable(row) if state == "open" else None,
+        merge_commit=str(made) if state == "merged" else "",
+        decided_by=decided_by,
+        decided_at=_utc(row.get(f"{state}_at")),
+        comment=comment,
+        created=_utc(row["created_at"]),
+        updated=_utc(row.get("updated_at")),
+    )
+
+
+def _mergeable(row: Json) -> bool | None:
+    """Whether there is no conflict: what else GitLab wants before it merges does not matter."""
+    if row.get("has_conflicts"):
+        return False
+    status = row.get("detailed_merge_status") or row.get("merge_status")
+    if status in CONFLICT:
+        return False
+    return None if status is None or status in UNKNOWN else True
+
+
+def approvals_of(
+    rows: Sequence[Json], notes: Sequence[Json], versions: Sequence[Json], head: str
+) -> tuple[Approval, ...]:
+    """GitLab's approvals name no commit: each counts for the version that was there at its time.
+
+    `notes` tell the time where GitLab is too old to say it. One whose time nobody tells counts for
+    the head, so that nothing is rewritten under somebody's approval.
+    """
+    told = {
+        name_of(note["author"]): note["created_at"]
+        for note in notes
+        if note["system"] and note["body"] == APPROVED
+    }
+    found = []
+    for row in rows:
+        by = name_of(row["user"])
+        time = _utc(row.get("approved_at") or told.get(by))
+        found.append(Approval(by, _version_at(versions, time) if time else head, time))
+    return tuple(found)
+
+
+def _version_at(versions: Sequence[Json], time: str) -> str:
+    before = [each for each in versions if _utc(each["created_at"]) <= time]
+    last = max(before, key=lambda each: (_utc(each["created_at"]), each["id"]), default=None)
+    return str(last["head_commit_sha"]) if last else ""
+
+
+def _utc(text: object) -> str:
+    if not text:
+        return ""
+    moment = datetime.fromisoformat(str(text)).astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def inert(text: str) -> str:
+    """Without quick actions: a line that begins with a slash is a command to GitLab."""
+    return re.sub(r"(?m)^([ \t]*)/", r"\1\\/", text)

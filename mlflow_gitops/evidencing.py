@@ -12,6 +12,7 @@ from mlflow_gitops.gatekeeping import Committed, Gatekeeper, schema_change
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.evidence import (
     DEPENDENCY_FILES,
+    MOST_TEXT,
     Gathered,
     Judged,
     Known,
@@ -103,12 +104,15 @@ class Gatherer:
         if files is None:
             return None
         names = [name for name in DEPENDENCY_FILES if name in files.files]
+        if any(files.files[name] > MOST_TEXT for name in names):
+            return None  # some stores give whole files only
         try:
-            return dict(self.store.texts(location, names)) if names else {}
+            found = dict(self.store.texts(location, names)) if names else {}
         except TransientError:
             raise
         except GitOpsError:
             return None
+        return found if len(found) == len(names) else None
 
     def _shown(self, view: View, edit: Edit) -> Shown:
         """The built objects that change; where none do, or they cannot be built, the files."""

@@ -27,10 +27,12 @@ from mlflow_gitops.planning.signatures import SchemaChange
 from mlflow_gitops.runs import Dataset, RunFacts
 from mlflow_gitops.state import EMPTY, ModelFiles, ModelVersion, ServiceSpec
 
-__all__ = ["DEPENDENCY_FILES", "Known", "compared", "make_evidence"]
+__all__ = ["DEPENDENCY_FILES", "MOST_TEXT", "Known", "compared", "make_evidence"]
 
 DEPENDENCY_FILES = ("requirements.txt", "python_env.yaml")
 PYTHON = re.compile(r"^python:[ \t]*['\"]?([0-9][0-9a-z.]*)", re.MULTILINE)
+MOST_TEXT = 64 * 1024  # bytes of one of them
+UNREAD = "the files that name them cannot be read, are no text or have more than 64 KiB"
 NO_BEFORE = "nothing is committed that it could be compared with"
 
 
@@ -38,7 +40,7 @@ NO_BEFORE = "nothing is committed that it could be compared with"
 class Known:
     """What was gathered of one version; None and "" where it could not be, and then `why`.
 
-    `texts` are those of `DEPENDENCY_FILES` that it has.
+    `texts` are those of `DEPENDENCY_FILES` that it has: all of them, or None.
     """
 
     spec: ServiceSpec
@@ -211,7 +213,7 @@ def _of_run(known: Known, read: Callable[[RunFacts], Read]) -> Read | str:
 
 def _dependencies(known: Known) -> Read | str:
     if known.texts is None:
-        return known.why or "its files were not read"
+        return known.why or ("its files were not read" if known.files is None else UNREAD)
     if not known.texts:
         return "it names none"
     found = _requirements(known.texts.get("requirements.txt", "").splitlines())

@@ -39,6 +39,18 @@ def test_a_version_is_compared_with_the_committed_one(parts: Parts) -> None:
     assert parts.written() == before
 
 
+@pytest.mark.parametrize("content", [b"a" * 70_000, b"mlflow==3.17 # \xff\n"])
+def test_dependencies_that_cannot_be_shown_are_not_said_to_be_none(
+    parts: Parts, content: bytes
+) -> None:
+    parts.register(MODEL, files={**FILES, "requirements.txt": content})
+    shown = parts.cli("diff", MODEL, "-e", "production", "--version", "3", "--json").stdout
+    assert (
+        "no text or have more than 64 KiB"
+        in json.loads(shown)["evidence"]["dependencies"]["unknown"]
+    )
+
+
 def test_what_is_selected_is_compared_by_default(parts: Parts) -> None:
     same = parts.cli("diff", MODEL, "-e", "production")
     assert (same.exit_code, "nothing would change" in same.stdout) == (0, True)

@@ -25,7 +25,7 @@ from typing import IO
 
 from mlflow_gitops.adapters.build_cache import BuildCache, Built, key_of
 from mlflow_gitops.errors import ManifestError, RenderError
-from mlflow_gitops.manifests.building import check_stands_alone
+from mlflow_gitops.manifests.building import check_stands_alone, without_secrets
 
 __all__ = ["KustomizeRenderer"]
 
@@ -166,7 +166,7 @@ def _said(words: str, root: Path) -> str:
         return f"the program broke off; it gets {MOST_MEMORY >> 20} MB of memory"
     lines = (line for line in words.splitlines() if not line.startswith(WARNING))
     said = " ".join(" ".join(lines).replace(f"{root}/", "").replace(str(root), ".").split())
-    said = said.removeprefix("error: ")
+    said = without_secrets(said.removeprefix("error: "))
     return said if len(said) <= MOST_WORDS else f"{said[:MOST_WORDS]}..."
 
 

@@ -26,7 +26,7 @@ from mlflow_gitops.manifests.nodes import (
 from mlflow_gitops.manifests.services import Service
 from mlflow_gitops.manifests.tree import parent, resolve
 
-__all__ = ["Builds", "Side", "builds", "check_stands_alone"]
+__all__ = ["Builds", "Side", "builds", "check_stands_alone", "without_secrets"]
 
 MOST_WHOLE = 1000  # files of an environment that is built as a whole
 COMPANIONS = 20  # entries of the innermost list that are the service's own, more are neighbours
@@ -44,6 +44,9 @@ REMOTE = re.compile(
     r"(?:^|=)\s*(?:[a-z][a-z0-9+.-]*://|https?:|git@|git::|(?:www\.)?github\.com[:/])",
     re.IGNORECASE,
 )
+
+SECRET = re.compile(r"(?<=:/)(/?)[^/@\s]*@|\?[^\s'\"]*")
+"""A user with a password or a token, and a query, in an address; kustomize shortens its slashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def check_stands_alone(files: Mapping[str, str]) -> None:
         for reference in _references(text, path):
             if REMOTE.search(reference):
                 raise RenderError(
-                    f"it needs `{reference}`, and nothing is fetched for a build",
+                    f"it needs `{without_secrets(reference)}`, and nothing is fetched for a build",
                     where=path,
                     hint="copy it into the repository",
                 )
@@ -98,6 +101,11 @@ def check_stands_alone(files: Mapping[str, str]) -> None:
                     where=path,
                     hint="copy it into the repository",
                 )
+
+
+def without_secrets(text: str) -> str:
+    """Where an address in it leads, and no more."""
+    return SECRET.sub(r"\1", text)
 
 
 def _target(path: str, reference: str) -> str | None:

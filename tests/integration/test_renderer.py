@@ -128,6 +128,11 @@ def test_git_and_the_proxy_of_a_build_lead_nowhere(
     monkeypatch.setattr("mlflow_gitops.adapters.renderer.check_stands_alone", lambda _: None)
     with pytest.raises(RenderError, match=r"no 'git' program on path|refused"):
         renderer.render({"kustomization.yaml": "resources: ['https://example.com/a?ref=v1']"}, "")
+    secret = "resources: ['https://dana:s3cret@example.com/a?ref=v1&token=t0ken']"
+    with pytest.raises(RenderError, match=r"https://example.com/a") as failed:
+        renderer.render({"kustomization.yaml": secret}, "")
+    assert "s3cret" not in str(failed.value)
+    assert "t0ken" not in str(failed.value)
 
 
 def test_plugins_helm_and_functions_stay_off(

@@ -141,6 +141,14 @@ def test_what_lies_elsewhere_is_refused(text: str) -> None:
     assert refused.value.where == "env/Kustomization"
 
 
+def test_an_address_is_told_without_its_secrets() -> None:
+    text = "resources: ['https://dana:s3cret@git.example.com/a//b?ref=v1&token=t0ken']"
+    with pytest.raises(RenderError, match=r"`https://git\.example\.com/a//b`") as refused:
+        check_stands_alone({"kustomization.yaml": text})
+    assert "s3cret" not in str(refused.value)
+    assert "t0ken" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [

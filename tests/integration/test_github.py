@@ -13,7 +13,9 @@ from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.pull_requests import CommitStatus, Draft
 from tests.support.forge_host import BRANCH
 from tests.support.git import git, make_bare
-from tests.support.github_server import TOKEN, GitHubServer, github_server
+from tests.support.github_server import ENTERPRISE, TOKEN, GitHubServer, github_server
+from tests.support.kubectl import require
+from tests.support.openapi import description
 from tests.support.real_forge import RealForge
 
 
@@ -166,3 +168,20 @@ def test_one_person_can_do_what_the_suite_needs(
     assert host.merge(2) == forge.get(2).merge_commit
     host.ends()
     assert git("branch", "--list", "mlflow-gitops-test/*", cwd=server.bare) == ""
+
+
+def test_github_enterprise_s_api_is_the_same(
+    forge: GitHubForge, server: GitHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(description(ENTERPRISE), f"{ENTERPRISE.package} cannot be had from a registry")
+    monkeypatch.setattr(GitHubServer, "published", ENTERPRISE)
+    assert forge.check() == "mlflow-gitops"
+    draft = Draft("t", "b", ["ml"], ["rita", "team:risk"])
+    pull = forge.open(BRANCH, "main", draft)
+    forge.update(pull, Draft("other", "b", ["ml", "new"], ["raj"]))
+    status = CommitStatus("mlflow-gitops/metrics", "failure", "f1 0.8", "https://ml.example.com/1")
+    forge.set_statuses(pull.head, [status])
+    server.approve(1)
+    forge.withdraw(pull, "version 3 is asked for")
+    assert forge.newest(BRANCH) == forge.get(1)
+    assert forge.of_commit(pull.head) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.forge_host import Asked, How, LocalForge, Reply, serving
 from tests.support.published import Published
 
-__all__ = ["TOKEN", "GitHubServer", "Pull", "github_server"]
+__all__ = ["ENTERPRISE", "TOKEN", "GitHubServer", "Pull", "github_server"]
 
 TOKEN = "ghp_s3cr3t-of-the-forge"
 ROOT = "/repos/ml/manifests"
@@ -27,6 +27,12 @@ API = Published(
     "generated/api.github.com.json",
     "829b4bebb19a53133289f7b0bc819f4f1118115821db2ca9f25e9ee995a7da2a",
 )
+ENTERPRISE = replace(
+    API,
+    member="generated/ghes-3.17.json",
+    sha256="b33124aa711a44f1de05c9ad49e7ef473b65cacfd0c8369fd8418ba798707dcb",
+)
+"""GitHub Enterprise Server, the oldest of the package."""
 
 
 @dataclass

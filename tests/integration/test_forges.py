@@ -7,20 +7,27 @@ needs a second person there, or an answer that it does not give, is skipped.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from mlflow_gitops.adapters.forge import open_forge
+from mlflow_gitops.errors import ConfigError, ForgeError, GitOpsError, TransientError
+from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.ports import Forge
-from mlflow_gitops.pull_requests import Draft, PullRequest
-from tests.support.forge_host import BRANCH, Host, LocalForge, opened
+from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
+from tests.support.forge_host import BRANCH, Answer, Host, How, LocalForge, opened
 from tests.support.git import git, make_bare
 from tests.support.github_server import github_server
 from tests.support.gitlab_server import gitlab_server
-from tests.support.real_forge import real_forge, variable
+from tests.support.kubectl import require
+from tests.support.openapi import description
+from tests.support.real_forge import CALLS, real_forge, variable
 
 Serve = Callable[[Path, Path], AbstractContextManager[LocalForge]]
 
@@ -81,5 +88,302 @@ def writes(host: Host) -> list[str]:
 
 def test_requests_and_replies_are_held_to_the_api_s_description(host: Host) -> None:
     """Without it the scenarios below run all the same, on what the server knows of the API."""
+    if not isinstance(host, LocalForge):
+        pytest.skip("a real forge answers as it does")
     if host.published is None:
         pytest.skip(f"no registry has the description of {host.kind}'s API: a table stands for it")
+    package = host.published.package
+    api = description(host.published)
+    require(api, f"{package} cannot be had from a registry")
+    assert api is not None
+    below = urlsplit(host.url).path
+    with pytest.raises(AssertionError, match="no such path"):
+        api.operation("GET", f"{below}/nowhere")
+    for call in CALLS[host.kind].values():
+        path, fields = call.filled(
+            "ml%2Fmanifests" if host.kind == "gitlab" else "ml/m", 1, "merge"
+        )
+        api.operation(call.verb, f"{below}{path}").check_request({}, fields)
+
+
+# What a pull request goes through
+
+
+def test_one_is_opened_and_found(forge: Forge, host: Host) -> None:
+    assert forge.newest(host.branch) is None
+    pull = proposed(forge, host)
+    assert (pull.state, pull.branch, pull.base) == ("open", host.branch, host.base)
+    assert (pull.head, pull.mergeable) == (host.head(host.branch), True)
+    assert (pull.title, pull.body, pull.labels) == (DRAFT.title, "why", ("ml",))
+    assert (pull.approvals, pull.merge_commit, pull.decided_by) == ((), "", "")
+    assert forge.newest(host.branch) == pull == forge.get(pull.number)
+
+
+def test_there_is_one_for_a_branch(forge: Forge, host: Host) -> None:
+    proposed(forge, host)
+    with pytest.raises(TransientError, match="just now"):
+        proposed(forge, host)
+
+
+def test_it_is_updated_in_place_and_what_people_added_stays(forge: Forge, host: Host) -> None:
+    pull = proposed(forge, host)
+    host.label(pull.number, "urgent")
+    forge.update(pull, Draft("other", "better", ("ml", "new")))
+    pull = forge.get(pull.number)
+    assert (pull.title, pull.body) == ("other", "better")
+    assert set(pull.labels) == {"ml", "urgent", "new"}
+    wrote = writes(host)
+    forge.update(pull, Draft("other", "better", ("ml",)))
+    assert writes(host) == wrote
+
+
+def test_reviewers_are_asked_and_stay(forge: Forge, host: Host) -> None:
+    rita, raj = colleagues(host)
+    pull = proposed(forge, host, Draft("t", "b", reviewers=(rita, "nobody")))
+    assert host.reviewers(pull.number) == [rita]  # whom the forge does not know stops nothing
+    forge.update(pull, Draft("t", "b", reviewers=(raj,)))
+    assert set(host.reviewers(pull.number)) == {rita, raj}
+    wrote = writes(host)
+    forge.update(pull, Draft("t", "b", reviewers=(rita, raj)))
+    assert writes(host) == wrote
+
+
+def test_a_newer_commit_is_its_head(forge: Forge, host: Host) -> None:
+    pull = proposed(forge, host)
+    newer = host.person(host.branch).commits({"a.yaml": "uri: 3\n"})
+    found = forge.get(pull.number)
+    assert (found.head, found.state) == (newer, "open")
+
+
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+def test_a_merge_says_who_and_what_came_of_it(forge: Forge, host: Host, how: How) -> None:
+    number = proposed(forge, host).number
+    made = host.merge(number, by=host.me, how=how)
+    pull = forge.get(number)
+    assert (pull.state, pull.merge_commit, pull.decided_by) == ("merged", made, host.me)
+    assert pull.decided_at
+    assert not pull.is_rejected
+    assert forge.of_commit(made) == pull == forge.newest(host.branch)
+
+
+def test_a_commit_without_one_has_none(forge: Forge, host: Host) -> None:
+    assert forge.of_commit(host.head(host.base)) is None
+
+
+def test_a_closing_is_a_rejection(forge: Forge, host: Host) -> None:
+    number = proposed(forge, host).number
+    host.close(number, by=host.me, comment="too slow")
+    pull = forge.get(number)
+    assert pull.is_rejected
+    assert (pull.decided_by, pull.comment) == (host.me, "too slow")
+    assert pull.decided_at
+    assert forge.newest(host.branch) == pull
+
+
+def test_a_rejection_has_the_words_of_who_closed_it(forge: Forge, host: Host) -> None:
+    rita, raj = colleagues(host)
+    number = proposed(forge, host).number
+    host.say(number, "long ago", by=rita)
+    host.passes(60)
+    host.close(number, by=rita)
+    assert forge.get(number).comment == ""
+    second = proposed(forge, host).number
+    host.say(second, "recall fell", by=rita)
+    host.say(second, "are you sure?", by=raj)
+    host.close(second, by=rita)
+    host.say(second, "what a pity", by=raj)
+    assert forge.get(second).comment == "recall fell"
+
+
+def test_our_closing_is_none(forge: Forge, host: Host) -> None:
+    pull = proposed(forge, host)
+    forge.withdraw(pull, "version 3 is asked for")
+    pull = forge.get(pull.number)
+    assert (pull.state, pull.is_rejected) == ("closed", False)
+    assert set(pull.labels) == {"ml", WITHDRAWN}
+    assert host.comments(pull.number) == ["version 3 is asked for"]
+    wrote = writes(host)
+    forge.withdraw(pull, "again")
+    assert writes(host) == wrote
+    newer = proposed(forge, host)
+    assert newer.number > pull.number
+    assert forge.newest(host.branch) == newer
+
+
+def test_the_open_one_comes_first(forge: Forge, host: Host) -> None:
+    first = proposed(forge, host)
+    host.close(first.number)
+    second = proposed(forge, host)
+    host.close(second.number)
+    found = forge.newest(host.branch)
+    assert found is not None
+    assert found.number == second.number
+    third = proposed(forge, host)
+    assert forge.newest(host.branch) == third
+
+
+def test_a_fork_s_is_passed_over(forge: Forge, host: Host) -> None:
+    theirs = host.propose_from_fork()
+    assert forge.newest(host.branch) is None
+    ours = proposed(forge, host)
+    assert ours.number != theirs
+    assert forge.newest(host.branch) == ours
+
+
+def test_an_approval_counts_for_its_head(forge: Forge, host: Host) -> None:
+    rita, raj = colleagues(host)
+    number = proposed(forge, host).number
+    host.approve(number, by=rita)
+    pull = forge.get(number)
+    assert pull.is_approved
+    assert [approval.by for approval in pull.approvals] == [rita]
+    host.person(host.branch).commits({"a.yaml": "uri: 3\n"})
+    assert not forge.get(number).is_approved
+    host.approve(number, by=raj)
+    assert forge.get(number).is_approved
+
+
+def test_the_last_verdict_of_a_person_counts(forge: Forge, host: Host) -> None:
+    rita, _ = colleagues(host)
+    number = proposed(forge, host).number
+    host.request_changes(number, by=rita)
+    assert not forge.get(number).is_approved
+    host.approve(number, by=rita)
+    assert forge.get(number).is_approved
+    host.request_changes(number, by=rita)
+    assert not forge.get(number).is_approved
+
+
+def test_a_conflict_is_told(forge: Forge, host: Host) -> None:
+    number = proposed(forge, host).number
+    host.person(host.base).commits({"b.yaml": "b: 1\n"})
+    assert forge.get(number).mergeable is True  # only behind
+    host.person(host.base).commits({"a.yaml": "uri: 9\n"})
+    assert forge.get(number).mergeable is False
+
+
+def test_statuses_are_set_where_they_say_something_new(forge: Forge, host: Host) -> None:
+    head = host.head(host.branch)
+    status = CommitStatus("mlflow-gitops/metrics", "failure", "f1 0.8", "https://ml.example.com/1")
+    for _ in range(2):
+        forge.set_statuses(head, [status])
+    assert host.statuses(head) == [status]
+    passed = CommitStatus(status.name, "success", "fine")
+    forge.set_statuses(head, [passed, CommitStatus("mlflow-gitops/runtime", "pending", "soon")])
+    assert [each.verdict for each in host.statuses(head)] == ["failure", "success", "pending"]
+
+
+def test_more_statuses_than_a_page_are_not_sent_twice(forge: Forge, host: Host) -> None:
+    assert writes(host) == []
+    head = host.head(host.branch)
+    many = [CommitStatus(f"mlflow-gitops/{n}", "success", "fine") for n in range(101)]
+    forge.set_statuses(head, many)
+    wrote = writes(host)
+    assert len(wrote) == len(many)
+    forge.set_statuses(head, many)
+    assert writes(host) == wrote
+
+
+def test_a_long_text_keeps_its_mark(forge: Forge, host: Host) -> None:
+    mark = marker({"request": "r1"})
+    pull = proposed(forge, host, Draft("t", "x" * 80_000 + "\n" + mark))
+    assert read_marker(pull.body) == {"request": "r1"}
+    wrote = writes(host)
+    forge.update(pull, Draft("t", "x" * 80_000 + "\n" + mark))
+    assert writes(host) == wrote
+
+
+# Who may, and what goes wrong
+
+
+def test_the_token_s_rights_are_checked(forge: Forge, host: Host) -> None:
+    assert forge.check()
+    host.may_write = False
+    with pytest.raises(ForgeError, match="may not write"):
+        forge.check()
+
+
+def test_the_token_is_read_for_each_request(host: Host) -> None:
+    tokens = ["expired"]
+    identity = f"forge.example.com/{host.repository}"
+    rotated = open_forge(identity, host.kind, host.url, token=lambda: tokens[0])
+    with pytest.raises(ForgeError, match="refuses the token"):
+        rotated.newest(host.branch)
+    tokens[0] = host.token
+    assert rotated.newest(host.branch) is None
+    tokens[0] = ""
+    with pytest.raises(ConfigError, match="no token"):
+        rotated.newest(host.branch)
+
+
+def test_what_is_not_there_is_told(forge: Forge, host: Host) -> None:
+    with pytest.raises(ForgeError, match="no such"):
+        forge.get(4711)
+
+
+def said(text: str) -> str:
+    return f'{{"message": "{text}"}}'
+
+
+MOVED = {"Location": "https://forge.example.com/api/new"}
+ELSEWHERE = {"Location": "ftp://elsewhere.example.com/x"}
+FAILURES: Mapping[str, tuple[Answer, type[GitOpsError], str]] = {
+    "expired": ((401, JSON, said("expired")), ForgeError, "refuses the token"),
+    "forbidden": ((403, JSON, said("not for you")), ForgeError, "does not allow it"),
+    "missing": ((404, JSON, said("Not Found")), ForgeError, "no such"),
+    "invalid": ((422, JSON, said("too odd")), ForgeError, "does not take it"),
+    "limit": ((429, {**JSON, "Retry-After": "42"}, said("slow")), TransientError, "42 seconds"),
+    "500": ((500, JSON, "{}"), TransientError, "HTTP 500"),
+    "502": ((502, {}, "<html>TOKEN</html>"), TransientError, "HTTP 502"),
+    "503": ((503, {"Retry-After": "42"}, "busy"), TransientError, "HTTP 503"),
+    "page": ((200, {}, "<html>sign in, TOKEN</html>"), ForgeError, "not"),
+    "no object": ((200, JSON, "7"), ForgeError, "not"),
+    "moved": ((301, MOVED, said("Moved Permanently")), ForgeError, "moved"),
+    "found": ((302, MOVED, ""), ForgeError, "moved"),
+    "temporary": ((307, MOVED, ""), ForgeError, "moved"),
+    "permanent": ((308, MOVED, ""), ForgeError, "moved"),
+    "elsewhere": ((301, ELSEWHERE, ""), ForgeError, "moved"),
+    "nowhere": ((301, {}, ""), ForgeError, "moved"),
+}
+
+
+@pytest.mark.parametrize("asks", ["reads", "writes"])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_is_told_and_nothing_is_sent_twice(
+    forge: Forge, host: Host, caplog: pytest.LogCaptureFixture, failure: str, asks: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    (status, headers, body), kind, text = FAILURES[failure]
+    answers = host.answers if asks == "reads" else host.write_answers
+    answers.append((status, headers, body.replace("TOKEN", host.token)))
+    draft = Draft("t", "b")
+    with pytest.raises(kind) as caught:
+        forge.newest(host.branch) if asks == "reads" else proposed(forge, host, draft)
+    assert text in str(caught.value)
+    assert caught.value.where or caught.value.hint
+    assert host.token not in str(caught.value) + repr(forge) + caplog.text
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert answers == []
+    assert len(writes(host)) == (asks == "writes")
+    if asks == "reads":
+        assert len(host.seen) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_how_long_to_wait_is_told(forge: Forge, host: Host, status: int) -> None:
+    host.answers.append((status, {"Retry-After": "42"}, said("later")))
+    with pytest.raises(TransientError) as caught:
+        forge.newest(host.branch)
+    assert caught.value.retry_after == 42
+
+
+def test_where_it_moved_to_is_told(forge: Forge, host: Host) -> None:
+    host.answers.append((301, MOVED, ""))
+    with pytest.raises(ForgeError, match=r"forge\.example\.com/api/new"):
+        forge.newest(host.branch)
+
+
+def test_nobody_answers(host: Host) -> None:
+    host.url = "http://127.0.0.1:9"
+    with pytest.raises(TransientError, match="cannot be reached"):
+        opened(host).newest(host.branch)

@@ -16,7 +16,7 @@ from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers
 from mlflow_gitops.planning.plan import Plan
-from mlflow_gitops.pull_requests import PullRequest
+from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.state import State
 
 __all__ = [
@@ -54,6 +54,8 @@ def step_for(plan: Plan, messages: Iterable[str]) -> tuple[Step, str]:
     pull = plan.pull
     if pull is None or pull.state != "open":
         return Step.OPEN, ""
+    if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
+        return Step.REPLACE, "it was withdrawn before"
     if pull.is_approved:
         return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
     if has_foreign(plan, messages):

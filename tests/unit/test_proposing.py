@@ -186,7 +186,13 @@ def extended(parts: Parts) -> None:
     parts.repository.person_commits({"README.md": "by hand"}, "More", BRANCH)
 
 
-@pytest.mark.parametrize("touched", [approved, extended])
+def half_withdrawn(parts: Parts) -> None:
+    """It was labelled, and then the forge was down."""
+    pull = parts.forge.pulls[2]
+    parts.forge.pulls[2] = replace(pull, labels=(*pull.labels, WITHDRAWN))
+
+
+@pytest.mark.parametrize("touched", [approved, extended, half_withdrawn])
 def test_what_people_touched_is_withdrawn_and_not_rewritten(
     proposed: Parts, touched: Callable[[Parts], None]
 ) -> None:

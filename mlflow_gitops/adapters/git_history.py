@@ -24,6 +24,7 @@ __all__ = ["History", "decoded", "delivery_of", "seconds_of"]
 WALKS_KEPT = 16
 HEADS_KEPT = 4
 QUESTIONS = 8  # about one head, until all of its history is read at once
+LINE = 2_000  # commits
 BATCH = 50
 MESSAGES = 100
 
@@ -44,10 +45,11 @@ class History:
         self._walks: OrderedDict[tuple[str, str], Walk] = OrderedDict()
         self._ancestors: OrderedDict[str, frozenset[bytes]] = OrderedDict()
         self._asked: OrderedDict[str, dict[str, bool]] = OrderedDict()
+        self._lines: OrderedDict[str, Mapping[str, int]] = OrderedDict()
 
     def forget(self) -> None:
         with self._lock:
-            for kept in (self._walks, self._ancestors, self._asked):
+            for kept in (self._walks, self._ancestors, self._asked, self._lines):
                 kept.clear()
 
     def deliveries(self, service: str, head: str, since: str) -> Iterator[Delivery]:
@@ -57,7 +59,7 @@ class History:
         """
         with self._lock:
             known = since if is_commit(since) and self._objects.known(since) else ""
-            commits = self._walk(head, known).get(service, ())
+            commits = self._after(service, head, known)
         for start in range(0, len(commits), BATCH):
             batch = commits[start : start + BATCH]
             for commit, data in zip(batch, self._objects.raw(batch), strict=True):
@@ -109,6 +111,39 @@ class History:
         if answer.code != 0:
             raise self._unreadable(revisions[0], answer)
         return frozenset(map(bytes.fromhex, answer.out.decode().split()))
+
+    def _after(self, service: str, head: str, since: str) -> Sequence[str]:
+        """Many services are asked for, each since its own delivery: mostly one walk has them all.
+
+        On the line of first parents, what is newer than `since` is none of its ancestors.
+        """
+        longer = self._walked_longer(head, since)
+        if longer is None:
+            return self._walk(head, since).get(service, ())
+        found, line = self._walks[head, longer].get(service, ()), self._line(head)
+        if any(commit not in line for commit in found):
+            return self._walk(head, since).get(service, ())
+        return [commit for commit in found if line[commit] < line[since]]
+
+    def _walked_longer(self, head: str, since: str) -> str | None:
+        """The start of a walk to the same head that is older than `since`."""
+        starts = [start for walked, start in self._walks if walked == head and start]
+        if not since or since in starts or not starts:
+            return None
+        line = self._line(head)
+        longer = (start for start in starts if line.get(start, -1) > line.get(since, LINE))
+        return next(longer, None)
+
+    def _line(self, head: str) -> Mapping[str, int]:
+        """The newest first parents of the head, by how far they are from it."""
+        if head not in self._lines:
+            answer = self._git.run("rev-list", "--first-parent", f"--max-count={LINE}", head)
+            if answer.code != 0:
+                raise self._unreadable(head, answer)
+            commits = answer.out.decode().split()
+            self._lines[head] = {commit: place for place, commit in enumerate(commits)}
+            _bound(self._lines, HEADS_KEPT)
+        return self._lines[head]
 
     def _walk(self, head: str, since: str) -> Walk:
         if (head, since) not in self._walks:

@@ -6,8 +6,9 @@ service is looked up without parsing the others.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mlflow_gitops.errors import ManifestError
@@ -89,6 +90,9 @@ class Catalog:
         self._cache = cache
         self._layout: Layout | None = None
         self._before: tuple[Catalog, Collection[str]] | None = None
+        self._alike = False
+        self._indexes: dict[str, Index] = {}
+        self._noted: dict[str, Mapping[str, FileNotes]] = {}
 
     def text(self, path: str) -> str:
         found = self.tree.read_all([path]).get(path)
@@ -111,8 +115,12 @@ class Catalog:
 
         Only what changed since another head is searched, and only what has one is parsed.
         """
-        if self._before is not None:
-            return self._noted_after(folder, *self._before)
+        if folder not in self._noted:
+            after = self._noted_after(folder, *self._before) if self._before else None
+            self._noted[folder] = self._search(folder) if after is None else after
+        return self._noted[folder]
+
+    def _search(self, folder: str) -> Mapping[str, FileNotes]:
         key, paths = ("notes", folder), self.tree.paths()
         old: Search = self._cache.view(key) or NOT_SEARCHED
         files = old.files
@@ -180,18 +188,20 @@ class Catalog:
             self._layout = layout
         return self._layout
 
-    def share_layout(self, other: Catalog) -> None:
-        """Take over what another tree with the same kustomizations and paths has found."""
-        self._layout = other.layout()
+    def follow(self, before: Catalog, changed: Collection[str], *, alike: bool) -> None:
+        """Take over what was found in another tree, which differs in these files.
 
-    def share_notes(self, other: Catalog, changed: Collection[str]) -> None:
-        """Take over what another tree that differs in these files has found."""
-        self._before = (other, changed)
+        `alike` says that it has the same files, and the same kustomizations.
+        """
+        self._before = (before, changed)
+        self._alike = alike
+        if alike:
+            self._layout = before.layout()
 
     def _noted_after(
-        self, folder: str, other: Catalog, changed: Collection[str]
+        self, folder: str, before: Catalog, changed: Collection[str]
     ) -> Mapping[str, FileNotes]:
-        found = {p: notes for p, notes in other.noted(folder).items() if p not in changed}
+        found = {p: notes for p, notes in before.noted(folder).items() if p not in changed}
         for path in changed:
             if path in self.tree and inside(path, folder) and path.endswith(YAML):
                 notes = self.notes(path)
@@ -200,7 +210,26 @@ class Catalog:
         return found
 
     def index(self, name: str, folder: str) -> Index:
-        """The environment's index, brought up to date from the one of another head."""
+        """The environment's index, brought up to date from the one of another tree."""
+        if name not in self._indexes:
+            self._indexes[name] = self._index_after(name, folder) or self._index(name, folder)
+        return self._indexes[name]
+
+    def _index_after(self, name: str, folder: str) -> Index | None:
+        """From the tree that this one follows, where the changed files name the same services."""
+        if self._before is None or not self._alike:
+            return None
+        before, changed = self._before
+        old = before.index(name, folder)
+        blobs = {path: self.tree.blob(path) for path in changed if path in old.blobs}
+        self._preload_names(blobs)
+        for path, blob in blobs.items():
+            names = self._cache.get("names", blob)
+            if names is None or names != self._cache.get("names", old.blobs[path]):
+                return None
+        return replace(old, blobs=_laid_over(old.blobs, blobs))
+
+    def _index(self, name: str, folder: str) -> Index:
         layout = self.layout()
         plain = None if folder in layout else tuple(files_below(self.tree, folder))
         old: Index | None = self._cache.view(name)
@@ -257,3 +286,10 @@ class Catalog:
         for blob, _, text in self._uncached("names", paths):
             names = possible_names(text)
             self._cache.put("names", blob, ANY if names is None else names)
+
+
+def _laid_over(blobs: Mapping[str, str], changed: Mapping[str, str]) -> Mapping[str, str]:
+    """Not a copy for each of many edits of thousands of files; and one layer, however many."""
+    if isinstance(blobs, ChainMap):
+        return ChainMap({**blobs.maps[0], **changed}, *blobs.maps[1:])
+    return ChainMap(dict(changed), dict(blobs) if not isinstance(blobs, dict) else blobs)

@@ -168,9 +168,8 @@ class Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
         tree = EditedTree(self._tree, changes)
         edited = Manifests(tree, self._environments, self._cache, self._services)
-        edited._catalog.share_notes(self._catalog, changes)
-        if not any(path not in self._tree or _shapes(path, text) for path, text in changes.items()):
-            edited._catalog.share_layout(self._catalog)
+        shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
+        edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
         return edited
 
     def builds(

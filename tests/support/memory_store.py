@@ -142,7 +142,7 @@ class MemoryArtifactStore:
         start = place.uri(place.prefix)
         return {
             uri.removeprefix(start): len(content)
-            for uri, content in self.objects.items()
+            for uri, content in list(self.objects.items())
             if uri.startswith(start)
         }
 

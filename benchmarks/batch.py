@@ -208,19 +208,20 @@ def main() -> int:
     chosen = models[:: max(1, options.models // options.promotions)][: options.promotions]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bare = large_repository(folder / "root/manifests.git", models, BUCKET, "0")
         server = stack.enter_context(GitHttpServer(folder / "root"))
-        pushes = Pushes(bare)
-        environ = {
-            "MLFLOW_GITOPS_REPOSITORY": server.url("manifests.git"),
-            "MLFLOW_GITOPS_STATE_DIR": str(folder / "state"),
-        }
-        parts = *in_memory(environ, chosen), chosen, options.sample, pushes, options.rounds
-        git = measure(*parts)
+
+        def run(name: str, start: Callable[[dict[str, str]], tuple[Session, Ask]]) -> Measured:
+            bare = large_repository(folder / f"root/{name}.git", models, BUCKET, "0")
+            environ = {
+                "MLFLOW_GITOPS_REPOSITORY": server.url(bare.name),
+                "MLFLOW_GITOPS_STATE_DIR": str(folder / name),
+            }
+            return measure(*start(environ), chosen, options.sample, Pushes(bare), options.rounds)
+
+        git = run("alone", lambda environ: in_memory(environ, chosen))
         rows = git.rows("Git alone", len(chosen), options.sample)
         if not options.no_servers:
-            session, ask = with_servers(stack, folder, environ, chosen)
-            whole = measure(session, ask, chosen, options.sample, pushes, 1)
+            whole = run("whole", lambda environ: with_servers(stack, folder, environ, chosen))
             rows += whole.rows("with MLflow and S3", len(chosen), options.sample)
     show(
         f"{len(chosen)} promotions, {options.models} models, {options.rounds} rounds",

@@ -58,7 +58,7 @@ class History:
         A `since` that is unknown (dropped from its branch, or made up) has no ancestors.
         """
         with self._lock:
-            known = since if is_commit(since) and self._objects.known(since) else ""
+            known = since if self._is_known(since, head) else ""
             commits = self._after(service, head, known)
         for start in range(0, len(commits), BATCH):
             batch = commits[start : start + BATCH]
@@ -66,6 +66,12 @@ class History:
                 delivery = _parse(commit, data, service)
                 if delivery is not None:
                     yield delivery
+
+    def _is_known(self, commit: str, head: str) -> bool:
+        if not is_commit(commit):
+            return False
+        is_older = head in self._ancestors and bytes.fromhex(commit) in self._ancestors[head]
+        return is_older or self._asked.get(head, {}).get(commit) or self._objects.known(commit)
 
     def messages(self, base: str, head: str) -> Sequence[str]:
         """Of the commits of `head` that are none of `base`, newest first."""
@@ -86,6 +92,8 @@ class History:
         if of not in self._ancestors:
             asked = self._asked.setdefault(of, {})
             _bound(self._asked, HEADS_KEPT)
+            if asked and commit not in asked and commit in self._line(of):
+                asked[commit] = True  # whoever asks about two will ask about more
             if commit not in asked and len(asked) < QUESTIONS:
                 asked[commit] = self._merge_base(commit, of)
             if commit in asked:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -42,7 +42,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Deliverer:
-    """Acts on one look at Git, with `threads` services published and recorded at once.
+    """Acts on one look at Git, with `threads` services published and recorded at once. What is not
+    published after `publish_wait` seconds is waited for after the others were pushed.
 
     What becomes of each service is in the batch: an outcome, or that its branch moved.
     """
@@ -51,6 +52,7 @@ class Deliverer:
     settings: Settings
     batch: Batch
     threads: int
+    publish_wait: float
 
     @property
     def publisher(self) -> Publisher:
@@ -70,8 +72,27 @@ class Deliverer:
         settled = [seen for seen in looked if not seen.view.plan.changes_git]
         self._each(self._settle, settled)
         unsigned = self._unsigned() if changing else None  # before anything is published
-        found = self._each(lambda seen: self._publish(seen, unsigned), changing)
-        ready = [seen for each in found for seen in each]
+        for published in self._published(changing, unsigned):
+            self._push(published)
+
+    def _published(
+        self, changing: Sequence[Seen], unsigned: GitOpsError | None
+    ) -> Iterator[list[Seen]]:
+        """What is published, in their order; a version that takes long holds nobody else up."""
+        shows = self.publisher.progress is not None  # of one at a time
+        if len(changing) < 2 or self.threads < 2 or shows:
+            yield [each for seen in changing for each in self._publish(seen, unsigned)]
+            return
+        with ThreadPoolExecutor(min(self.threads, len(changing)), "gitops-publish") as pool:
+            left = [pool.submit(self._publish, seen, unsigned) for seen in changing]
+            while left:
+                wait(left, self.publish_wait)
+                wait(left, return_when=FIRST_COMPLETED)
+                done = [each for each in left if each.done()]
+                left = [each for each in left if each not in done]
+                yield [seen for each in done for seen in each.result()]
+
+    def _push(self, ready: Sequence[Seen]) -> None:
         proposed = [seen for seen in ready if seen.view.plan.place.by_pull_request]
         committed = [seen for seen in ready if not seen.view.plan.place.by_pull_request]
         for branch, group in _by_branch(committed):
@@ -229,7 +250,7 @@ class Deliverer:
             self.publisher.reporter.record(view, seen.revision, head, commit, pull)
             diff = change.diff if change else ""
             outcome = Outcome(plan.key, plan.state, plan.reason, plan, seen.revision, commit, diff)
-            self.batch.outcomes[plan.key] = replace(outcome, pull=pull)
+            self.batch.results.add(replace(outcome, pull=pull))
 
     @contextmanager
     def _own(self, job: Job) -> Iterator[None]:
@@ -239,11 +260,11 @@ class Deliverer:
         except HeadMovedError as moved:
             self.batch.again[job.key] = (job, moved)
         except RefusedError as refused:  # who asked was told
-            self.batch.outcomes[job.key] = failed(job.key, refused.error)
+            self.batch.results.add(failed(job.key, refused.error))
         except GitOpsError as error:
             if isinstance(error, TerminalError):
                 self.publisher.reporter.failed(job.snapshot, job.environment, error)
-            self.batch.outcomes[job.key] = failed(job.key, error)
+            self.batch.results.add(failed(job.key, error))
 
     def _each(self, act: Callable[[T], R], items: Sequence[T]) -> list[R]:
         if len(items) < 2 or self.threads < 2:

@@ -24,8 +24,9 @@ from mlflow_gitops.deployed import Deployed, deployed, told
 from mlflow_gitops.deployment_options import HELP, Options, parse_options
 from mlflow_gitops.errors import GitOpsError, RequestError, TransientError
 from mlflow_gitops.predicting import Caller
+from mlflow_gitops.progress import make_progress
 from mlflow_gitops.relay import Relay
-from mlflow_gitops.render import answer_fields, answer_text, clean, make_progress
+from mlflow_gitops.render import answer_fields, answer_text, clean
 from mlflow_gitops.running import Runner, parse_local_options
 from mlflow_gitops.state import Settings, Status
 from mlflow_gitops.wish import Wish, locate, no_service, split_name

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlflow_gitops.batch import Batch, Job, Patience
+from mlflow_gitops.batch import Batch, Ended, Job, Patience, Result, Results
 from mlflow_gitops.delivering import Deliverer
 from mlflow_gitops.errors import GitOpsError, HeadMovedError
 from mlflow_gitops.evidencing import Gatherer
@@ -22,13 +22,17 @@ from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Render
 from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.publishing import Publisher
 from mlflow_gitops.reporting import Reporter
-from mlflow_gitops.state import Environment, ServiceKey, Settings, Snapshot
+from mlflow_gitops.state import Environment, Settings, Snapshot
 from mlflow_gitops.surveying import Surveyor
 from mlflow_gitops.take_up import Desk
 
-__all__ = ["Outcome", "Reconciler", "Survey"]
+__all__ = ["Outcome", "Reconciler", "Result", "Survey"]
 
 TOGETHER = 200  # services with one push: more would be planned again for each commit of others
+
+
+def _nothing(model: str, result: Result) -> None:
+    """Who waits for all of them need not be told of each."""
 
 
 @dataclass(slots=True)
@@ -36,7 +40,7 @@ class Reconciler:
     """Brings Git to what the registry asks for; safe for several threads.
 
     `pause` sleeps between push attempts, in seconds. `threads` is how many services are published
-    and recorded at once.
+    and recorded at once; those that take longer than `publish_wait` seconds are pushed later.
     """
 
     observer: Observer
@@ -45,6 +49,7 @@ class Reconciler:
     pause: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
     threads: int = 8
+    publish_wait: float = 5.0
     renderer: Renderer | None = None
 
     @property
@@ -84,25 +89,26 @@ class Reconciler:
         return found
 
     def reconcile_many(
-        self, work: Mapping[str, Collection[str] | None]
-    ) -> Mapping[str, tuple[Outcome, ...] | GitOpsError]:
+        self, work: Mapping[str, Collection[str] | None], ended: Ended = _nothing
+    ) -> Mapping[str, Result]:
         """Look at many models, each in the environments that it is mapped to (None: in all).
 
         One fetch, and one push for each branch, with a commit for each service. A model's error
         that concerns all of its environments is in its place; what concerns all is raised.
         """
         settings, snapshots = self.observer.read_many(work)
-        found: dict[str, tuple[Outcome, ...] | GitOpsError] = {}
-        jobs: dict[str, list[Job]] = {}
+        results, jobs = Results(ended), []
         for model, snapshot in snapshots.items():
             try:
-                jobs[model] = self._jobs(snapshot, work[model], settings)
+                found = self._jobs(snapshot, work[model], settings)
             except GitOpsError as error:
-                found[model] = error
-        outcomes = self._all([job for each in jobs.values() for job in each], settings)
-        for model, each in jobs.items():
-            found[model] = tuple(outcomes[job.key] for job in each)
-        return found
+                results.end(model, error)
+                continue
+            results.expect(model, tuple(job.key for job in found))
+            jobs += found
+        for start in range(0, len(jobs), TOGETHER):
+            self._together(jobs[start : start + TOGETHER], settings, results)
+        return results.found
 
     def preview(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
         """Plan and diff of one service for a snapshot, a real or an imagined one; writes nothing.
@@ -134,16 +140,10 @@ class Reconciler:
         taking = settings.environments_for(snapshot.model)
         return [Job(snapshot, each) for each in taking if only is None or each.name in only]
 
-    def _all(self, jobs: Sequence[Job], settings: Settings) -> Mapping[ServiceKey, Outcome]:
-        outcomes: dict[ServiceKey, Outcome] = {}
-        for start in range(0, len(jobs), TOGETHER):
-            outcomes |= self._together(jobs[start : start + TOGETHER], settings)
-        return outcomes
-
-    def _together(self, jobs: Sequence[Job], settings: Settings) -> Mapping[ServiceKey, Outcome]:
+    def _together(self, jobs: Sequence[Job], settings: Settings, results: Results) -> None:
         """Where a branch moved, only what is not pushed is planned again."""
-        batch = Batch()
-        deliverer = Deliverer(self.previewer, settings, batch, self.threads)
+        batch = Batch(results)
+        deliverer = Deliverer(self.previewer, settings, batch, self.threads, self.publish_wait)
         deliverer.deliver(jobs)
         attempt = 0
         while moved := batch.take_moved():
@@ -152,8 +152,8 @@ class Reconciler:
                 self.patience.wait(attempt, moved[0][1])
                 self.repository.fetch()
             except GitOpsError as error:
-                own = isinstance(error, HeadMovedError)
-                given_up = {job.key: failed(job.key, each if own else error) for job, each in moved}
-                return batch.outcomes | given_up
+                is_late = isinstance(error, HeadMovedError)
+                for job, own in moved:
+                    results.add(failed(job.key, own if is_late else error))
+                return
             deliverer.deliver([job for job, _ in moved])
-        return batch.outcomes

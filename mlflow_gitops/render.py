@@ -6,29 +6,17 @@ terminal lines wrap and colours help (NO_COLOR is respected); in a pipe nothing 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO, Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-    track,
-)
 from rich.table import Table
 from rich.text import Text
 
 from mlflow_gitops.ask import ANY_FLAVOR, Answer
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.gates import ALWAYS_REQUIRED, Gate
-from mlflow_gitops.planning.figures import size_text
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.state import ServiceSpec, State
 
@@ -38,17 +26,12 @@ __all__ = [
     "clean",
     "error_fields",
     "gates_text",
-    "make_progress",
     "outcome_fields",
     "print_diff",
     "print_table",
     "spec_text",
-    "tracked",
 ]
 
-Item = TypeVar("Item")
-
-LINE_EVERY = 100  # items
 
 CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
@@ -214,79 +197,3 @@ def error_fields(error: GitOpsError) -> dict[str, str]:
 
 def _spec_fields(spec: ServiceSpec | None) -> Mapping[str, str] | None:
     return {"version": spec.version, "uri": spec.uri, "rollout": spec.rollout} if spec else None
-
-
-def make_progress(out: IO[str] | None = None) -> BarProgress | LineProgress:
-    """A bar on a terminal, lines elsewhere: on stderr, so that stdout stays for results."""
-    stream = sys.stderr if out is None else out
-    console = Console(file=stream, highlight=False, markup=False)
-    return BarProgress(console) if console.is_terminal else LineProgress(stream)
-
-
-def tracked(items: Sequence[Item], what: str, out: IO[str] | None = None) -> Iterator[Item]:
-    """The items, with a bar on a terminal, and a line for each hundred elsewhere, on stderr."""
-    stream = sys.stderr if out is None else out
-    console = Console(file=stream, highlight=False, markup=False)
-    if console.is_terminal:
-        yield from track(items, what, console=console, transient=True)
-        return
-    for number, item in enumerate(items):
-        if number and number % LINE_EVERY == 0:
-            stream.write(f"{what}: {number} of {len(items)}\n")
-            stream.flush()
-        yield item
-
-
-@dataclass(slots=True)
-class LineProgress:
-    """A line when publishing starts and one when it ends."""
-
-    out: IO[str]
-    what: str = ""
-    size: int = 0
-    done: int = 0
-
-    def start(self, what: str, files: int, size: int) -> None:
-        self.what, self.size, self.done = clean(what), size, 0
-        plural = "" if files == 1 else "s"
-        self.out.write(f"{self.what}: {files} file{plural}, {size_text(size)}\n")
-        self.out.flush()
-
-    def advance(self, size: int, *, file: str = "") -> None:
-        del file
-        self.done += size
-
-    def finish(self) -> None:
-        how = "done" if self.done >= self.size else "stopped"
-        self.out.write(f"{self.what}: {how}, {size_text(self.done)}\n")
-        self.out.flush()
-
-
-class BarProgress:
-    """Bytes done of all, and the speed."""
-
-    def __init__(self, console: Console) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            console=console,
-        )
-        self._task: TaskID | None = None
-
-    def start(self, what: str, files: int, size: int) -> None:
-        del files
-        self._task = self._bar.add_task(clean(what), total=size)
-        self._bar.start()
-
-    def advance(self, size: int, *, file: str = "") -> None:
-        del file
-        if self._task is not None:
-            self._bar.advance(self._task, size)
-
-    def finish(self) -> None:
-        self._bar.stop()
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None

@@ -6,7 +6,7 @@ which environments the last resync blocked.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlflow_gitops.adapters.git_address import Address
@@ -38,14 +38,25 @@ class ServiceReconciler:
         Raises TransientError if trying later may help one of its environments, else TerminalError
         if a person must act; both name every environment that failed.
         """
-        try:
-            outcomes = self.reconciler.reconcile(model, only=self._allowed(reason))
-        except RequestError:
-            return None  # the model is gone by now, and nothing is ever deleted by absence
-        _raise_failures(outcomes)
-        now = self.reconciler.clock()
-        open_ones = (o.pull for o in outcomes if o.state is State.PROPOSED and o.pull)
-        return min((until_next_look(pull, now) for pull in open_ones), default=None)
+        only = self._allowed(reason)
+        found = _next_look(self.reconciler.reconcile_many({model: only})[model], self._now())
+        if isinstance(found, GitOpsError):
+            raise found
+        return found
+
+    def reconcile_many(
+        self,
+        reasons: Mapping[str, str],
+        ended: Callable[[str, float | GitOpsError | None], None],
+    ) -> None:
+        """The same for many, with one push for each branch. Each model's end is told at once."""
+        work = {model: self._allowed(reason) for model, reason in reasons.items()}
+        self.reconciler.reconcile_many(
+            work, lambda model, found: ended(model, _next_look(found, self._now()))
+        )
+
+    def _now(self) -> str:
+        return self.reconciler.clock()
 
     def resync(self) -> Iterable[str]:
         """The models that need a look, from one listing; blocked environments are left out."""
@@ -124,13 +135,23 @@ def _path_of(identity: str) -> str:
     return identity.partition("/")[2].casefold()
 
 
-def _raise_failures(outcomes: Iterable[Outcome]) -> None:
-    failed = [o for o in outcomes if o.error is not None]
-    if not failed:
-        return
+def _next_look(found: Sequence[Outcome] | GitOpsError, now: str) -> float | GitOpsError | None:
+    """Seconds until something may have changed by itself, or what failed."""
+    if isinstance(found, RequestError):
+        return None  # the model is gone by now, and nothing is ever deleted by absence
+    if isinstance(found, GitOpsError):
+        return found
+    failed = [o for o in found if o.error is not None]
+    if failed:
+        return _failure(failed)
+    open_ones = (o.pull for o in found if o.state is State.PROPOSED and o.pull)
+    return min((until_next_look(pull, now) for pull in open_ones), default=None)
+
+
+def _failure(failed: Sequence[Outcome]) -> GitOpsError:
     text = "\n".join(f"{o.key.environment}: {o.error}" for o in failed)
-    if any(isinstance(o.error, TransientError) for o in failed):
-        waits = [e.retry_after for o in failed if isinstance(e := o.error, TransientError)]
-        asked = max((wait for wait in waits if wait is not None), default=None)
-        raise TransientError(text, retry_after=asked)
-    raise TerminalError(text)
+    passing = [o.error for o in failed if isinstance(o.error, TransientError)]
+    if not passing:
+        return TerminalError(text)
+    waits = [error.retry_after for error in passing if error.retry_after is not None]
+    return TransientError(text, retry_after=max(waits, default=None))

@@ -11,11 +11,13 @@ from typing import Final, Literal
 
 from mlflow_gitops import GitOpsError, TerminalError, TransientError
 
-__all__ = ["Outcome", "Policy", "done", "released"]
+__all__ = ["UNFORESEEN", "Outcome", "Policy", "done", "released"]
 
 LONGEST_WAIT: Final = 86_400.0
 LONGEST_ASKED: Final = 3_600.0
 LONGEST_ERROR: Final = 4_000
+UNFORESEEN: Final = "unexpected "
+"""What the error of an exception begins with that is none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +93,4 @@ def describe(error: BaseException) -> str:
     if isinstance(error, GitOpsError):
         return str(error)[:LONGEST_ERROR]
     name = type(error).__name__
-    return f"unexpected {name}\n  next: look for its traceback in the log of this service"
+    return f"{UNFORESEEN}{name}\n  next: look for its traceback in the log of this service"

@@ -119,6 +119,13 @@ class Queue:
         self.ring()
         return True
 
+    def mark_found(self, keys: Collection[str]) -> None:
+        """Ask for a run of each, as a resync that found them does."""
+        with writing(self._engine) as connection:
+            for key in keys:
+                connection.execute(sql.resync(key, "found by the resync"))
+        self.ring()
+
     def known(self, keys: Collection[str]) -> tuple[str, ...]:
         """Those that were ever marked, by name."""
         query = select(work.c.key).where(work.c.key.in_(keys)).order_by(work.c.key)
@@ -149,16 +156,30 @@ class Queue:
 
     def claim(self, *, lease: float | None = None, events_only: bool = False) -> Lease | None:
         """The next due key, for `lease` seconds (default: the queue's), or None."""
-        ready = select(work.c.key).where(sql.due(events_only=events_only)).limit(1)
+        return next(iter(self.claim_many(1, lease=lease, events_only=events_only)), None)
+
+    def claim_many(
+        self, most: int, *, lease: float | None = None, events_only: bool = False
+    ) -> tuple[Lease, ...]:
+        """The next due keys, to be worked on together; none where nothing is due.
+
+        A key whose last run never ended comes alone.
+        """
+        due = sql.due(events_only=events_only)
         with reading(self._engine) as connection:
-            if connection.execute(ready).first() is None:
-                return None
+            if connection.execute(select(work.c.key).where(due).limit(1)).first() is None:
+                return ()
         token = uuid.uuid4().hex
         seconds = self.lease if lease is None else lease
-        take = sql.claim(token, seconds, events_only=events_only)
         with writing(self._engine) as connection:
-            row = connection.execute(take).one_or_none()
-        return None if row is None else _lease(row._mapping, token)
+            ready = select(work.c.key, sql.sociable()).where(due).order_by(*sql.in_turn())
+            first = connection.execute(ready.limit(1)).first()
+            keys = [first[0]] if first else []
+            if first and first[1] and most > 1:
+                keys = list(connection.execute(ready.where(sql.sociable()).limit(most)).scalars())
+            rows = connection.execute(sql.claim(keys, token, seconds)).mappings().all()
+        leases = (_lease(row, token) for row in rows)
+        return tuple(sorted(leases, key=lambda each: keys.index(each.key)))
 
     def beat(self, lease: Lease) -> bool:
         """A sign of life; False if the lease was lost to another worker."""

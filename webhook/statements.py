@@ -6,16 +6,29 @@ before the write lock was granted would hand out leases that have run out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Double, and_, case, func, or_, select, true, update
+from sqlalchemy import Double, and_, case, func, not_, or_, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
-from webhook.policy import Outcome
+from webhook.policy import UNFORESEEN, Outcome
 from webhook.schema import now, work
 
-__all__ = ["claim", "dirty", "due", "due_at", "event", "held", "not_leased", "resync", "settled"]
+__all__ = [
+    "claim",
+    "dirty",
+    "due",
+    "due_at",
+    "event",
+    "held",
+    "in_turn",
+    "not_leased",
+    "resync",
+    "settled",
+    "sociable",
+]
 
 CLEAN: Final = ("idle", "failed", "dead")
 
@@ -111,13 +124,24 @@ def due(*, events_only: bool = False) -> ColumnElement[bool]:
     return and_(dirty(events_only=events_only), due_at() <= now())
 
 
-def claim(token: str, lease: float, *, events_only: bool = False) -> Any:
-    """Take the next due row. What an event asked for goes before what a resync found."""
-    ready = select(work.c.key).where(due(events_only=events_only))
-    first = ready.order_by(work.c.reason == "resync", work.c.due_at, work.c.key).limit(1)
+def in_turn() -> tuple[Any, ...]:
+    """What an event asked for goes before what a resync found."""
+    return (work.c.reason == "resync", work.c.due_at, work.c.key)
+
+
+def sociable() -> ColumnElement[bool]:
+    """Whether a row may be worked on together with others.
+
+    Not one whose last run never ended, or ended in a surprise: it may be what took the others down.
+    """
+    foreseen = not_(work.c.last_error.startswith(UNFORESEEN))
+    return or_(work.c.attempts == 0, and_(work.c.state == "retrying", foreseen))
+
+
+def claim(keys: Sequence[str], token: str, lease: float) -> Any:
     return (
         update(work)
-        .where(work.c.key == first.scalar_subquery())
+        .where(work.c.key.in_(keys))
         .values(
             state="running",
             token=token,

@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -30,6 +30,10 @@ CRASHED: Final = (
 )
 
 
+Result = float | BaseException | None
+"""The seconds until the next look (None: nothing to wait for), or what was raised."""
+
+
 class Reconcile(Protocol):
     """What a worker needs of the reconciler. Called from several threads."""
 
@@ -38,6 +42,16 @@ class Reconcile(Protocol):
 
         `reason` is `event` or `resync`. Returns the seconds until the next look, or None when
         there is nothing to wait for. Raises TransientError or TerminalError.
+        """
+
+    def reconcile_many(
+        self,
+        reasons: Mapping[str, str],
+        ended: Callable[[str, float | GitOpsError | None], None],
+    ) -> None:
+        """The same for many models at once, from model to reason.
+
+        `ended` is told of each once, as soon as it has come to its end, from any thread.
         """
 
     def resync(self) -> Iterable[str]:
@@ -64,6 +78,7 @@ class Reconcile(Protocol):
 class Worker:
     """Runs the reconciler for the queue's keys, from `start` to `stop`.
 
+    At most `most` keys that are due at once are run together; nobody waits for others to come.
     `resync_every` is in seconds, spread by a tenth so that replicas do not list together.
     `clock` (seconds since the epoch) only dates the last resync; `chance` is in [0, 1).
     """
@@ -71,6 +86,7 @@ class Worker:
     queue: Queue
     reconciler: Reconcile
     threads: int = 4
+    most: int = 100
     resync_every: float = 300.0
     policy: Policy = field(default_factory=Policy)
     counters: Counters = field(default_factory=Counters)
@@ -136,14 +152,13 @@ class Worker:
         with self._claiming:
             if self._stopping.is_set():
                 return
-            lease = self.queue.claim(events_only=fresh)
-            began = lease is not None and self._begin(lease)
-        if lease is None:
+            leases = self.queue.claim_many(self.most, events_only=fresh)
+            begun = [lease for lease in leases if self._begin(lease)]
+        if not leases:
             due = self.queue.next_due(events_only=fresh)
             wait = POLL_SECONDS if due is None else min(due, POLL_SECONDS)
             self.queue.wait(rings, wait)
-        elif began:
-            self._run(lease)
+        self._run(begun)
 
     def _begin(self, lease: Lease) -> bool:
         """False if this very process still works on the key: it lost its lease while stalled.
@@ -155,32 +170,64 @@ class Worker:
             self._running[lease.key] = replace(lease, gen=earlier.gen) if earlier else lease
             return earlier is None
 
-    def _run(self, lease: Lease) -> None:
+    def _run(self, leases: Sequence[Lease]) -> None:
+        """All at once; where that comes to no end, one by one: who is to blame is not known."""
+        left = {lease.key: lease for lease in leases}
+        if len(left) > 1:
+            self._together(left)
+        for number, lease in enumerate(list(left.values())):
+            late = number and self._stopping.is_set()
+            self._end(lease, released() if late else self._alone(lease))
+
+    def _together(self, left: dict[str, Lease]) -> None:
+        """Who has come to an end is taken out of `left`."""
+
+        def ended(model: str, found: Result) -> None:
+            lease = left.pop(model)
+            self._end(lease, self._outcome(lease, found))
+
         try:
-            outcome = self._outcome(lease)
-        finally:
-            with self._lock:
-                held = self._running.pop(lease.key)
+            reasons = {lease.key: lease.reason for lease in left.values()}
+            self.reconciler.reconcile_many(reasons, ended)
+        except BaseException as error:
+            _tell(f"{len(left)} models are run one by one", error, "batch.failed")
+
+    def _end(self, lease: Lease, outcome: Outcome) -> None:
+        with self._lock:
+            held = self._running.pop(lease.key)
         if outcome.state == "dead":
             self.counters.add("deaths")
+        self._try(lambda: self._settle(held, outcome))
+
+    def _settle(self, held: Lease, outcome: Outcome) -> None:
         if not self.queue.settle(held, outcome):
             self.counters.add("leases_lost")
-            log.warning("%r: the lease was lost", lease.key, extra={"action": "run.lost"})
+            log.warning("%r: the lease was lost", held.key, extra={"action": "run.lost"})
 
-    def _outcome(self, lease: Lease) -> Outcome:
-        self.counters.add("runs")
-        if lease.found:
-            self.counters.add("resync_found")
+    def _alone(self, lease: Lease) -> Outcome:
         if self.policy.exhausted(lease.attempt):
+            self._count(lease)
             self.counters.add("failures")
             return Outcome("dead", error=CRASHED)
         try:
-            outcome = done(self.reconciler.reconcile(lease.key, reason=lease.reason))
+            found: Result = self.reconciler.reconcile(lease.key, reason=lease.reason)
         except BaseException as error:
+            found = error
+        return self._outcome(lease, found)
+
+    def _count(self, lease: Lease) -> None:
+        self.counters.add("runs")
+        if lease.found:
+            self.counters.add("resync_found")
+
+    def _outcome(self, lease: Lease, found: Result) -> Outcome:
+        self._count(lease)
+        if isinstance(found, BaseException):
             self.counters.add("failures")
-            outcome = self.policy.failed(error, lease.attempt, self.chance())
-            _tell(f"{lease.key!r} {outcome.state}", error, "run.failed")
+            outcome = self.policy.failed(found, lease.attempt, self.chance())
+            _tell(f"{lease.key!r} {outcome.state}", found, "run.failed")
         else:
+            outcome = done(found)
             log.info("%r %s", lease.key, outcome.state, extra={"action": "run.done"})
         return outcome
 
@@ -208,10 +255,11 @@ class Worker:
 
     def _resync_once(self) -> bool:
         try:
-            for model in self.reconciler.resync():
+            found = list(self.reconciler.resync())
+            for start in range(0, len(found), self.most):
                 if self._stopping.is_set():
                     return True
-                self.queue.mark(model, "resync", detail="found by the resync")
+                self.queue.mark_found(found[start : start + self.most])
         except BaseException as error:
             self.counters.add("resync_failures")
             self.resync_error = describe(error)

@@ -13,12 +13,12 @@ from mlflow_gitops.cli.rows import UNKNOWN, spec_fields
 from mlflow_gitops.deployment_options import user_name
 from mlflow_gitops.holding import clear_hold, holds
 from mlflow_gitops.planning.decisions import Decision, how_to_end
+from mlflow_gitops.progress import make_progress
 from mlflow_gitops.render import (
     answer_fields,
     answer_text,
     clean,
     error_fields,
-    make_progress,
     print_table,
 )
 from mlflow_gitops.wish import Wish, locate

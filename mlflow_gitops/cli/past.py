@@ -15,7 +15,8 @@ from mlflow_gitops.looking_back import LookingBack, check_known
 from mlflow_gitops.past import HistoryIndex
 from mlflow_gitops.planning.ledger import Row
 from mlflow_gitops.planning.moments import moment
-from mlflow_gitops.render import clean, tracked
+from mlflow_gitops.progress import tracked
+from mlflow_gitops.render import clean
 from mlflow_gitops.reviewed import Reviewed
 from mlflow_gitops.state import Settings
 from mlflow_gitops.wish import model_of

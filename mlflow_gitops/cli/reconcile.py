@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import click
 
@@ -18,9 +19,11 @@ from mlflow_gitops.cli.look import (
 )
 from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.errors import GitOpsError
-from mlflow_gitops.reconcile import Outcome
-from mlflow_gitops.render import make_progress, outcome_fields
-from mlflow_gitops.state import ServiceKey, Settings, State
+from mlflow_gitops.outcome import failed
+from mlflow_gitops.progress import counted, make_progress
+from mlflow_gitops.reconcile import Outcome, Result
+from mlflow_gitops.render import outcome_fields
+from mlflow_gitops.state import ServiceKey, Settings
 
 __all__ = ["reconcile"]
 
@@ -73,7 +76,7 @@ def _named(
     for model in wanted:  # all of them, before the first effect
         check_taken(model, names, settings)
         session.registry.snapshot(model)
-    return [outcome for model in wanted for outcome in _reconcile(session, model, names)]
+    return _reconcile(session, dict.fromkeys(wanted, names))
 
 
 def _everything(
@@ -81,22 +84,29 @@ def _everything(
 ) -> tuple[list[Outcome], Mapping[str, str]]:
     survey = session.reconciler.survey(approved=approved)
     work = {model: places.intersection(names) for model, places in survey.work.items()}
-    outcomes = [
-        outcome
-        for model, places in sorted(work.items())
-        if places or not survey.work[model]
-        for outcome in _reconcile(session, model, places)
-    ]
+    wanted = {m: places for m, places in sorted(work.items()) if places or not survey.work[m]}
+    outcomes = _reconcile(session, wanted)
     return outcomes, {name: why for name, why in survey.blocked.items() if name in names}
 
 
-def _reconcile(session: Session, model: str, names: Collection[str]) -> Sequence[Outcome]:
+def _reconcile(session: Session, work: Mapping[str, Collection[str]]) -> list[Outcome]:
     """One model's failure, even of all its environments, stops no other model."""
-    try:
-        return session.reconciler.reconcile(model, only=names)
-    except GitOpsError as error:
-        keys = (ServiceKey(name, model) for name in sorted(names))
-        return [Outcome(key, State.FAILED, str(error), error=error) for key in keys]
+    if len(work) < 2:
+        return _outcomes(session.reconciler.reconcile_many(work), work)
+    with counted(len(work), "Reconciling") as one_more:
+        reconciler = replace(session.reconciler, progress=None)
+        return _outcomes(reconciler.reconcile_many(work, lambda *_: one_more()), work)
+
+
+def _outcomes(found: Mapping[str, Result], work: Mapping[str, Collection[str]]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for model, names in work.items():
+        result = found[model]
+        if isinstance(result, GitOpsError):
+            outcomes += [failed(ServiceKey(name, model), result) for name in sorted(names)]
+        else:
+            outcomes += result
+    return outcomes
 
 
 def _tell(outcomes: Sequence[Outcome], *, dry_run: bool) -> None:

@@ -13,7 +13,8 @@ from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.deployment_options import user_name
 from mlflow_gitops.errors import RequestError
 from mlflow_gitops.planning.naming import name_or_none
-from mlflow_gitops.render import answer_fields, answer_text, make_progress, spec_text
+from mlflow_gitops.progress import make_progress
+from mlflow_gitops.render import answer_fields, answer_text, spec_text
 from mlflow_gitops.state import Environment, Settings
 from mlflow_gitops.wish import Wish, locate, model_of, no_service
 

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from mlflow_gitops import ConfigError
+from tests.support.reconcilers import OneByOne
 from tests.unit.webhook import forges
 from webhook.app import create_app
 from webhook.policy import Outcome
@@ -18,7 +19,7 @@ from webhook.queue import Queue
 SIGNED = (forges.SECRET, forges.SIGNING_TOKEN)
 
 
-class Canned:
+class Canned(OneByOne):
     """Knows one repository, one branch of a model's, and which files are whose."""
 
     blocked: Mapping[str, str] = {}

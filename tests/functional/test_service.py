@@ -20,6 +20,7 @@ from flask import Flask
 from waitress import wasyncore
 
 from mlflow_gitops import TerminalError, TransientError
+from tests.support.reconcilers import OneByOne
 from webhook.app import create_app
 from webhook.queue import Queue
 from webhook.serve import address, bind
@@ -37,7 +38,7 @@ EVENT = {
 }
 
 
-class Canned:
+class Canned(OneByOne):
     """A reconciler that remembers what it was asked; a test may make it fail or hang."""
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from mlflow_gitops import TerminalError
+from tests.support.reconcilers import OneByOne
 from webhook.app import create_app
 from webhook.queue import Queue
 from webhook.serve import bind, serve
@@ -26,7 +27,7 @@ SECRET = "s3cr3t"
 PATIENCE_SECONDS = 60.0
 
 
-class Patient:
+class Patient(OneByOne):
     """A reconciler whose runs take as long as a file named `hold` is there."""
 
     def __init__(self, folder: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.reconcilers import OneByOne
 from webhook.policy import Policy
 from webhook.queue import Queue
 from webhook.worker import Worker
@@ -52,7 +53,7 @@ class Diary:
         return keys
 
 
-class Slow:
+class Slow(OneByOne):
     """A reconciler whose registry is a folder, a file for each key."""
 
     def __init__(self, folder: Path) -> None:

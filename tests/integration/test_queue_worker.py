@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from mlflow_gitops import TerminalError, TransientError
+from tests.support.reconcilers import Ended, OneByOne
 from webhook.policy import Outcome, Policy
 from webhook.queue import Lease, Queue, Row
 from webhook.worker import Worker
@@ -18,17 +20,24 @@ QUICK = Policy(base=0.001, cap=0.002, attempts=4)
 PATIENCE_SECONDS = 60.0
 
 
-class Scripted:
+class Scripted(OneByOne):
     """A reconciler that does what a test says, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.runs: list[tuple[str, str]] = []
+        self.batches: list[tuple[str, ...]] = []
+        self.on_batch: Callable[[tuple[str, ...]], object] = lambda _models: None
         self.on_run: Callable[[str], float | None] = lambda _model: None
         self.on_resync: Callable[[], Iterable[str]] = lambda: ()
 
     def reconcile(self, model: str, *, reason: str) -> float | None:
         self.runs.append((model, reason))
         return self.on_run(model)
+
+    def reconcile_many(self, reasons: Mapping[str, str], ended: Ended) -> None:
+        self.batches.append(tuple(reasons))
+        self.on_batch(tuple(reasons))
+        super().reconcile_many(reasons, ended)
 
     def resync(self) -> Iterable[str]:
         return self.on_resync()
@@ -433,3 +442,134 @@ class TestStop:
     def test_it_may_be_stopped_before_it_was_started(self, worker: Worker) -> None:
         worker.stop()
         assert not worker.alive
+
+
+# Many at once
+
+
+def keys(count: int) -> list[str]:
+    return [f"m{number}" for number in range(count)]
+
+
+def until_idle(queue: Queue, *marked: str) -> None:
+    def idle() -> bool:
+        return {r.key for r in queue.snapshot() if r.state == "idle"}.issuperset(marked)
+
+    until(idle)
+
+
+def test_what_is_due_at_once_is_run_together(
+    queue: Queue, worker: Worker, script: Scripted
+) -> None:
+    worker.most = 4
+    queue.mark("first", "event")
+    for key in keys(6):
+        queue.mark(key, "event")
+    worker.start()
+    until_idle(queue, "first", *keys(6))
+    assert max(len(batch) for batch in script.batches) <= 4
+    assert any(len(batch) == 4 for batch in script.batches)
+    assert Counter(key for key, _ in script.runs) == Counter(["first", *keys(6)])
+    assert worker.counters.read()["runs"] == 7
+
+
+def test_each_of_a_batch_has_its_own_end(queue: Queue, worker: Worker, script: Scripted) -> None:
+    def run(model: str) -> float | None:
+        if model == "m0":
+            raise TerminalError("a person must act")
+        if model == "m1":
+            raise TransientError("busy", retry_after=1800)
+        return 600.0 if model == "m2" else None
+
+    script.on_run = run
+    for key in keys(4):
+        queue.mark(key, "event")
+    worker.start()
+    until(lambda: all(r.settled_at is not None for r in queue.snapshot()))
+    assert script.batches == [tuple(keys(4))]
+    states = {r.key: (r.state, r.attempts) for r in queue.snapshot()}
+    assert states == {"m0": ("failed", 1), "m1": ("retrying", 0), "m2": ("waiting", 0)} | {
+        "m3": ("idle", 0)
+    }
+
+
+def test_one_surprise_takes_a_batch_down_once(
+    queue: Queue, worker: Worker, script: Scripted
+) -> None:
+    """Then everybody runs alone, and the one with the surprise from then on."""
+    left = [ValueError("surprise")] * 3
+
+    def run(model: str) -> float | None:
+        if model == "m1" and left:
+            raise left.pop()
+        return None
+
+    script.on_run = run
+    for key in keys(3):
+        queue.mark(key, "event")
+    worker.start()
+    until_idle(queue, *keys(3))
+    assert script.batches == [tuple(keys(3))]
+    assert not left
+
+
+def test_a_key_that_took_its_process_down_runs_alone(tmp_path: Path, script: Scripted) -> None:
+    first = Queue(tmp_path / "queue.db")
+    for key in keys(3):
+        first.mark(key, "event")
+    assert [lease.key for lease in first.claim_many(2)] == ["m0", "m1"]
+    first.close()  # as after a kill: nothing was settled
+    queue = Queue(tmp_path / "queue.db")
+    worker = Worker(queue, script, policy=QUICK, threads=1)
+    try:
+        for key in keys(6)[3:]:
+            queue.mark(key, "event")
+        worker.start()
+        until_idle(queue, *keys(6))
+    finally:
+        worker.stop()
+        queue.close()
+    assert script.batches == [("m2", "m3", "m4", "m5")]
+
+
+def test_every_lease_of_a_batch_is_kept(tmp_path: Path, script: Scripted) -> None:
+    queue = Queue(tmp_path / "queue.db", lease=0.3)
+    worker = Worker(queue, script, policy=QUICK, threads=1)
+    hold, begun = threading.Event(), threading.Event()
+
+    def wait(_models: tuple[str, ...]) -> None:
+        begun.set()
+        assert hold.wait(PATIENCE_SECONDS)
+
+    script.on_batch = wait
+    try:
+        for key in keys(3):
+            queue.mark(key, "event")
+        worker.start()
+        assert begun.wait(PATIENCE_SECONDS)
+        time.sleep(0.7)  # more than two leases
+        assert queue.claim_many(10) == ()
+        hold.set()
+        until_idle(queue, *keys(3))
+    finally:
+        hold.set()
+        worker.stop()
+        queue.close()
+    assert worker.counters.read()["leases_lost"] == 0
+
+
+def test_a_stop_releases_a_whole_batch(queue: Queue, worker: Worker, script: Scripted) -> None:
+    hold, begun = threading.Event(), threading.Event()
+
+    def wait(_models: tuple[str, ...]) -> None:
+        begun.set()
+        hold.wait(PATIENCE_SECONDS)
+
+    script.on_batch = wait
+    for key in keys(3):
+        queue.mark(key, "event")
+    worker.start()
+    assert begun.wait(PATIENCE_SECONDS)
+    worker.stop(grace=0.01)
+    assert {(r.state, r.attempts) for r in queue.snapshot()} == {("queued", 0)}
+    hold.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -10,12 +11,28 @@ from mlflow_gitops.errors import GitOpsError, RepositoryError, RequestError, Tra
 from mlflow_gitops.outcome import Outcome
 from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.planning.trailers import parse_trailers
-from mlflow_gitops.state import State
+from mlflow_gitops.ports import Progress
+from mlflow_gitops.reconcile import Reconciler
+from mlflow_gitops.state import Publication, Revision, State
 from tests.support.memory_session import Parts
+from tests.support.memory_store import MemoryArtifactStore
 
 MODELS = [f"model-{number}" for number in range(6)]
 LEAF = "models/overlays/production/{}/model-version.yaml"
 LIST = "models/overlays/production/kustomization.yaml"
+
+
+class Waiting:
+    """A store that takes its time for one model."""
+
+    def __init__(self, store: MemoryArtifactStore, slow: str) -> None:
+        self.store, self.slow, self.go_on = store, slow, threading.Event()
+        self.sealed, self.inspect, self.download = store.sealed, store.inspect, store.download
+
+    def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
+        if publication.model == self.slow:
+            assert self.go_on.wait(60)
+        return self.store.publish(publication, progress)
 
 
 @pytest.fixture
@@ -237,3 +254,57 @@ def test_commits_and_pull_requests_go_together(running: Parts) -> None:
         State.COMMITTED,
         State.PROPOSED,
     }
+
+
+def test_a_version_that_takes_long_holds_nobody_up(running: Parts) -> None:
+    """The others are pushed, and told of, while it is still being copied."""
+    told: list[str] = []
+    session = running.session()
+    store = Waiting(running.store, MODELS[2])
+    reconciler = Reconciler(session.observer, store, pause=lambda _: None, publish_wait=0.1)
+
+    def ended(model: str, result: object) -> None:
+        told.append(model)
+        if len(told) == len(MODELS) - 1:
+            store.go_on.set()
+
+    work = dict.fromkeys(MODELS, ("production",))
+    found = reconciler.reconcile_many(work, ended)
+    assert set(fates(found).values()) == {State.COMMITTED}
+    assert told[-1] == MODELS[2]
+    assert sorted(told) == MODELS
+    quiet(running)
+
+
+def test_proposals_are_one_push_and_each_has_its_own_fate(running: Parts) -> None:
+    """One branch is refused, and one was written to meanwhile."""
+    running.by_pull_requests()
+    branches = [f"mlflow-gitops/production/{model}" for model in MODELS]
+    running.repository.refused = {branches[1]}
+    running.repository.pushes = 0
+    states = fates(deliver(running))
+    assert states == {m: State.FAILED if m == MODELS[1] else State.PROPOSED for m in MODELS}
+    assert running.repository.pushes == 1
+    assert sorted(p.branch for p in running.forge.opened()) == sorted({*branches} - {branches[1]})
+    running.repository.refused = set()
+    assert set(fates(deliver(running)).values()) == {State.PROPOSED}
+    assert len(running.forge.opened()) == len(MODELS)
+    quiet(running)
+
+
+def test_a_forge_that_fails_in_the_middle_opens_none_twice(running: Parts) -> None:
+    running.by_pull_requests()
+    opened = running.forge.open
+
+    def fail_at_the_fourth(*args: object) -> object:
+        if len(running.forge.pulls) == 3:
+            raise TransientError("the forge is down")
+        return opened(*args)  # type: ignore[arg-type]
+
+    running.forge.open = fail_at_the_fourth  # type: ignore[method-assign, assignment]
+    states = list(fates(deliver(running)).values())
+    assert states == [State.PROPOSED] * 3 + [State.FAILED] * 3
+    running.forge.open = opened  # type: ignore[method-assign]
+    assert set(fates(deliver(running)).values()) == {State.PROPOSED}
+    assert len(running.forge.pulls) == len(MODELS)
+    quiet(running)

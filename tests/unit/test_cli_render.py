@@ -7,14 +7,13 @@ from io import StringIO
 import pytest
 
 from mlflow_gitops.ask import Answer
+from mlflow_gitops.planning.figures import size_text
+from mlflow_gitops.progress import LineProgress, counted, make_progress, tracked
 from mlflow_gitops.render import (
-    LineProgress,
     answer_text,
     clean,
-    make_progress,
     print_diff,
     print_table,
-    size_text,
     spec_text,
 )
 from mlflow_gitops.state import Identity, ModelVersion, ServiceSpec, State
@@ -112,6 +111,17 @@ def test_progress_in_a_pipe_is_two_lines() -> None:
     progress.advance(500)
     progress.finish()
     assert out.getvalue().endswith("next: 1 file, 2.0 KB\nnext: stopped, 500 bytes\n")
+
+
+def test_long_work_in_a_pipe_is_a_line_for_each_hundred() -> None:
+    out = StringIO()
+    with counted(200, "Reconciling", out) as one_more:
+        for _ in range(199):
+            one_more()
+        assert out.getvalue() == "Reconciling: 100 of 200\n"
+        one_more()
+    assert list(tracked("ab", "Asking", out)) == ["a", "b"]
+    assert out.getvalue() == "Reconciling: 100 of 200\n"
 
 
 def test_columns_line_up_on_a_screen_whatever_the_names_are() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_gitops.errors import RepositoryError, TransientError
+from mlflow_gitops.errors import TransientError
 from mlflow_gitops.state import Snapshot
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_session import Parts
@@ -112,7 +112,7 @@ def test_a_dry_run_writes_nothing(parts: Parts) -> None:
 
 
 def test_a_failure_is_1_and_stops_nothing_else(parts: Parts) -> None:
-    parts.repository.fail_next_push = RepositoryError("refused", hint="ask Paul")
+    parts.repository.refused = {"models/overlays/staging/fraud/model-version.yaml"}
     result = parts.cli("reconcile")
     assert result.exit_code == 1
     assert "refused" in result.stdout

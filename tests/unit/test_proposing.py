@@ -331,6 +331,24 @@ def test_a_forge_that_fails_stops_only_who_needs_it(
     assert look(proposed).state is State.PROPOSED
 
 
+def test_a_withdrawn_ones_branch_goes_away(proposed: Parts) -> None:
+    assert BRANCH in proposed.repository.remote
+    move(proposed, "1")
+    assert WITHDRAWN in proposed.forge.pulls[2].labels
+    assert BRANCH not in proposed.repository.remote
+    assert "kept" not in proposed.forge.comments[2][0]
+    move(proposed, "3")
+    assert [p.number for p in proposed.forge.opened()] == [3]
+
+
+def test_a_withdrawn_ones_branch_stays_where_people_wrote_to_it(proposed: Parts) -> None:
+    theirs = proposed.repository.person_commits({"note.txt": "mine"}, "By hand", BRANCH)
+    move(proposed, "1")
+    assert WITHDRAWN in proposed.forge.pulls[2].labels
+    assert proposed.repository.remote[BRANCH] == theirs
+    assert "Its branch is kept: it holds a commit that" in proposed.forge.comments[2][0]
+
+
 def test_a_service_without_a_proposal_asks_no_forge(proposed: Parts) -> None:
     proposed.forge.merge(2)
     look(proposed)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,7 @@ Check = Callable[[object], object]
 NOTHING: Schema = {}
 KEPT = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems")
 MANY = ("anyOf", "oneOf")
+TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 NULL: Schema = {"type": "null"}
 MADE = {
     "date-time": "2026-11-23T10:00:00Z",
@@ -39,7 +40,10 @@ MADE = {
 def description(wanted: Published) -> Description | None:
     """None where it cannot be fetched."""
     path = fetched(wanted)
-    return Description(json.loads(path.read_bytes())) if path else None
+    if path is None:
+        return None
+    text = TEMPLATE.sub("", path.read_text(encoding="utf-8"))  # Gitea's is one
+    return Description(json.loads(text))
 
 
 class Description:
@@ -98,12 +102,12 @@ class Operation:
             assert status >= 400 or (found and given is None), f"it never answers so: {status}"
             return given
         whole = self._schemas.filled(schema, given)
-        self._check(str(status), schema, whole)
+        self._check(str(status), schema, whole, nulls=self._schemas.leaves_nulls_out)
         return whole
 
-    def _check(self, what: str, schema: Schema, value: object) -> None:
+    def _check(self, what: str, schema: Schema, value: object, *, nulls: bool = False) -> None:
         if what not in self._checks:
-            self._checks[what] = self._schemas.check(schema)
+            self._checks[what] = _Closer(self._schemas, nulls).check(schema)
         try:
             self._checks[what](value)
         except fastjsonschema.JsonSchemaException as error:
@@ -136,26 +140,14 @@ class Operation:
 
 @dataclass
 class _Schemas:
-    """Turns the description's schemas into closed ones of JSON Schema's draft 7."""
+    """The description's schemas, without references and `allOf` where they are looked at."""
 
     document: Schema
 
-    def __post_init__(self) -> None:
-        self._named: dict[str, dict[str, Any]] = {}
-
-    def check(self, schema: Schema) -> Check:
-        closed = self._closed(schema)
-        needed: dict[str, Any] = {}
-        waiting = list(_names(closed))
-        while waiting:
-            name = waiting.pop()
-            if name not in needed:
-                needed[name] = self._named[name]
-                waiting += _names(needed[name])
-        whole = {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": needed}
-        return fastjsonschema.compile(
-            {**whole, **closed}, use_default=False, detailed_exceptions=True
-        )
+    @property
+    def leaves_nulls_out(self) -> bool:
+        """OpenAPI 2 has no word for what may be null."""
+        return self.document.get("swagger") == "2.0"
 
     def resolved(self, schema: Schema) -> Schema:
         """The same without a reference at its top, and its `allOf` as one."""
@@ -219,32 +211,52 @@ class _Schemas:
                 return MADE.get(chosen.get("format", ""), "x" * chosen.get("minLength", 0))
         return self.filled(chosen, {}) if "properties" in chosen else None
 
+
+@dataclass
+class _Closer:
+    """Makes closed schemas of JSON Schema's draft 7; with `nulls` each property may be null."""
+
+    schemas: _Schemas
+    nulls: bool
+    named: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def check(self, schema: Schema) -> Check:
+        closed = self._closed(schema)
+        whole = {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": self.named}
+        return fastjsonschema.compile(
+            {**whole, **closed}, use_default=False, detailed_exceptions=True
+        )
+
     def _closed(self, schema: Schema) -> dict[str, Any]:
         """References stay references: a schema may hold itself."""
         if "$ref" not in schema:
             return self._closed_here(schema)
         name = re.sub(r"\W", "-", schema["$ref"])
-        if name not in self._named:
-            self._named[name] = {}
-            self._named[name].update(self._closed_here(schema))
+        if name not in self.named:
+            self.named[name] = {}
+            self.named[name].update(self._closed_here(schema))
         return {"$ref": f"#/definitions/{name}"}
 
+    def _property(self, schema: Schema) -> dict[str, Any]:
+        closed = self._closed(schema)
+        return {"anyOf": [closed, dict(NULL)]} if self.nulls else closed
+
     def _closed_here(self, schema: Schema) -> dict[str, Any]:
-        forms = [self._closed_one(each) for each in self.variants(schema)]
-        if _may_be_null(self.resolved(schema)):
+        forms = [self._closed_one(each) for each in self.schemas.variants(schema)]
+        if _may_be_null(self.schemas.resolved(schema)):
             forms.append(dict(NULL))
         return forms[0] if len(forms) == 1 else {"anyOf": forms}
 
     def _closed_one(self, schema: Schema) -> dict[str, Any]:
         found = {key: schema[key] for key in KEPT if key in schema}
         if "properties" in schema:
-            found["properties"] = {n: self._closed(e) for n, e in schema["properties"].items()}
+            found["properties"] = {n: self._property(e) for n, e in schema["properties"].items()}
             found["required"] = list(schema.get("required", ()))
         more = schema.get("additionalProperties")
         if isinstance(more, Mapping) and more:
             found["additionalProperties"] = self._closed(more)
         elif "properties" in schema:
-            found["additionalProperties"] = more is True
+            found["additionalProperties"] = more is True or more == {}
         if isinstance(schema.get("items"), Mapping):
             found["items"] = self._closed(schema["items"])
         return found
@@ -272,17 +284,6 @@ def _fits(schema: Schema, value: object) -> bool:
 
 def _may_be_null(schema: Schema) -> bool:
     return bool(schema.get("nullable") or schema.get("x-nullable")) or schema.get("type") == "null"
-
-
-def _names(schema: object) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        if "$ref" in schema:
-            yield schema["$ref"].removeprefix("#/definitions/")
-        for each in schema.values():
-            yield from _names(each)
-    elif isinstance(schema, list):
-        for each in schema:
-            yield from _names(each)
 
 
 def _pattern(path: str) -> str:

@@ -122,8 +122,18 @@ def test_what_a_reply_needs_is_filled_in() -> None:
     ],
 )
 def test_another_reply_is_an_error(given: object) -> None:
+    with pytest.raises(AssertionError, match="201"):
+        Description(OF_THREE).operation("POST", "/pulls").reply(201, given)
+
+
+def test_openapi_2_does_not_say_what_may_be_null() -> None:
+    given = {"number": None, "by": {"login": None}, "state": None, "merged": None}
+    found = operation("GET", "/pulls/7")
+    assert found.reply(200, given) == given
     with pytest.raises(AssertionError, match="200"):
-        operation("GET", "/pulls/7").reply(200, given)
+        found.reply(200, {**given, "number": "7"})
+    with pytest.raises(AssertionError, match="body"):
+        operation("POST", "/pulls").check_request({}, {"title": None})
 
 
 def test_another_status_is_an_error_but_for_failures() -> None:

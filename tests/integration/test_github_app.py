@@ -144,6 +144,14 @@ def test_a_permission_that_it_lacks_is_told(server: GitHubServer, app: App, key:
         forge_of(server, key).check()
 
 
+@pytest.mark.parametrize("answer", ["[]", "{}", '{"id": 42}', "<html>"])
+def test_another_api_is_told(server: GitHubServer, key: str, answer: str) -> None:
+    named = GitHubApp("4711", "42" if answer == "{}" else "", lambda: key)
+    server.answers += [(200, {}, answer)] * 2
+    with pytest.raises(ForgeError, match=r"GitHub's API|lacks permissions"):
+        _ = Installation(named, server.url, "ml/manifests").token
+
+
 def test_a_limit_is_waited_out(server: GitHubServer, key: str) -> None:
     server.answers.append((429, {"Retry-After": "42"}, "{}"))
     with pytest.raises(TransientError) as caught:

@@ -88,8 +88,9 @@ def kind_of(address: str) -> str:
         return "github"
     found = {HOSTS[host]} if host in HOSTS else {word for word in WORDS if word in host}
     if len(found) != 1:
+        which = f"host {host} does" if host else "address has no host, and does"
         raise ConfigError(
-            f"the repository's host {host} does not tell which forge it is",
+            f"the repository's {which} not tell which forge it is",
             where=WHERE,
             hint="set `kind` there, to github for example, and `url` to its API's address",
         )

@@ -16,14 +16,13 @@ from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
 from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
-from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, GitHubClient, talking
+from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient, talking
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
 __all__ = ["GitHubForge"]
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 30  # seconds for one request
 BODY_LIMIT = 65_000  # characters; GitHub takes 65,536
 APP_TOKEN = "ghs_"  # how the token of an app's installation begins; it has no user  # noqa: S105
 TEXT_LIMIT = 140  # characters of a status
@@ -62,7 +61,7 @@ class GitHubForge:
         self._owner = repository.partition("/")[0]
         root = f"/repos/{quote(repository)}"
         self._auth = auth
-        self._client = GitHubClient(api_url, root, auth, timeout, auth.forget)
+        self._client = GitHubClient(api_url, root, auth, timeout, refused=auth.forget)
         self._anywhere = GitHubClient(api_url, "", auth, timeout)
 
     def __repr__(self) -> str:

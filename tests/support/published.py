@@ -7,8 +7,8 @@ or reaches no registry there is no file, and who needs it skips with the reason.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -20,11 +20,13 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import requests
 from filelock import FileLock
 
 __all__ = ["Published", "fetched"]
 
 SECONDS = 300
+GO_PROXY = "https://goproxy.example.com"
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,14 @@ def _pypi(wanted: Published, scratch: Path) -> bytes:
 
 
 def _go(wanted: Published, scratch: Path) -> bytes:
-    """Go keeps the whole module in its own cache; that of the scratch folder goes with it."""
-    what = f"{wanted.package}@{wanted.version}"
-    modules = {"GOMODCACHE": str(scratch / "go"), "GOFLAGS": "-modcacherw"}
-    said = _run(["go", "mod", "download", "-json", what], scratch, modules)
-    return _member(Path(json.loads(said)["Zip"]), f"{what}/{wanted.member}")
+    """From the proxy itself: few machines have Go."""
+    proxies = re.split("[,|]", os.environ.get("GOPROXY", ""))
+    proxy = next((each for each in proxies if each.startswith("https://")), GO_PROXY)
+    archive = scratch / "module.zip"
+    answer = requests.get(f"{proxy}/{wanted.package}/@v/{wanted.version}.zip", timeout=SECONDS)
+    answer.raise_for_status()
+    archive.write_bytes(answer.content)
+    return _member(archive, f"{wanted.package}@{wanted.version}/{wanted.member}")
 
 
 def _run(command: list[str], folder: Path, more: Mapping[str, str] | None = None) -> str:

@@ -58,7 +58,11 @@ SHARED = {
     "label": Call("POST", f"{ISSUE}/labels", {"labels": ["{x}"]}),
     "statuses": Call("GET", "/repos/{r}/commits/{n}/statuses"),
 }
-GITEA = {**SHARED, "merge": Call("POST", f"{PULL}/merge", {"Do": "{x}"})}
+GITEA = {
+    **SHARED,
+    "new label": Call("POST", "/repos/{r}/labels", {"name": "{x}", "color": "#ededed"}),
+    "merge": Call("POST", f"{PULL}/merge", {"do": "{x}"}),
+}
 CALLS: Mapping[str, Mapping[str, Call]] = {
     "github": {**SHARED, "merge": Call("PUT", f"{PULL}/merge", {"merge_method": "{x}"})},
     "gitea": GITEA,
@@ -160,6 +164,8 @@ class RealForge:
         _skip("nobody asks themselves for changes")
 
     def label(self, number: int, name: str) -> None:
+        if "new label" in CALLS[self.kind]:
+            self._call("new label", number, name)
         self._call("label", number, name)
 
     def propose_from_fork(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
 from mlflow_gitops.config.github_app import GitHubApp
@@ -143,6 +144,21 @@ def _gitlab(place: Place) -> Forge:
     return GitLabForge(project, url, place.token)
 
 
+def _gitea(place: Place) -> Forge:
+    return _gitea_of("gitea", place)
+
+
+def _forgejo(place: Place) -> Forge:
+    return _gitea_of("forgejo", place)
+
+
+def _gitea_of(kind: Literal["gitea", "forgejo"], place: Place) -> Forge:
+    from mlflow_gitops.adapters.forge.gitea import GiteaForge
+
+    api = (place.api_url or place.web).rstrip("/").removesuffix("/api/v1")
+    return GiteaForge(place.owner_and_name(), f"{api}/api/v1", place.token, kind=kind)
+
+
 def _plain(address: str) -> str:
     """A host's name, without a port and without what stands before it for SSH or the web."""
     host = _without_port(address).lower()
@@ -159,4 +175,6 @@ def _without_port(address: str) -> str:
 OPENERS: Mapping[str, Callable[[Place], Forge]] = {
     "github": _github,
     "gitlab": _gitlab,
+    "gitea": _gitea,
+    "forgejo": _forgejo,
 }

@@ -1,0 +1,123 @@
+"""Asks Gitea or Forgejo: each request once, nothing followed, errors for people.
+
+With requests itself: the generated client for this API repeats writes that failed and follows
+redirects, and its errors drop what a rate limit says.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+from mlflow_gitops.adapters.forge import failures
+from mlflow_gitops.errors import GitOpsError
+
+__all__ = ["PAGE", "RIGHTS", "GiteaClient", "talking"]
+
+PAGE = 50  # the most that a server gives where nobody set it otherwise
+PAGES = 20
+NAME = "Gitea or Forgejo"
+RIGHTS = (
+    "give the token the scopes `repository` and `issue`: read and write, and its user the right to "
+    "write to the repository"
+)
+
+Json = Mapping[str, Any]
+
+
+class _Token(requests.auth.AuthBase):
+    """In place of what ~/.netrc has for the host, which requests would send instead."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"token {self._token}"
+        return request
+
+
+class GiteaClient:
+    """`api_url` ends in /api/v1; `root` is the path below it that all the others start with."""
+
+    def __init__(self, api_url: str, root: str, token: Callable[[], str], timeout: float) -> None:
+        self.where = f"{api_url.rstrip('/')}{root}"
+        self._token = token
+        self._timeout = timeout
+        self._local = threading.local()
+
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> Any:
+        return self._ask("GET", path, params=dict(query or {}))
+
+    def pages(self, path: str, key: str = "", **query: object) -> Iterator[Json]:
+        """A list, which may stand below `key`, one by one: at most the first thousand."""
+        for page in range(1, PAGES + 1):
+            answer = self.get(path, {**query, "limit": PAGE, "page": page})
+            part = answer[key] if key else answer
+            if not isinstance(part or [], list):
+                raise failures.not_the_api(NAME, where=self.where)
+            yield from part or ()
+            if len(part or ()) < PAGE:
+                return
+
+    def send(self, verb: str, path: str, fields: Mapping[str, object]) -> Any:
+        return self._ask(verb, path, json=dict(fields))
+
+    def _ask(self, verb: str, path: str, **data: Any) -> Any:
+        with talking(self.where):
+            token = self._token()
+            if not token:
+                raise failures.no_token()
+            answer = self._session().request(
+                verb,
+                self.where + path,
+                auth=_Token(token),
+                allow_redirects=False,
+                timeout=self._timeout,
+                **data,
+            )
+            if answer.status_code >= 300:
+                said = _said(answer)
+                raise failures.failed(
+                    answer.status_code, answer.headers, said, where=self.where, rights=RIGHTS
+                )
+            return answer.json() if answer.content else None
+
+    def _session(self) -> requests.Session:
+        """This thread's."""
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.headers.update({"User-Agent": "mlflow-gitops", "Accept": "application/json"})
+        return session
+
+
+@contextmanager
+def talking(where: str) -> Iterator[None]:
+    """Whatever is raised inside comes out as a GitOpsError."""
+    try:
+        yield
+    except GitOpsError:
+        raise
+    except requests.exceptions.SSLError:
+        raise failures.untrusted(where=where) from None
+    except requests.exceptions.Timeout:
+        raise failures.no_answer(where=where) from None
+    except requests.exceptions.JSONDecodeError:
+        raise failures.not_the_api(NAME, where=where) from None
+    except (requests.exceptions.RequestException, OSError):
+        raise failures.unreachable(where=where) from None
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        raise failures.not_the_api(NAME, where=where) from None
+
+
+def _said(answer: requests.Response) -> str:
+    """The message; never a page that is not the API's."""
+    try:
+        data = answer.json()
+    except ValueError:
+        return ""
+    return str(data.get("message", "")) if isinstance(data, Mapping) else ""

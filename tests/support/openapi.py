@@ -50,8 +50,7 @@ class Description:
     """`document` is OpenAPI 2 or 3, as read from its JSON."""
 
     def __init__(self, document: Schema) -> None:
-        base = document.get("basePath", "").rstrip("/")
-        self._base = re.sub(r"\{\{.*?\}\}", "", base)  # Gitea's is a template of Go's
+        self._base = document.get("basePath", "").rstrip("/")
         self._schemas = _Schemas(document)
         self._paths = sorted(
             ((re.compile(_pattern(path)), path, item) for path, item in document["paths"].items()),

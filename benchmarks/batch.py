@@ -30,6 +30,7 @@ from mlflow_gitops.config import Process
 from mlflow_gitops.demo.mlflow_server import MlflowServer, mlflow_server
 from mlflow_gitops.demo.seaweedfs import seaweedfs
 from mlflow_gitops.outcome import Outcome
+from mlflow_gitops.state import Publication, Revision
 from tests.support.git import GitHttpServer, install_hook
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_store import MemoryArtifactStore
@@ -46,13 +47,20 @@ Ask = Callable[[Sequence[str], str], None]
 """Let the models have this version in Production."""
 
 
+class Sealed(MemoryArtifactStore):
+    """Everything was published before."""
+
+    def sealed(self, publication: Publication) -> Revision:
+        return Revision(publication.uri, f"sha256:{1:064x}", self.inspect(SOURCE), created=False)
+
+
 @dataclass
 class InMemory(Session):
     """Git is real; the registry and the bucket are not."""
 
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)  # type: ignore[assignment]
     store: MemoryArtifactStore = field(  # type: ignore[assignment]
-        default_factory=lambda: MemoryArtifactStore({SOURCE: MODEL_FILES})
+        default_factory=lambda: Sealed({SOURCE: MODEL_FILES})
     )
 
     def ask(self, models: Sequence[str], version: str) -> None:

@@ -27,11 +27,14 @@ NEW_FILE = "100644"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """`changes` has one for each edit; `tip` is the last commit, `entries` what it holds."""
+    """`commits` has one for each edit, "" where it changes nothing; `tip` is the last one made,
+    `entries` what it holds.
+    """
 
+    base: str
     tip: str
     entries: Entries
-    changes: Sequence[Change]
+    commits: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,18 @@ class Commits:
         imported = self._import(base, [step for step in steps if step.files])
         made = iter(self._signed(imported, self.sign) if self.sign and to_push else imported)
         commits = [next(made) if step.files else "" for step in steps]
-        changes = self._changes(base, commits)
         tip = next((c for c in reversed(commits) if c), base)
-        return Built(tip, entries, changes)
+        return Built(base, tip, entries, commits)
+
+    def changes(self, built: Built) -> Sequence[Change]:
+        """One for each edit, with the diff of its own commit."""
+        made = [commit for commit in built.commits if commit]
+        diffs = dict(zip(made, self._diffs(made), strict=True))
+        changes, parent = [], built.base
+        for commit in built.commits:
+            changes.append(Change(commit, parent, diffs.get(commit, "")))
+            parent = commit or parent
+        return changes
 
     def diff(self, base: str, tip: str) -> str:
         """The unified diff between two commits; `base` may be "" for nothing at all."""
@@ -107,15 +119,6 @@ class Commits:
             out = self._run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
             signed[commit] = out.decode().strip()
         return list(signed.values())
-
-    def _changes(self, base: str, commits: Sequence[str]) -> Sequence[Change]:
-        made = [commit for commit in commits if commit]
-        diffs = dict(zip(made, self._diffs(made), strict=True))
-        changes, parent = [], base
-        for commit in commits:
-            changes.append(Change(commit, parent, diffs.get(commit, "")))
-            parent = commit or parent
-        return changes
 
     def _diffs(self, commits: Sequence[str]) -> Sequence[str]:
         """Each commit's own diff. Git prints a line with the hash before each."""

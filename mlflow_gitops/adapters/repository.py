@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,13 +218,16 @@ class GitRepository:
             if heads.commits.get(branch, "") != base:
                 raise self._moved(branch, base)
             built = self._commits.build(base, edits)
-            if built.tip != base:
-                move = Move(branch, base, built.tip)
+            if built.tip == base:
+                return self._commits.changes(built)
+            move = Move(branch, base, built.tip)
+            with ThreadPoolExecutor(1, "gitops-diff") as beside:  # the server takes its time
+                changes = beside.submit(self._commits.changes, built)
                 for error in self._remote.send([move]).values():
                     raise error
-                self._moved_to([move])
-                self._trees.add(built.tip, built.entries)
-            return built.changes
+            self._moved_to([move])
+            self._trees.add(built.tip, built.entries)
+            return changes.result()
 
     def branch_head(self, branch: str) -> str:
         return self._known_heads().commits.get(branch, "")
@@ -260,7 +264,8 @@ class GitRepository:
             return Change("", push.base, "")
         built = self._commits.build(push.base, push.edits)
         tip = built.tip if built.tip != push.base else ""
-        return Change(tip, push.base, "".join(change.diff for change in built.changes))
+        diffs = (change.diff for change in self._commits.changes(built))
+        return Change(tip, push.base, "".join(diffs))
 
     def _moved_to(self, moves: Sequence[Move]) -> None:
         """Know of what was pushed, and keep it."""

@@ -1,7 +1,8 @@
 """YAML text to composed nodes, and questions about nodes. The boundary to the two YAML libraries.
 
 `parse` is for reading many files: libyaml where there is one, ruamel.yaml for what it refuses.
-`parse_positions` is for edits: ruamel.yaml's composer, whose marks count the text's characters.
+`parse_positions` is for edits, whose marks must count the text's characters: libyaml where the text
+is plain, else ruamel.yaml's composer, which takes many times as long.
 Both give nodes of the same shape (`id`, `tag`, `value`, `start_mark`, `end_mark`), and neither
 expands an alias, so a small file cannot grow.
 """
@@ -65,6 +66,8 @@ def parse_positions(text: str, where: str) -> list[Node]:
 
     The text has no byte order mark: the two libraries count it differently.
     """
+    if text.isascii() and "\r" not in text:
+        return parse(text, where)
     try:
         return _composed(text, where)
     except ManifestError:

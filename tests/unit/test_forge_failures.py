@@ -10,7 +10,7 @@ import requests
 from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
 from mlflow_gitops.adapters.forge.failures import failed, moved
-from mlflow_gitops.adapters.forge.github_client import talking
+from mlflow_gitops.adapters.forge.network import talking
 from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.planning.marker import marker, read_marker
 
@@ -88,7 +88,7 @@ def test_where_it_moved_to_is_told_without_a_secret(location: str, told: str) ->
 def test_what_the_network_raises_is_told(
     raised: Exception, kind: type[Exception], told: str
 ) -> None:
-    with pytest.raises(kind, match=told) as caught, talking("https://forge"):
+    with pytest.raises(kind, match=told) as caught, talking("GitHub", "https://forge"):
         raise raised
     assert "s3cr3t" not in str(caught.value)
     assert caught.value.__suppress_context__

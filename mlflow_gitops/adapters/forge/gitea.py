@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
-from mlflow_gitops.adapters.forge.gitea_client import RIGHTS, GiteaClient, talking
+from mlflow_gitops.adapters.forge.gitea_client import RIGHTS, GiteaClient
+from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
@@ -33,21 +33,6 @@ COLOR = "#ededed"
 LOOKS, BETWEEN = 3, 1.0  # at whether it can be merged, and seconds between them
 
 Json = Mapping[str, Any]
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _told(
-    act: Callable[Concatenate[GiteaForge, P], R],
-) -> Callable[Concatenate[GiteaForge, P], R]:
-    """An answer that is not as this API gives it is an error for people, too."""
-
-    @wraps(act)
-    def acting(forge: GiteaForge, /, *args: P.args, **named: P.kwargs) -> R:
-        with talking(forge._client.where):
-            return act(forge, *args, **named)
-
-    return acting
 
 
 class GiteaForge:
@@ -76,7 +61,7 @@ class GiteaForge:
     def kind(self) -> str:
         return self._kind
 
-    @_told
+    @told
     def newest(self, branch: str) -> PullRequest | None:
         """Open ones first. Of very many, those that changed last are looked through."""
         for state in ("open", "closed"):
@@ -86,11 +71,11 @@ class GiteaForge:
                 return self.get(max(ours))
         return None
 
-    @_told
+    @told
     def get(self, number: int) -> PullRequest:
         return self._whole(self._settled(number))
 
-    @_told
+    @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
             "title": draft.title,
@@ -108,7 +93,7 @@ class GiteaForge:
         self._ask_reviewers(made["number"], draft.reviewers)
         return self.get(made["number"])
 
-    @_told
+    @told
     def update(self, pull: PullRequest, draft: Draft) -> None:
         path = f"/pulls/{pull.number}"
         now = self._client.get(path)
@@ -125,7 +110,7 @@ class GiteaForge:
         asked |= {f"{TEAM}{team['name']}" for team in now.get("requested_reviewers_teams") or ()}
         self._ask_reviewers(pull.number, [each for each in draft.reviewers if each not in asked])
 
-    @_told
+    @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         if self._client.get(f"/pulls/{pull.number}")["state"] != "open":
             return
@@ -133,7 +118,7 @@ class GiteaForge:
         self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
 
-    @_told
+    @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         there = self._client.pages(f"/commits/{commit}/status", "statuses")
         told = {each["context"]: (each["status"], each["description"]) for each in there}
@@ -145,7 +130,7 @@ class GiteaForge:
             more = {"target_url": status.url} if status.url else {}
             self._client.send("POST", f"/statuses/{commit}", {**fields, **more})
 
-    @_told
+    @told
     def of_commit(self, commit: str) -> PullRequest | None:
         try:
             found = self._client.get(f"/commits/{commit}/pull")
@@ -155,7 +140,7 @@ class GiteaForge:
             return None
         return self.get(found["number"]) if found["merged"] else None
 
-    @_told
+    @told
     def check(self) -> str:
         rights = self._client.get("").get("permissions") or {}
         if not rights.get("push"):

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import requests
 
 from mlflow_gitops.adapters.forge import failures
-from mlflow_gitops.errors import GitOpsError
+from mlflow_gitops.adapters.forge.network import talking
 
-__all__ = ["PAGE", "RIGHTS", "GiteaClient", "talking"]
+__all__ = ["PAGE", "RIGHTS", "GiteaClient"]
 
 PAGE = 50  # the most that a server gives where nobody set it otherwise
 PAGES = 20
-NAME = "Gitea or Forgejo"
 RIGHTS = (
     "give the token the scopes `repository` and `issue`: read and write, and its user the right to "
     "write to the repository"
@@ -43,6 +41,8 @@ class _Token(requests.auth.AuthBase):
 class GiteaClient:
     """`api_url` ends in /api/v1; `root` is the path below it that all the others start with."""
 
+    name = "Gitea or Forgejo"
+
     def __init__(self, api_url: str, root: str, token: Callable[[], str], timeout: float) -> None:
         self.where = f"{api_url.rstrip('/')}{root}"
         self._token = token
@@ -58,7 +58,7 @@ class GiteaClient:
             answer = self.get(path, {**query, "limit": PAGE, "page": page})
             part = answer[key] if key else answer
             if not isinstance(part or [], list):
-                raise failures.not_the_api(NAME, where=self.where)
+                raise failures.not_the_api(self.name, where=self.where)
             yield from part or ()
             if len(part or ()) < PAGE:
                 return
@@ -67,7 +67,7 @@ class GiteaClient:
         return self._ask(verb, path, json=dict(fields))
 
     def _ask(self, verb: str, path: str, **data: Any) -> Any:
-        with talking(self.where):
+        with talking(self.name, self.where):
             token = self._token()
             if not token:
                 raise failures.no_token()
@@ -93,25 +93,6 @@ class GiteaClient:
             session = self._local.session = requests.Session()
             session.headers.update({"User-Agent": "mlflow-gitops", "Accept": "application/json"})
         return session
-
-
-@contextmanager
-def talking(where: str) -> Iterator[None]:
-    """Whatever is raised inside comes out as a GitOpsError."""
-    try:
-        yield
-    except GitOpsError:
-        raise
-    except requests.exceptions.SSLError:
-        raise failures.untrusted(where=where) from None
-    except requests.exceptions.Timeout:
-        raise failures.no_answer(where=where) from None
-    except requests.exceptions.JSONDecodeError:
-        raise failures.not_the_api(NAME, where=where) from None
-    except (requests.exceptions.RequestException, OSError):
-        raise failures.unreachable(where=where) from None
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        raise failures.not_the_api(NAME, where=where) from None
 
 
 def _said(answer: requests.Response) -> str:

@@ -7,16 +7,16 @@ used, since they ask for missing parts by themselves. A write is never sent twic
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
 from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
-from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient, talking
+from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient
+from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
 __all__ = ["GitHubForge"]
@@ -28,21 +28,6 @@ APP_TOKEN = "ghs_"  # how the token of an app's installation begins; it has no u
 TEXT_LIMIT = 140  # characters of a status
 
 Json = Mapping[str, Any]
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _told(
-    act: Callable[Concatenate[GitHubForge, P], R],
-) -> Callable[Concatenate[GitHubForge, P], R]:
-    """An answer that is not as GitHub gives it is an error for people, too."""
-
-    @wraps(act)
-    def acting(forge: GitHubForge, /, *args: P.args, **named: P.kwargs) -> R:
-        with talking(forge._client.where):
-            return act(forge, *args, **named)
-
-    return acting
 
 
 class GitHubForge:
@@ -69,7 +54,7 @@ class GitHubForge:
 
     # ports.Forge
 
-    @_told
+    @told
     def newest(self, branch: str) -> PullRequest | None:
         query = {"head": f"{self._owner}:{branch}", "state": "all", "sort": "created"}
         found = self._client.get("/pulls", {**query, "direction": "desc", "per_page": PAGE})
@@ -77,11 +62,11 @@ class GitHubForge:
         ours.sort(key=lambda pull: (pull["state"] == "open", pull["number"]), reverse=True)
         return self.get(ours[0]["number"]) if ours else None
 
-    @_told
+    @told
     def get(self, number: int) -> PullRequest:
         return self._whole(self._client.get(f"/pulls/{number}"))
 
-    @_told
+    @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
             "title": draft.title,
@@ -98,7 +83,7 @@ class GitHubForge:
         self._add(made["number"], draft, labels=(), asked=())
         return self.get(made["number"])
 
-    @_told
+    @told
     def update(self, pull: PullRequest, draft: Draft) -> None:
         fields = {"title": draft.title, "body": shortened(draft.body, BODY_LIMIT)}
         if any(_plain(fields[name]) != _plain(getattr(pull, name)) for name in fields):
@@ -109,7 +94,7 @@ class GitHubForge:
         asked += [_login(review["user"]) for review in self._reviews(pull.number)]
         self._add(pull.number, draft, labels=_labels(now), asked=asked)
 
-    @_told
+    @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         if self._client.get(f"/pulls/{pull.number}")["state"] != "open":
             return
@@ -117,7 +102,7 @@ class GitHubForge:
         self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
 
-    @_told
+    @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         there = self._client.pages(f"/commits/{commit}/status", "statuses")
         told = {each["context"]: (each["state"], each["description"]) for each in there}
@@ -129,14 +114,14 @@ class GitHubForge:
             more = {"target_url": status.url} if status.url else {}
             self._client.send("POST", f"/statuses/{commit}", {**fields, **more})
 
-    @_told
+    @told
     def of_commit(self, commit: str) -> PullRequest | None:
         found = self._client.get(f"/commits/{commit}/pulls", {"per_page": PAGE})
         merged = [pull for pull in found if pull["merged_at"]]
         merged.sort(key=lambda pull: pull["merge_commit_sha"] == commit)
         return self.get(merged[-1]["number"]) if merged else None
 
-    @_told
+    @told
     def check(self) -> str:
         rights = self._client.get("").get("permissions") or {}
         if isinstance(self._auth, Installation):  # whose rights are looked at with each token

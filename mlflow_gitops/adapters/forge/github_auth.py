@@ -19,8 +19,8 @@ from mlflow_gitops.adapters.forge.github_client import (
     AppAuthToken,
     Auth,
     GitHubClient,
-    talking,
 )
+from mlflow_gitops.adapters.forge.network import talking
 from mlflow_gitops.config.github_app import GitHubApp
 from mlflow_gitops.errors import ConfigError, ForgeError
 
@@ -126,7 +126,7 @@ class Installation(Auth):
     @contextmanager
     def _installed(self) -> Iterator[None]:
         """Says in an app's words what GitHub refuses it."""
-        with talking(self._where):
+        with talking(GitHubClient.name, self._where):
             try:
                 yield
             except failures.AnswerError as error:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from mlflow_gitops.adapters.forge import failures
-from mlflow_gitops.errors import ConfigError, GitOpsError
+from mlflow_gitops.adapters.forge.network import talking
+from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.planning.messages import clean
 
 try:
@@ -51,17 +51,13 @@ Json = Mapping[str, Any]
 Connection = HTTPRequestsConnectionClass | HTTPSRequestsConnectionClass
 
 
-class _MovedError(Exception):
-    def __init__(self, location: str) -> None:
-        super().__init__(location)
-        self.location = location
-
-
 class GitHubClient:
     """`root` is the path below the API's address that all the others start with. For threads.
 
     `refused` is called when the token is refused.
     """
+
+    name = "GitHub"
 
     def __init__(
         self,
@@ -114,7 +110,7 @@ class GitHubClient:
         query: Mapping[str, object] | None = None,
         fields: Mapping[str, object] | None = None,
     ) -> Any:
-        with talking(self.where):
+        with talking(self.name, self.where):
             status, headers, text = self._requester.requestJson(
                 verb,
                 self._root + path,
@@ -139,34 +135,14 @@ class GitHubClient:
             found = kind(
                 f"[{host}]" if ":" in host else host, self._api.port, timeout=self._timeout
             )
-            found.session.hooks["response"].append(_stays)
+            found.session.hooks["response"].append(self._stays)
             self._local.connection = found
         return found
 
-
-def _stays(response: requests.Response, **_: object) -> None:
-    if 300 <= response.status_code < 400:
-        response.close()
-        raise _MovedError(response.headers.get("Location", ""))
-
-
-@contextmanager
-def talking(where: str) -> Iterator[None]:
-    """Whatever is raised inside comes out as a GitOpsError."""
-    try:
-        yield
-    except GitOpsError:
-        raise
-    except _MovedError as error:
-        raise failures.moved(error.location, where=where) from None
-    except requests.exceptions.SSLError:
-        raise failures.untrusted(where=where) from None
-    except requests.exceptions.Timeout:
-        raise failures.no_answer(where=where) from None
-    except (requests.exceptions.RequestException, OSError):
-        raise failures.unreachable(where=where) from None
-    except (LookupError, TypeError, ValueError, AttributeError, AssertionError, RecursionError):
-        raise failures.not_the_api("GitHub", where=where) from None
+    def _stays(self, response: requests.Response, **_: object) -> None:
+        if 300 <= response.status_code < 400:
+            response.close()
+            raise failures.moved(response.headers.get("Location", ""), where=self.where)
 
 
 def _said(text: str) -> str:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
-from mlflow_gitops.adapters.forge.gitlab_client import RIGHTS, GitLabClient, talking
+from mlflow_gitops.adapters.forge.gitlab_client import RIGHTS, GitLabClient
 from mlflow_gitops.adapters.forge.gitlab_rows import (
     approvals_of,
     inert,
@@ -23,6 +22,7 @@ from mlflow_gitops.adapters.forge.gitlab_rows import (
     name_of,
     pull_of,
 )
+from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
@@ -38,21 +38,6 @@ TEAM = "team:"
 VERDICTS: Mapping[str, str] = {"success": "success", "failure": "failed", "pending": "pending"}
 
 Json = Mapping[str, Any]
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _told(
-    act: Callable[Concatenate[GitLabForge, P], R],
-) -> Callable[Concatenate[GitLabForge, P], R]:
-    """An answer that is not as GitLab gives it is an error for people, too."""
-
-    @wraps(act)
-    def acting(forge: GitLabForge, /, *args: P.args, **named: P.kwargs) -> R:
-        with talking(forge._client.where):
-            return act(forge, *args, **named)
-
-    return acting
 
 
 class GitLabForge:
@@ -72,7 +57,7 @@ class GitLabForge:
 
     # ports.Forge
 
-    @_told
+    @told
     def newest(self, branch: str) -> PullRequest | None:
         query = {"source_branch": branch, "scope": "all", "state": "all"}
         found = self._client.pages("/merge_requests", **query, order_by="created_at", sort="desc")
@@ -80,12 +65,12 @@ class GitLabForge:
         ours.sort(key=lambda row: (row["state"] in ("opened", "locked"), row["iid"]), reverse=True)
         return self.get(ours[0]["iid"]) if ours else None
 
-    @_told
+    @told
     def get(self, number: int) -> PullRequest:
         row = self._client.get(f"/merge_requests/{number}")
         return pull_of(row, self._approvals(row), self._said(row))
 
-    @_told
+    @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
             "source_branch": branch,
@@ -103,7 +88,7 @@ class GitLabForge:
             raise failures.just_opened(branch, where=self._client.where) from None
         return self.get(made["iid"])
 
-    @_told
+    @told
     def update(self, pull: PullRequest, draft: Draft) -> None:
         path = f"/merge_requests/{pull.number}"
         now = self._client.get(path)
@@ -119,7 +104,7 @@ class GitLabForge:
         if fields:
             self._client.send("put", path, fields)
 
-    @_told
+    @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         path = f"/merge_requests/{pull.number}"
         if self._client.get(path)["state"] not in ("opened", "locked"):
@@ -128,7 +113,7 @@ class GitLabForge:
         self._client.send("post", f"{path}/notes", {"body": inert(comment)})
         self._client.send("put", path, {"state_event": "close"})
 
-    @_told
+    @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         rows = self._client.pages(f"/repository/commits/{commit}/statuses")
         told = {row["name"]: (row["status"], row["description"] or "") for row in rows}
@@ -146,13 +131,13 @@ class GitLabForge:
                 # an older GitLab refuses the same verdict with another text
                 log.info("%s keeps its text: %s", status.name, error.what)
 
-    @_told
+    @told
     def of_commit(self, commit: str) -> PullRequest | None:
         rows = self._client.pages(f"/repository/commits/{commit}/merge_requests")
         merged = [row["iid"] for row in rows if row["state"] == "merged" and is_own(row)]
         return self.get(max(merged)) if merged else None
 
-    @_told
+    @told
     def check(self) -> str:
         rights = self._client.get("")["permissions"]
         levels = [(rights.get(key) or {}).get("access_level") or 0 for key in ACCESS]

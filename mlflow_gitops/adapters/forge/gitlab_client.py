@@ -7,13 +7,13 @@ one token for good; here it is read for each request.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
 
 from mlflow_gitops.adapters.forge import failures
+from mlflow_gitops.adapters.forge.network import talking
 from mlflow_gitops.errors import ConfigError, GitOpsError
 
 try:
@@ -25,7 +25,7 @@ except ImportError as missing:
         hint="pip install 'mlflow-gitops[gitlab]'",
     ) from missing
 
-__all__ = ["PAGE", "RIGHTS", "GitLabClient", "talking"]
+__all__ = ["PAGE", "RIGHTS", "GitLabClient"]
 
 PAGE = 100
 PAGES = 10
@@ -41,6 +41,8 @@ Json = Mapping[str, Any]
 
 class GitLabClient:
     """`url` is the instance's address, `root` the path of the API that all others start with."""
+
+    name = "GitLab"
 
     def __init__(self, url: str, root: str, token: Callable[[], str], timeout: float) -> None:
         self._url = url.rstrip("/").removesuffix("/api/v4")
@@ -69,7 +71,7 @@ class GitLabClient:
         return self._ask(verb, path, {"post_data": dict(fields)})
 
     def _ask(self, verb: str, path: str, data: Mapping[str, Any]) -> Any:
-        with talking(self.where):
+        with talking(self.name, self.where):
             token = self._token()
             if not token:
                 raise failures.no_token()
@@ -109,25 +111,6 @@ class GitLabClient:
         if 300 <= response.status_code < 400:
             response.close()
             raise failures.moved(response.headers.get("Location", ""), where=self.where)
-
-
-@contextmanager
-def talking(where: str) -> Iterator[None]:
-    """Whatever is raised inside comes out as a GitOpsError."""
-    try:
-        yield
-    except GitOpsError:
-        raise
-    except requests.exceptions.SSLError:
-        raise failures.untrusted(where=where) from None
-    except requests.exceptions.Timeout:
-        raise failures.no_answer(where=where) from None
-    except requests.exceptions.JSONDecodeError:
-        raise failures.not_the_api("GitLab", where=where) from None
-    except (requests.exceptions.RequestException, OSError):
-        raise failures.unreachable(where=where) from None
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        raise failures.not_the_api("GitLab", where=where) from None
 
 
 def _flat(said: object) -> str:

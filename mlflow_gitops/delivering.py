@@ -70,10 +70,14 @@ class Deliverer:
         looked = [seen for job in jobs for seen in self._look(job)]
         changing = [seen for seen in looked if seen.view.plan.changes_git]
         settled = [seen for seen in looked if not seen.view.plan.changes_git]
-        self._each(self._settle, settled)
         unsigned = self._unsigned() if changing else None  # before anything is published
         for published in self._published(changing, unsigned):
             self._push(published)
+        by_forge = [seen for seen in settled if seen.view.plan.place.by_pull_request]
+        by_commit = [seen for seen in settled if not seen.view.plan.place.by_pull_request]
+        self._each(self._settle, by_commit)
+        for seen in by_forge:  # forges take many questions at once for an attack
+            self._settle(seen)
 
     def _published(
         self, changing: Sequence[Seen], unsigned: GitOpsError | None
@@ -83,7 +87,7 @@ class Deliverer:
         if len(changing) < 2 or self.threads < 2 or shows:
             yield [each for seen in changing for each in self._publish(seen, unsigned)]
             return
-        with ThreadPoolExecutor(min(self.threads, len(changing)), "gitops-publish") as pool:
+        with _pool(min(self.threads, len(changing))) as pool:
             left = [pool.submit(self._publish, seen, unsigned) for seen in changing]
             while left:
                 wait(left, self.publish_wait)
@@ -159,12 +163,7 @@ class Deliverer:
         pairs = list(zip(stacked, changes, strict=True))
         self._each(lambda pair: self._finish(*pair), pairs)
 
-    def _not_pushed(
-        self,
-        branch: str,
-        group: Sequence[Seen],
-        error: GitOpsError,
-    ) -> None:
+    def _not_pushed(self, branch: str, group: Sequence[Seen], error: GitOpsError) -> None:
         """The server may refuse what one service brings: then the others go without it."""
         if isinstance(error, TerminalError) and len(group) == 1:
             self.batch.refuse(branch)
@@ -233,10 +232,7 @@ class Deliverer:
         return Proposer(self.observer.forge(self.settings), self.repository)
 
     def _finish(
-        self,
-        seen: Seen,
-        change: Change | None = None,
-        opened: PullRequest | None = None,
+        self, seen: Seen, change: Change | None = None, opened: PullRequest | None = None
     ) -> None:
         """Record what was done: `change` is the commit, on its branch or in a pull request."""
         with self._own(seen.job):
@@ -269,8 +265,19 @@ class Deliverer:
     def _each(self, act: Callable[[T], R], items: Sequence[T]) -> list[R]:
         if len(items) < 2 or self.threads < 2:
             return [act(item) for item in items]
-        with ThreadPoolExecutor(min(self.threads, len(items)), "gitops-service") as pool:
+        with _pool(min(self.threads, len(items))) as pool:
             return list(pool.map(act, items))
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Where it is left by an error or an interrupt, what was not begun is not begun any more."""
+    with ThreadPoolExecutor(threads, "gitops-service") as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _by_branch(group: Sequence[Seen]) -> Iterator[tuple[str, list[Seen]]]:

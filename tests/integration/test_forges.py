@@ -27,7 +27,6 @@ from tests.support.git import git, make_bare
 from tests.support.gitea_server import gitea_server
 from tests.support.github_server import github_server
 from tests.support.gitlab_server import gitlab_server
-from tests.support.kubectl import require
 from tests.support.openapi import description
 from tests.support.real_forge import CALLS, real_forge, variable
 
@@ -104,8 +103,8 @@ def test_requests_and_replies_are_held_to_the_api_s_description(host: Host) -> N
         pytest.skip(f"no registry has the description of {host.kind}'s API: a table stands for it")
     package = host.published.package
     api = description(host.published)
-    require(api, f"{package} cannot be had from a registry")
-    assert api is not None
+    if api is None:
+        pytest.skip(f"{package} cannot be had from a registry")
     below = urlsplit(host.url).path
     with pytest.raises(AssertionError, match="no such path"):
         api.operation("GET", f"{below}/nowhere")

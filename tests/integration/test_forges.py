@@ -52,7 +52,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bare
 
 
-@pytest.fixture(params=["real"] if variable("URL") else SERVERS)
+LOCAL = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in SERVERS]
+
+
+@pytest.fixture(params=["real"] if variable("URL") else LOCAL)
 def host(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Host]:

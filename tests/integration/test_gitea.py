@@ -17,6 +17,8 @@ from tests.support.forge_host import BRANCH, opened
 from tests.support.git import git, make_bare
 from tests.support.gitea_server import TOKEN, GiteaServer, gitea_server
 
+pytestmark = pytest.mark.xdist_group("gitea")  # it reads the API's description once
+
 DRAFT = Draft("production: v1 -> v2", "why", ("ml", "risk"), ("rita", "team:risk"))
 
 

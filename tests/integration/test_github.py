@@ -18,6 +18,8 @@ from tests.support.kubectl import require
 from tests.support.openapi import description
 from tests.support.real_forge import RealForge
 
+pytestmark = pytest.mark.xdist_group("github")  # it reads the API's description once
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[GitHubServer]:

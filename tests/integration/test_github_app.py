@@ -22,6 +22,8 @@ from tests.support.forge_host import BRANCH
 from tests.support.git import GitHttpServer, make_bare
 from tests.support.github_server import App, GitHubServer, github_server
 
+pytestmark = pytest.mark.xdist_group("github")  # it reads the API's description once
+
 DAMAGED = "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----"
 IDENTITY = "github.com/ml/manifests"
 

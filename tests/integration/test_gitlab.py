@@ -19,6 +19,8 @@ from tests.support.forge_host import BRANCH, opened
 from tests.support.git import git, make_bare
 from tests.support.gitlab_server import TOKEN, GitLabServer, gitlab_server
 
+pytestmark = pytest.mark.xdist_group("gitlab")  # it reads the API's description once
+
 DRAFT = Draft("production: v1 -> v2", "why", ("ml",), ("rita", "team:risk"))
 PROJECT = "/api/v4/projects/ml%2Fmanifests"
 

@@ -111,7 +111,7 @@ class Operation:
         try:
             self._checks[what](value)
         except fastjsonschema.JsonSchemaException as error:
-            raise AssertionError(f"{what}: {error.message}; it is {error.value!r}") from None
+            raise AssertionError(f"{what}: {error.message}") from None
 
     def _parsed(self, schema: Schema, text: str) -> object:
         kind = self._schemas.resolved(schema).get("type")
@@ -224,7 +224,7 @@ class _Closer:
         closed = self._closed(schema)
         whole = {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": self.named}
         return fastjsonschema.compile(
-            {**whole, **closed}, use_default=False, detailed_exceptions=True
+            {**whole, **closed}, use_default=False, detailed_exceptions=False
         )
 
     def _closed(self, schema: Schema) -> dict[str, Any]:

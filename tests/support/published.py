@@ -1,14 +1,15 @@
 """Files that others publish in a package, for tests: pinned, checked, and kept in the user's cache.
 
-They come from the registry by HTTP, so that neither npm nor Go has to be there, and are never
-committed. Where no registry can be reached there is none, and who needs one skips with the reason.
+They come through the registry's own client, and are never committed. Where that client is missing
+or reaches no registry there is no file, and who needs it skips with the reason.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import re
+import subprocess
 import tarfile
 import tempfile
 import zipfile
@@ -18,13 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import requests
 from filelock import FileLock
 
 __all__ = ["Published", "fetched"]
 
-SECONDS = 60
-GO_PROXY = "https://goproxy.example.com"
+SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,9 @@ def fetched(wanted: Published) -> Path | None:
         if not path.exists():
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 try:
-                    url, member = PLACES[wanted.registry](wanted)
-                    _download(url, Path(scratch) / "package")
-                except OSError:  # which all of requests' errors are
+                    data = CLIENTS[wanted.registry](wanted, Path(scratch))
+                except (OSError, subprocess.SubprocessError):
                     return None
-                data = _member(Path(scratch) / "package", member)
                 found = Path(scratch) / "file"
                 found.write_bytes(data)
                 digest = hashlib.sha256(data).hexdigest()
@@ -64,25 +61,33 @@ def fetched(wanted: Published) -> Path | None:
     return path
 
 
-def _npm(wanted: Published) -> tuple[str, str]:
-    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://npm.example.com").rstrip("/")
-    file = f"{wanted.package.rpartition('/')[2]}-{wanted.version}.tgz"
-    return f"{registry}/{wanted.package}/-/{file}", f"package/{wanted.member}"
+def _npm(wanted: Published, scratch: Path) -> bytes:
+    tries = ["--fetch-retries", "1", "--silent"]
+    _run(["npm", "pack", f"{wanted.package}@{wanted.version}", *tries], scratch)
+    (archive,) = scratch.glob("*.tgz")
+    return _member(archive, f"package/{wanted.member}")
 
 
-def _go(wanted: Published) -> tuple[str, str]:
-    proxies = re.split("[,|]", os.environ.get("GOPROXY", ""))
-    proxy = next((each for each in proxies if each.startswith("https://")), GO_PROXY)
+def _go(wanted: Published, scratch: Path) -> bytes:
+    """Go keeps the whole module in its own cache; that of the scratch folder goes with it."""
     what = f"{wanted.package}@{wanted.version}"
-    return f"{proxy}/{wanted.package}/@v/{wanted.version}.zip", f"{what}/{wanted.member}"
+    modules = {"GOMODCACHE": str(scratch / "go"), "GOFLAGS": "-modcacherw"}
+    said = _run(["go", "mod", "download", "-json", what], scratch, modules)
+    return _member(Path(json.loads(said)["Zip"]), f"{what}/{wanted.member}")
 
 
-def _download(url: str, archive: Path) -> None:
-    with requests.get(url, stream=True, timeout=SECONDS) as answer:
-        answer.raise_for_status()
-        with archive.open("wb") as file:
-            for part in answer.iter_content(1024 * 1024):
-                file.write(part)
+def _run(command: list[str], folder: Path, more: Mapping[str, str] | None = None) -> str:
+    environ = {**os.environ, **(more or {})}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
+    )
+    return done.stdout
 
 
 def _member(archive: Path, name: str) -> bytes:
@@ -95,5 +100,7 @@ def _member(archive: Path, name: str) -> bytes:
         return found.read()
 
 
-PLACES: Mapping[str, Callable[[Published], tuple[str, str]]] = {"npm": _npm, "go": _go}
-"""A package's address in its registry, and where the file is in it."""
+CLIENTS: Mapping[str, Callable[[Published, Path], bytes]] = {
+    "npm": _npm,
+    "go": _go,
+}

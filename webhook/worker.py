@@ -171,7 +171,7 @@ class Worker:
             return earlier is None
 
     def _run(self, leases: Sequence[Lease]) -> None:
-        """All at once; where that comes to no end, one by one: who is to blame is not known."""
+        """All at once; where that ends in a surprise, one by one: who is to blame is not known."""
         left = {lease.key: lease for lease in leases}
         if len(left) > 1:
             self._together(left)
@@ -189,6 +189,9 @@ class Worker:
         try:
             reasons = {lease.key: lease.reason for lease in left.values()}
             self.reconciler.reconcile_many(reasons, ended)
+        except GitOpsError as error:  # it concerns them all, and asking for each would not help
+            for model in list(left):
+                ended(model, error)
         except BaseException as error:
             _tell(f"{len(left)} models are run one by one", error, "batch.failed")
 

@@ -513,6 +513,23 @@ def test_one_surprise_takes_a_batch_down_once(
     assert not left
 
 
+def test_what_concerns_all_of_a_batch_is_not_asked_for_each(
+    queue: Queue, worker: Worker, script: Scripted
+) -> None:
+    """The repository is down, say: no more questions than for one."""
+
+    def fail(_models: tuple[str, ...]) -> None:
+        raise TransientError("no answer", retry_after=1800)
+
+    script.on_batch = fail
+    for key in keys(3):
+        queue.mark(key, "event")
+    worker.start()
+    until(lambda: all(r.settled_at is not None for r in queue.snapshot()))
+    assert (script.batches, script.runs) == ([tuple(keys(3))], [])
+    assert {(r.state, r.last_error) for r in queue.snapshot()} == {("retrying", "no answer")}
+
+
 def test_a_key_that_took_its_process_down_runs_alone(tmp_path: Path, script: Scripted) -> None:
     first = Queue(tmp_path / "queue.db")
     for key in keys(3):

@@ -204,7 +204,7 @@ VARIABLES = (
         "MLFLOW_GITOPS_THREADS",
         "whole number",
         "4",
-        "How many models `serve` works on at once.",
+        "How many runs `serve` has at once, each of a model or of up to 100 that are due together.",
         "Most of a promotion waits for Git and S3, and pushes to one branch go one by one.",
         bounds=(1, 64),
     ),

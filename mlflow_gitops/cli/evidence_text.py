@@ -15,7 +15,7 @@ from mlflow_gitops.planning.evidence_body import (
     section_text,
 )
 from mlflow_gitops.planning.evidence_values import Evidence, Section, Side
-from mlflow_gitops.planning.figures import change_text, number_text
+from mlflow_gitops.planning.figures import change_text, pair_texts
 from mlflow_gitops.render import clean, print_diff, print_table
 
 __all__ = ["evidence_fields", "print_evidence"]
@@ -78,9 +78,8 @@ def _versions(evidence: Evidence, sides: Sequence[Side]) -> Iterator[Sequence[st
 def _print_metrics(evidence: Evidence, out: IO[str]) -> None:
     rows = []
     for row in evidence.metrics:
-        numbers = [NONE if n is None else number_text(n) for n in (row.before, row.after)]
-        both = row.before is not None and row.after is not None
-        change = change_text(row.before or 0.0, row.after or 0.0) if both else ""
+        numbers = [text or NONE for text in pair_texts(row.before, row.after)]
+        change = change_text(row.before, row.after)
         rows.append((row.name, *numbers, change or NONE, row.direction or NONE, row.verdict))
     _table("METRIC", ["NOW", "PROPOSED", "CHANGE", "BETTER IS", "VERDICT"], rows, out)
     _say("\nmetrics", evidence.metrics_unknown)

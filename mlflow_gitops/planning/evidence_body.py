@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from mlflow_gitops.planning.evidence_values import Difference, Evidence, MetricRow, Section, Side
-from mlflow_gitops.planning.figures import change_text, number_text, share_text, size_text
+from mlflow_gitops.planning.figures import change_text, pair_texts, share_text, size_text
 from mlflow_gitops.planning.markdown import block, code, exact_code, link, quote, table
 from mlflow_gitops.planning.messages import clean
 
@@ -173,9 +173,7 @@ def _metrics(evidence: Evidence) -> str:
 
 
 def _metric(row: MetricRow) -> Sequence[str]:
-    numbers = ["" if n is None else number_text(n) for n in (row.before, row.after)]
-    both = row.before is not None and row.after is not None
-    change = change_text(row.before or 0.0, row.after or 0.0) if both else ""
+    numbers, change = pair_texts(row.before, row.after), change_text(row.before, row.after)
     verdict = f"**{row.verdict}**" if row.verdict in ("worse", "gone", "unknown") else row.verdict
     return [code(row.name, NAME), *numbers, change, row.direction, verdict]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
-__all__ = ["change_text", "number_text", "share_text", "size_text"]
+__all__ = ["change_text", "number_text", "pair_texts", "share_text", "size_text"]
+
+DIGITS = 6
 
 
 def size_text(size: float) -> str:
@@ -22,12 +24,26 @@ def number_text(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
-def change_text(before: float, after: float) -> str:
+def pair_texts(before: float | None, after: float | None) -> tuple[str, str]:
+    """Two numbers side by side, "" for none: short, unless two that differ would look the same."""
+    short = [_short(number) for number in (before, after)]
+    if before != after and short[0] == short[1]:
+        short = ["" if number is None else number_text(number) for number in (before, after)]
+    return short[0], short[1]
+
+
+def _short(number: float | None) -> str:
+    return "" if number is None else f"{number:.{DIGITS}g}"
+
+
+def change_text(before: float | None, after: float | None) -> str:
     """The difference, in decimals as people write them; "" where there is none to tell."""
-    if not (math.isfinite(before) and math.isfinite(after)) or before == after:
+    if before is None or after is None or before == after:
+        return ""
+    if not (math.isfinite(before) and math.isfinite(after)):
         return ""
     change = Decimal(repr(float(after))) - Decimal(repr(float(before)))
-    return f"{'+' if change > 0 else ''}{number_text(float(change))}"
+    return f"{'+' if change > 0 else ''}{_short(float(change))}"
 
 
 def share_text(before: float, after: float) -> str:

@@ -18,6 +18,7 @@ from mlflow_gitops.planning.evidence import (
 )
 from mlflow_gitops.planning.evidence_body import LONGEST, body_of, rollback_command, summary_of
 from mlflow_gitops.planning.evidence_values import Difference, Evidence, Section
+from mlflow_gitops.planning.figures import change_text, pair_texts
 from mlflow_gitops.planning.objects import objects_diff
 from mlflow_gitops.planning.plan import Kind, Place, Plan
 from mlflow_gitops.planning.signatures import SchemaChange
@@ -224,3 +225,21 @@ def test_no_secret_is_shown() -> None:
     added = objects_diff("", named)
     assert "+data: (not shown)\n+kind: Secret" in added
     assert "czNj" not in added
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (0.9649122807017544, 0.9590643274853801, ("0.964912", "0.959064", "-0.00584795")),
+        (0.9, 0.95, ("0.9", "0.95", "+0.05")),
+        (0.12345678, 0.12345679, ("0.12345678", "0.12345679", "+1e-08")),
+        (1000000.0, 1000000.5, ("1000000", "1000000.5", "+0.5")),
+        (None, 3.0, ("", "3", "")),
+        (2.0, 2.0, ("2", "2", "")),
+        (1.0, float("nan"), ("1", "nan", "")),
+    ],
+)
+def test_numbers_are_short_unless_they_would_look_the_same(
+    before: float | None, after: float | None, shown: tuple[str, str, str]
+) -> None:
+    assert (*pair_texts(before, after), change_text(before, after)) == shown

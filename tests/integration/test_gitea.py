@@ -12,7 +12,7 @@ import pytest
 
 from mlflow_gitops.adapters.forge import open_forge
 from mlflow_gitops.ports import Forge
-from mlflow_gitops.pull_requests import Draft
+from mlflow_gitops.pull_requests import CommitStatus, Draft
 from tests.support.forge_host import BRANCH, opened
 from tests.support.git import git, make_bare
 from tests.support.gitea_server import TOKEN, GiteaServer, gitea_server
@@ -100,3 +100,55 @@ def test_where_the_api_is(identity: str, kind: str, url: str, where: str | None)
     assert f"{where or 'https://example.com/git/api/v1'}/repos/ml/manifests" in repr(found)
     assert found.kind == (kind or "forgejo")
     assert TOKEN not in repr(found)
+
+
+def test_pages_are_as_short_as_the_server_wants_them(forge: Forge, host: GiteaServer) -> None:
+    host.most = 2
+    head = host.person(BRANCH).commits({"a.yaml": "uri: 2\n"})
+    many = [CommitStatus(f"mlflow-gitops/{n}", "success", "fine") for n in range(5)]
+    for _ in range(2):
+        forge.set_statuses(head, many)
+    assert host.statuses(head) == many
+    number = forge.open(BRANCH, "main", DRAFT).number
+    for _ in range(3):
+        host.propose_from_fork()
+    found = forge.newest(BRANCH)
+    assert found is not None
+    assert found.number == number
+
+
+def test_who_closed_it_is_found_behind_what_is_not_shown(forge: Forge, host: GiteaServer) -> None:
+    """A page of the timeline leaves comments on the code out, and counts only itself."""
+    host.person(BRANCH).commits({"a.yaml": "uri: 2\n"})
+    number = forge.open(BRANCH, "main", DRAFT).number
+    for _ in range(2):
+        host.say(number, "a typo", kind="code")
+        host.say(number, "hm")
+    host.close(number, by="rita", comment="too slow")
+    host.most = 2
+    pull = forge.get(number)
+    assert (pull.decided_by, pull.comment) == ("rita", "too slow")
+
+
+def test_the_newest_of_many_is_found_on_the_first_page(forge: Forge, host: GiteaServer) -> None:
+    for uri in range(60):
+        host.propose_from_fork()
+        host.pulls[uri].state = "closed"
+    host.person(BRANCH).commits({"a.yaml": "uri: 2\n"})
+    number = forge.open(BRANCH, "main", DRAFT).number
+    host.close(number)
+    host.seen.clear()
+    found = forge.newest(BRANCH)
+    assert found is not None
+    assert found.number == number
+    assert sum(each.endswith("/pulls") for each in host.seen) == 2
+
+
+def test_a_team_is_asked_once(forge: Forge, host: GiteaServer) -> None:
+    """A review of its member ends what was asked of the team."""
+    host.person(BRANCH).commits({"a.yaml": "uri: 2\n"})
+    pull = forge.open(BRANCH, "main", DRAFT)
+    host.approve(pull.number, by="raj")
+    host.pulls[pull.number - 1].teams.clear()
+    forge.update(pull, DRAFT)
+    assert host.reviewers(pull.number) == ["rita"]

@@ -133,6 +133,8 @@ class LocalForge:
     write_answers: list[Answer] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of the answer in hand, beside its type."""
     token: str = ""
     clock: datetime = datetime(2026, 11, 23, 10, tzinfo=UTC)
     _people: int = 0
@@ -185,6 +187,7 @@ class LocalForge:
     def _next(self, asked: Asked) -> tuple[int, Mapping[str, str], str]:
         self.seen.append(f"{asked.verb} {asked.path}")
         canned = self.answers or (self.write_answers if asked.verb != "GET" else [])
+        self.headers.clear()
         try:
             api = description(self.published) if self.published else None
             operation = api.operation(asked.verb, asked.path) if api else None
@@ -199,7 +202,7 @@ class LocalForge:
             self.faults.append(f"{asked.verb} {asked.path}: {type(fault).__name__}: {fault}")
             return 418, {}, ""
         text = "" if found is None else json.dumps(found)
-        return status, {"Content-Type": "application/json"}, text
+        return status, {"Content-Type": "application/json", **self.headers}, text
 
 
 @contextmanager

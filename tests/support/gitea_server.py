@@ -56,7 +56,8 @@ class Pull:
 @dataclass
 class GiteaServer(LocalForge):
     """`labels` are the repository's, `shared` its organisation's, by number; None for a user's
-    repository. `lags` is how often it still looks whether a pull request can be merged.
+    repository. `lags` is how often it still looks whether a pull request can be merged, `most` the
+    rows of a page that its administrator allows.
     """
 
     kind = "gitea"
@@ -68,6 +69,7 @@ class GiteaServer(LocalForge):
     labels: dict[int, str] = field(default_factory=dict)
     shared: dict[int, str] | None = None
     lags: int = 0
+    most: int = 50
     knows_user: bool = True
 
     # What people do
@@ -88,8 +90,8 @@ class GiteaServer(LocalForge):
         self._event(pull, "close", by)
         pull.state, pull.closed_at = "closed", pull.events[-1]["created_at"]
 
-    def say(self, number: int, text: str, by: str = "rita") -> None:
-        self._event(self.pulls[number - 1], "comment", by, text)
+    def say(self, number: int, text: str, by: str = "rita", kind: str = "comment") -> None:
+        self._event(self.pulls[number - 1], kind, by, text)
 
     def approve(self, number: int, by: str = "rita") -> None:
         self._review(number, "APPROVED", by)
@@ -136,7 +138,7 @@ class GiteaServer(LocalForge):
         if asked.path == "/api/v1/orgs/ml/labels":
             if self.shared is None:
                 return 404, {"message": "GetOrgByName", "errors": []}
-            return 200, _page(_shown_labels(self.shared), fields)
+            return 200, self._page(_shown_labels(self.shared), fields)
         rest = asked.path.removeprefix(ROOT).split("/")[1:]
         if not rest:
             return 200, {"permissions": {"push": self.may_write, "pull": True, "admin": False}}
@@ -152,14 +154,14 @@ class GiteaServer(LocalForge):
 
     def _labels(self, verb: str, fields: Mapping[str, Any]) -> Reply:
         if verb == "GET":
-            return 200, _page(_shown_labels(self.labels), fields)
+            return 200, self._page(_shown_labels(self.labels), fields)
         number = self._make_label(fields["name"])
         return 201, _shown_labels({number: fields["name"]})[0]
 
     def _pulls(self, verb: str, fields: Mapping[str, Any]) -> Reply:
         if verb == "GET":
             found = [p for p in reversed(self.pulls) if p.state == fields["state"]]
-            return 200, _page([self._shown(each) for each in found], fields)
+            return 200, self._page([self._shown(each) for each in found], fields)
         branch, base = fields["head"], fields["base"]
         if any((p.branch, p.state, p.source) == (branch, "open", HERE) for p in self.pulls):
             return 409, {"message": "pull request already exists for these targets", "url": ""}
@@ -183,10 +185,13 @@ class GiteaServer(LocalForge):
                 return 200, [{"sha": pull.head}]
             case "GET", ["reviews"]:
                 asked = [_review(0, "REQUEST_REVIEW", each) for each in pull.reviewers]
-                return 200, _page([*asked, *pull.reviews], fields)
+                return 200, self._page([*asked, *pull.reviews], fields)
             case "GET", ["timeline"]:
                 since = fields.get("since", "")
-                return 200, _page([e for e in pull.events if e["created_at"] >= since], fields)
+                found = self._page([e for e in pull.events if e["created_at"] >= since], fields)
+                shown = [each for each in found if each["type"] != "code"]
+                self.headers["X-Total-Count"] = str(len(shown))  # of the page alone
+                return 200, shown
             case "POST", ["comments"]:
                 self.say(pull.number, fields["body"], by=OURS)
                 return 201, {"body": fields["body"]}
@@ -199,8 +204,13 @@ class GiteaServer(LocalForge):
                 wanted = fields.get("reviewers", [])
                 if not set(wanted) <= set(self.colleagues):
                     return 404, {"message": f"user does not exist [name: {wanted[0]}]"}
+                teams = fields.get("team_reviewers", [])
                 pull.reviewers += wanted
-                pull.teams += fields.get("team_reviewers", [])
+                pull.teams += teams
+                for user in wanted:
+                    self._event(pull, "review_request", OURS, assignee=_user(user))
+                for team in teams:
+                    self._event(pull, "review_request", OURS, assignee_team={"name": team})
                 return 201, []
         raise AssertionError((verb, rest))
 
@@ -212,7 +222,7 @@ class GiteaServer(LocalForge):
             return (200, self._shown(found[0])) if found else (404, missing)
         if verb == "GET":
             newest = list({each["context"]: each for each in self.sent.get(commit, [])}.values())
-            return 200, {"sha": commit, "statuses": _page(newest, fields)}
+            return 200, {"sha": commit, "statuses": self._page(newest, fields)}
         row = {
             "context": fields["context"],
             "status": fields["state"],
@@ -221,6 +231,11 @@ class GiteaServer(LocalForge):
         }
         self.sent.setdefault(commit, []).append(row)
         return 201, row
+
+    def _page(self, rows: list[Any], fields: Mapping[str, Any]) -> list[Any]:
+        page, size = int(fields.get("page", 1)), min(int(fields.get("limit", 30)), self.most)
+        self.headers["X-Total-Count"] = str(len(rows))
+        return rows[(page - 1) * size : page * size]
 
     def _make_label(self, name: str) -> int:
         number = next((n for n, each in self.labels.items() if each == name), 0)
@@ -235,9 +250,9 @@ class GiteaServer(LocalForge):
         made = _review(len(pull.reviews) + 1, state, by, self.head(pull.branch), self.now())
         pull.reviews.append(made)
 
-    def _event(self, pull: Pull, kind: str, by: str, text: str = "") -> None:
+    def _event(self, pull: Pull, kind: str, by: str, text: str = "", **more: Any) -> None:
         event = {"type": kind, "user": _user(by), "body": text, "created_at": self.now()}
-        pull.events.append({"id": len(pull.events) + 1, **event})
+        pull.events.append({"id": len(pull.events) + 1, **event, **more})
 
     def _shown(self, pull: Pull) -> dict[str, Any]:
         """A closed one shows the branch's head of now; a deleted branch has another `ref`."""
@@ -283,11 +298,6 @@ def _review(
 ) -> dict[str, Any]:
     made = {"id": number, "user": _user(by), "state": state, "commit_id": commit}
     return {**made, "submitted_at": time, "dismissed": False, "stale": False, "body": ""}
-
-
-def _page(rows: list[Any], fields: Mapping[str, Any]) -> list[Any]:
-    page, size = int(fields.get("page", 1)), min(int(fields.get("limit", 30)), 50)
-    return rows[(page - 1) * size : page * size]
 
 
 def _shown_labels(labels: Mapping[int, str]) -> list[dict[str, Any]]:

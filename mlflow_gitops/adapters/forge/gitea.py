@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -63,12 +63,13 @@ class GiteaForge:
 
     @told
     def newest(self, branch: str) -> PullRequest | None:
-        """Open ones first. Of very many, those that changed last are looked through."""
+        """Open ones first. Lists begin with what was opened last, where no other order is asked
+        for; of very many only the newest are looked through.
+        """
         for state in ("open", "closed"):
-            rows = self._client.pages("/pulls", state=state, sort="recentupdate")
-            ours = [row["number"] for row in rows if _is_of(row, branch)]
-            if ours:
-                return self.get(max(ours))
+            for row in self._client.pages("/pulls", state=state):
+                if _is_of(row, branch):
+                    return self.get(row["number"])
         return None
 
     @told
@@ -107,7 +108,9 @@ class GiteaForge:
             self._label(pull.number, missing)
         asked = {_login(review["user"]) for review in self._reviews(pull.number)}
         asked |= {_login(user) for user in now["requested_reviewers"] or ()}
-        asked |= {f"{TEAM}{team['name']}" for team in now.get("requested_reviewers_teams") or ()}
+        asked |= {_team(team) for team in now.get("requested_reviewers_teams") or ()}
+        if not asked.issuperset(draft.reviewers):
+            asked |= self._asked_before(pull.number)
         self._ask_reviewers(pull.number, [each for each in draft.reviewers if each not in asked])
 
     @told
@@ -198,8 +201,7 @@ class GiteaForge:
     def _closed(self, row: Json) -> tuple[str, str]:
         """Who closed it, and with which words."""
         closed = row["closed_at"]
-        path = f"/issues/{row['number']}/timeline"
-        events = list(self._client.pages(path, since=said_since(closed)) if closed else ())
+        events = list(self._events(row["number"], since=said_since(closed)) if closed else ())
         by = next((_login(each["user"]) for each in events[::-1] if each["type"] == "close"), "")
         said = [
             Comment(_login(each["user"]), each["created_at"], each["body"])
@@ -207,6 +209,17 @@ class GiteaForge:
             if each["type"] in ("comment", "review") and each["body"]
         ]
         return by, closing_comment(said, by, closed or "")
+
+    def _events(self, number: int, since: str | None = None) -> Iterator[Json]:
+        return self._client.pages(f"/issues/{number}/timeline", is_counted=False, since=since)
+
+    def _asked_before(self, number: int) -> set[str]:
+        """Also a team of which a member answered: that ends what was asked of the team."""
+        asked = [each for each in self._events(number) if each["type"] == "review_request"]
+        people = {_login(each.get("assignee")) for each in asked}
+        return people | {
+            _team(each["assignee_team"]) for each in asked if each.get("assignee_team")
+        }
 
     def _reviews(self, number: int) -> list[Json]:
         """The oldest first; those of people who are only asked for one are none yet."""
@@ -262,6 +275,10 @@ def _is_of(row: Json, branch: str) -> bool:
 
 def _login(user: Json | None) -> str:
     return str(user["login"]) if user else ""
+
+
+def _team(team: Json) -> str:
+    return f"{TEAM}{team['name']}"
 
 
 def _numbers(labels: Iterable[Json]) -> dict[str, int]:

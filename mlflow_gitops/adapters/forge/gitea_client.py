@@ -50,23 +50,32 @@ class GiteaClient:
         self._local = threading.local()
 
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Any:
-        return self._ask("GET", path, params=dict(query or {}))
+        return self._ask("GET", path, params=dict(query or {}))[0]
 
-    def pages(self, path: str, key: str = "", **query: object) -> Iterator[Json]:
-        """A list, which may stand below `key`, one by one: at most the first thousand."""
+    def pages(
+        self, path: str, key: str = "", *, is_counted: bool = True, **query: object
+    ) -> Iterator[Json]:
+        """A list, which may stand below `key`, one by one: at most its first PAGES pages.
+
+        A server may give shorter pages than are asked for: the end is where X-Total-Count says it,
+        or at an empty page where that header is missing or counts no list (not `is_counted`).
+        """
+        seen = 0
         for page in range(1, PAGES + 1):
-            answer = self.get(path, {**query, "limit": PAGE, "page": page})
-            part = answer[key] if key else answer
-            if not isinstance(part or [], list):
+            wanted = {**query, "limit": PAGE, "page": page}
+            answer, headers = self._ask("GET", path, params=wanted)
+            part = (answer[key] if key else answer) or []
+            if not isinstance(part, list):
                 raise failures.not_the_api(self.name, where=self.where)
-            yield from part or ()
-            if len(part or ()) < PAGE:
+            yield from part
+            seen += len(part)
+            if not part or (is_counted and seen >= int(headers.get("X-Total-Count", seen + 1))):
                 return
 
     def send(self, verb: str, path: str, fields: Mapping[str, object]) -> Any:
-        return self._ask(verb, path, json=dict(fields))
+        return self._ask(verb, path, json=dict(fields))[0]
 
-    def _ask(self, verb: str, path: str, **data: Any) -> Any:
+    def _ask(self, verb: str, path: str, **data: Any) -> tuple[Any, Mapping[str, str]]:
         with talking(self.name, self.where):
             token = self._token()
             if not token:
@@ -84,7 +93,7 @@ class GiteaClient:
                 raise failures.failed(
                     answer.status_code, answer.headers, said, where=self.where, rights=RIGHTS
                 )
-            return answer.json() if answer.content else None
+            return (answer.json() if answer.content else None), answer.headers
 
     def _session(self) -> requests.Session:
         """This thread's."""

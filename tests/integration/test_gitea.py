@@ -152,3 +152,11 @@ def test_a_team_is_asked_once(forge: Forge, host: GiteaServer) -> None:
     host.pulls[pull.number - 1].teams.clear()
     forge.update(pull, DRAFT)
     assert host.reviewers(pull.number) == ["rita"]
+
+
+def test_work_in_progress_is_no_conflict(forge: Forge, host: GiteaServer) -> None:
+    """It cannot be merged as long as its title says so; whether it could is not told."""
+    host.person(BRANCH).commits({"a.yaml": "uri: 2\n"})
+    number = forge.open(BRANCH, "main", DRAFT).number
+    host.pulls[number - 1].title = "WIP: wait for the audit"
+    assert forge.get(number).mergeable is None

@@ -260,7 +260,8 @@ class GiteaServer(LocalForge):
         known = git("for-each-ref", f"refs/heads/{pull.branch}", cwd=self.bare) if is_here else ""
         head = self.head(pull.branch) if known else pull.head
         is_open = pull.state == "open"
-        is_fine = is_open and self.is_mergeable(pull.base, head)
+        is_draft = pull.title.startswith("WIP:")
+        is_fine = is_open and not is_draft and self.is_mergeable(pull.base, head)
         if is_fine and self.lags:
             self.lags -= 1
             is_fine = False
@@ -282,6 +283,7 @@ class GiteaServer(LocalForge):
                 "repo_id": pull.source,
             },
             "base": {"label": pull.base, "ref": pull.base, "repo_id": HERE},
+            "draft": is_draft,
             "mergeable": is_fine,
             "merged": pull.merged_at is not None,
             "merged_at": pull.merged_at,

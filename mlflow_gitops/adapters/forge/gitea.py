@@ -107,8 +107,6 @@ class GiteaForge:
         if missing:
             self._label(pull.number, missing)
         asked = {_login(review["user"]) for review in self._reviews(pull.number)}
-        asked |= {_login(user) for user in now["requested_reviewers"] or ()}
-        asked |= {_team(team) for team in now.get("requested_reviewers_teams") or ()}
         if not asked.issuperset(draft.reviewers):
             asked |= self._asked_before(pull.number)
         self._ask_reviewers(pull.number, [each for each in draft.reviewers if each not in asked])
@@ -159,7 +157,7 @@ class GiteaForge:
         """`mergeable` is false also while the server still looks: it is asked again shortly."""
         row: Json = self._client.get(f"/pulls/{number}")
         for _ in range(LOOKS - 1):
-            if row["state"] != "open" or row["mergeable"]:
+            if _is_mergeable(row) is not False:
                 break
             time.sleep(BETWEEN)
             row = self._client.get(f"/pulls/{number}")
@@ -183,7 +181,7 @@ class GiteaForge:
             labels=tuple(label["name"] for label in row["labels"] or ()),
             author=_login(row["user"]),
             approvals=_approvals(self._reviews(number)),
-            mergeable=bool(row["mergeable"]) if is_open else None,
+            mergeable=_is_mergeable(row),
             merge_commit=(row["merge_commit_sha"] or "") if is_merged else "",
             decided_by=by,
             decided_at=row["merged_at"] or row["closed_at"] or "",
@@ -214,12 +212,11 @@ class GiteaForge:
         return self._client.pages(f"/issues/{number}/timeline", is_counted=False, since=since)
 
     def _asked_before(self, number: int) -> set[str]:
-        """Also a team of which a member answered: that ends what was asked of the team."""
+        """Also a team of which a member answered: it is not among those who are asked now."""
         asked = [each for each in self._events(number) if each["type"] == "review_request"]
+        teams = [each["assignee_team"] for each in asked if each.get("assignee_team")]
         people = {_login(each.get("assignee")) for each in asked}
-        return people | {
-            _team(each["assignee_team"]) for each in asked if each.get("assignee_team")
-        }
+        return people | {f"{TEAM}{team['name']}" for team in teams}
 
     def _reviews(self, number: int) -> list[Json]:
         """The oldest first; those of people who are only asked for one are none yet."""
@@ -273,12 +270,13 @@ def _is_of(row: Json, branch: str) -> bool:
     return _branch(row) == branch and bool(row["head"]["repo_id"] == row["base"]["repo_id"])
 
 
+def _is_mergeable(row: Json) -> bool | None:
+    """Of work in progress it is false whether there is a conflict or not."""
+    return bool(row["mergeable"]) if row["state"] == "open" and not row.get("draft") else None
+
+
 def _login(user: Json | None) -> str:
     return str(user["login"]) if user else ""
-
-
-def _team(team: Json) -> str:
-    return f"{TEAM}{team['name']}"
 
 
 def _numbers(labels: Iterable[Json]) -> dict[str, int]:

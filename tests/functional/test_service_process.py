@@ -69,7 +69,13 @@ class Process:
     def __init__(self, folder: Path, grace: float) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(grace)],
+            [
+                sys.executable,
+                "-m",
+                "tests.functional.test_service_process",
+                str(folder),
+                str(grace),
+            ],
             cwd=Path(__file__).parents[2],
             stdout=subprocess.PIPE,
             text=True,

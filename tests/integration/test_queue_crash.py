@@ -100,7 +100,7 @@ class Stage:
         self.diary.path.touch()
 
     def hire(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, __file__, str(self.folder)]
+        command = [sys.executable, "-m", "tests.integration.test_queue_crash", str(self.folder)]
         worker = subprocess.Popen(command, cwd=Path(__file__).parents[2])
         self.workers.append(worker)
         self.until(lambda: ["ready", str(worker.pid)] in self.diary.read())

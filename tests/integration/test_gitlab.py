@@ -12,7 +12,7 @@ import pytest
 
 from mlflow_gitops.adapters.forge import open_forge
 from mlflow_gitops.adapters.forge.gitlab_rows import approvals_of, inert, pull_of
-from mlflow_gitops.errors import ForgeError
+from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.ports import Forge
 from mlflow_gitops.pull_requests import CommitStatus, Draft
 from tests.support.forge_host import BRANCH, opened
@@ -57,7 +57,7 @@ def test_an_approval_that_nobody_tells_the_time_of_guards_the_head() -> None:
     assert (found.by, found.commit, found.time) == ("rita", "abc", "")
 
 
-def test_the_same_verdict_with_another_text_is_refused_by_an_older_gitlab(
+def test_a_pending_status_keeps_its_text_where_gitlab_refuses_another(
     forge: Forge, host: GitLabServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     host.is_idempotent = False
@@ -70,6 +70,15 @@ def test_the_same_verdict_with_another_text_is_refused_by_an_older_gitlab(
     host.write_answers.append((400, {}, '{"message": "name is too long"}'))
     with pytest.raises(ForgeError, match="name is too long"):
         forge.set_statuses(head, [CommitStatus(name, "failure", "bad")])
+    host.write_answers.append((400, {}, '{"message": "text is too odd"}'))
+    with pytest.raises(ForgeError, match="too odd"):
+        forge.set_statuses(head, [CommitStatus(name, "success", "better")])
+    host.write_answers.append((400, {}, '{"message": "Cannot transition status"}'))
+    with pytest.raises(ForgeError, match="Cannot transition"):
+        forge.set_statuses(head, [CommitStatus(name, "failure", "bad")])  # another verdict
+    host.write_answers.append((409, {}, '{"message": "Another update is in progress"}'))
+    with pytest.raises(TransientError, match="busy"):
+        forge.set_statuses(head, [CommitStatus(name, "success", "better")])
 
 
 def test_no_line_of_a_text_is_a_quick_action(forge: Forge, host: GitLabServer) -> None:

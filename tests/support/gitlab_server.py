@@ -81,8 +81,8 @@ class MergeRequest:
 @dataclass
 class GitLabServer(LocalForge):
     """`tells_times` is whether an approval says when it was given, as newer GitLabs do.
-    `is_idempotent` is whether the same status may be sent again, as on newer ones; `knows_user`
-    whether the token may ask whose it is.
+    `is_idempotent` is whether a pending status may be sent again, which GitLab refuses;
+    `knows_user` whether the token may ask whose it is.
     """
 
     kind = "gitlab"
@@ -260,8 +260,9 @@ class GitLabServer(LocalForge):
         assert fields["state"] in ("pending", "running", "success", "failed", "canceled")
         assert len(fields["description"]) <= 255
         before = [each for each in self.sent.get(rest[1], []) if each["name"] == fields["name"]]
-        if before and before[-1]["status"] == fields["state"] and not self.is_idempotent:
-            return 400, {"message": f"Cannot transition status via :x from :{fields['state']}"}
+        is_pending = bool(before) and before[-1]["status"] == "pending"
+        if is_pending and fields["state"] == "pending" and not self.is_idempotent:
+            return 400, {"message": "Cannot transition status via :enqueue from :pending"}
         row = {
             "sha": rest[1],
             "status": fields["state"],

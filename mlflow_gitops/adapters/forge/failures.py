@@ -16,6 +16,7 @@ from mlflow_gitops.planning.messages import clean, exact
 __all__ = [
     "AnswerError",
     "NotTakenError",
+    "busy",
     "failed",
     "just_opened",
     "may_not_write",
@@ -129,6 +130,10 @@ def just_opened(branch: str, *, where: str) -> TransientError:
         where=where,
         hint="it is looked at again",
     )
+
+
+def busy(*, where: str) -> TransientError:
+    return TransientError("the forge is busy with another such change", where=where, hint=AGAIN)
 
 
 def untrusted(*, where: str) -> ForgeError:

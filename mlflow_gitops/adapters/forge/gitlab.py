@@ -35,6 +35,7 @@ BODY_LIMIT = 1_000_000  # characters; GitLab takes 1,048,576
 TEXT_LIMIT = 255  # characters of a status
 DEVELOPER = 30
 TEAM = "team:"
+REFUSED = "Cannot transition status"
 VERDICTS: Mapping[str, str] = {"success": "success", "failure": "failed", "pending": "pending"}
 
 Json = Mapping[str, Any]
@@ -126,9 +127,12 @@ class GitLabForge:
             try:
                 self._client.send("post", f"/statuses/{commit}", {**fields, **more})
             except failures.NotTakenError as error:
-                if told.get(status.name, ("", ""))[0] != verdict:
+                if error.status == 409:  # another update of this commit's statuses is under way
+                    raise failures.busy(where=self._client.where) from None
+                is_same = told.get(status.name, ("", ""))[0] == verdict
+                if not is_same or error.status != 400 or REFUSED not in error.what:
                     raise
-                # an older GitLab refuses the same verdict with another text
+                # GitLab refuses `pending` for what is pending, whatever its text says
                 log.info("%s keeps its text: %s", status.name, error.what)
 
     @told

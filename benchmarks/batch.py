@@ -6,7 +6,7 @@ caches. One at a time is a loop over `reconcile`, as a script would have it; tog
 registry and the bucket are in memory, so that Git is what is measured; with a real MLflow, whose
 writes cost the same on both sides, both are measured once more. The server counts the pushes.
 
-    python benchmarks/batch.py [--models 5000] [--promotions 100] [--sample 10] [--rounds 3]
+    python benchmarks/batch.py [--models 5000] [--promotions 100] [--sample 40] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=5000)
     parser.add_argument("--promotions", type=int, default=100)
-    parser.add_argument("--sample", type=int, default=10)
+    parser.add_argument("--sample", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-servers", action="store_true", help="leave MLflow and the bucket out")
     options = parser.parse_args()

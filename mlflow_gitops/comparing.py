@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mlflow_gitops.observe import selected
 from mlflow_gitops.outcome import Outcome
-from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.planning.naming import number_of
 from mlflow_gitops.planning.pending import imagine
 from mlflow_gitops.reconcile import Reconciler
 from mlflow_gitops.state import Environment, ModelVersion, Request, Settings, Snapshot
@@ -29,7 +29,7 @@ def compare(
     """
     snapshot = reconciler.registry.snapshot(model)
     if number:
-        version = choose(snapshot, ModelRef(model, number=_number(snapshot, number, settings)))
+        version = choose(snapshot, ModelRef(model, number=number_of(snapshot, number, settings)))
         return reconciler.compare(
             _asked(reconciler, snapshot, environment, version), environment, settings
         )
@@ -40,12 +40,6 @@ def compare(
     asked = _asked(reconciler, snapshot, environment, plan.version)
     found = reconciler.compare(asked, environment, settings)
     return replace(found, state=now.state, message=now.message)
-
-
-def _number(snapshot: Snapshot, name: str, settings: Settings) -> str:
-    """MLflow's number of a published version, which may have a name of its own."""
-    named = [v.number for v in snapshot.versions if name_or_none(settings, v) == name]
-    return named[-1] if named else name
 
 
 def _asked(

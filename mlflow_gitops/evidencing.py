@@ -50,7 +50,7 @@ class Gatherer:
         """
         plan, keeper = view.plan, Gatekeeper(self.registry, self.store)
         committed = keeper.committed(view, settings)
-        gates = keeper.gates(view, contents, settings, digest) if contents else ()
+        gates = keeper.gates(view, contents, settings, digest, committed) if contents else ()
         rules = view.environment.gates.metrics
         schema = schema_change(contents, committed) if contents and plan.before else None
         return make_evidence(

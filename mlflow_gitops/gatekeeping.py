@@ -43,15 +43,21 @@ class Gatekeeper:
     store: ArtifactStore
 
     def gates(
-        self, view: View, contents: ModelFiles, settings: Settings, digest: str = ""
+        self,
+        view: View,
+        contents: ModelFiles,
+        settings: Settings,
+        digest: str = "",
+        committed: Committed | None = None,
     ) -> tuple[Gate, ...]:
         """The verdicts on a promotion whose files are whole and would load; none for others.
 
-        `digest` is that of the files, where they are published already.
+        `digest` is that of the files, where they are published already; `committed` is what
+        `committed()` gave, where it was asked already.
         """
         if view.plan.kind is not Kind.PROMOTE or view.plan.version is None:
             return ()
-        facts = replace(self._facts(view, contents, settings), digest=digest)
+        facts = replace(self._facts(view, contents, settings, committed), digest=digest)
         return evaluate(view.environment.gates, facts)
 
     def committed(self, view: View, settings: Settings) -> Committed:
@@ -82,7 +88,9 @@ class Gatekeeper:
             raise _blocked(view, refused, gates)
         return gates
 
-    def _facts(self, view: View, contents: ModelFiles, settings: Settings) -> Facts:
+    def _facts(
+        self, view: View, contents: ModelFiles, settings: Settings, known: Committed | None
+    ) -> Facts:
         plan, environment = view.plan, view.environment
         assert plan.version is not None
         if plan.request is not None and plan.request.action == "rollback":
@@ -90,7 +98,8 @@ class Gatekeeper:
         rules = environment.gates
         facts = Facts(is_compared=_is_compared(environment))
         if facts.is_compared and plan.before is not None:
-            facts = replace(facts, schema=self._schema_change(view, contents, settings))
+            known = known or self.committed(view, settings)
+            facts = replace(facts, schema=schema_change(contents, known))
         if not rules.metrics:
             return facts
         committed = committed_version(view, settings)
@@ -99,9 +108,6 @@ class Gatekeeper:
             candidate=self.registry.facts(plan.version),
             committed=self.registry.facts(committed) if committed else None,
         )
-
-    def _schema_change(self, view: View, contents: ModelFiles, settings: Settings) -> SchemaChange:
-        return schema_change(contents, self.committed(view, settings))
 
 
 def schema_change(contents: ModelFiles, committed: Committed) -> SchemaChange:

@@ -12,7 +12,7 @@ from mlflow_gitops.cli.app import App, as_json, known_environments
 from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.deployment_options import user_name
 from mlflow_gitops.errors import RequestError
-from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.planning.naming import number_of
 from mlflow_gitops.progress import make_progress
 from mlflow_gitops.render import answer_fields, answer_text, spec_text
 from mlflow_gitops.state import Environment, Settings
@@ -55,7 +55,8 @@ def rollback(
     settings = session.settings()
     (name,) = known_environments([environment], settings)
     target, model = locate(f"{name}/{model}", settings)
-    number = _number(session, settings, model, to or _before(session, settings, target, model))
+    wanted = to or _before(session, settings, target, model)
+    number = number_of(session.registry.snapshot(model), wanted, settings)
     wish = Wish(
         name=f"{name}/{model}",
         model_uri=f"models:/{model}/{number}",
@@ -90,10 +91,3 @@ def _before(session: Session, settings: Settings, target: Environment, model: st
         where=target.path,
         hint="name the version with --to",
     )
-
-
-def _number(session: Session, settings: Settings, model: str, name: str) -> str:
-    """MLflow's number of a published version, which may have a name of its own."""
-    versions = session.registry.snapshot(model).versions
-    named = [v.number for v in versions if name_or_none(settings, v) == name]
-    return named[-1] if named else name

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
-from mlflow_gitops.state import ModelVersion, Publication, ServiceSpec, Settings
+from mlflow_gitops.state import ModelVersion, Publication, ServiceSpec, Settings, Snapshot
 
 __all__ = [
     "branch_of",
     "check_ready",
     "name_or_none",
+    "number_of",
     "publication_of",
     "revision_uri",
     "spec_of",
@@ -85,6 +86,12 @@ def spec_or(settings: Settings, version: ModelVersion, otherwise: ServiceSpec) -
         return spec_of(settings, version)
     except GitOpsError:
         return otherwise
+
+
+def number_of(snapshot: Snapshot, name: str, settings: Settings) -> str:
+    """MLflow's number of a published version, which may have a name of its own; else the name."""
+    named = [v.number for v in snapshot.versions if name_or_none(settings, v) == name]
+    return named[-1] if named else name
 
 
 def name_or_none(settings: Settings, version: ModelVersion) -> str | None:

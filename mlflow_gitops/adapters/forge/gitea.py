@@ -18,6 +18,7 @@ from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
 from mlflow_gitops.adapters.forge.gitea_client import RIGHTS, GiteaClient
 from mlflow_gitops.adapters.forge.network import told
+from mlflow_gitops.adapters.forge.statuses import news
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
@@ -123,13 +124,8 @@ class GiteaForge:
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         there = self._client.pages(f"/commits/{commit}/status", "statuses")
         told = {each["context"]: (each["status"], each["description"]) for each in there}
-        for status in statuses:
-            text = status.text[:TEXT_LIMIT]
-            if told.get(status.name) == (status.verdict, text):
-                continue
-            fields = {"context": status.name, "state": status.verdict, "description": text}
-            more = {"target_url": status.url} if status.url else {}
-            self._client.send("POST", f"/statuses/{commit}", {**fields, **more})
+        for fields in news(statuses, told, TEXT_LIMIT):
+            self._client.send("POST", f"/statuses/{commit}", fields)
 
     @told
     def of_commit(self, commit: str) -> PullRequest | None:

@@ -17,6 +17,7 @@ from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_
 from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient
 from mlflow_gitops.adapters.forge.network import told
+from mlflow_gitops.adapters.forge.statuses import news
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
 __all__ = ["GitHubForge"]
@@ -106,13 +107,8 @@ class GitHubForge:
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         there = self._client.pages(f"/commits/{commit}/status", "statuses")
         told = {each["context"]: (each["state"], each["description"]) for each in there}
-        for status in statuses:
-            text = status.text[:TEXT_LIMIT]
-            if told.get(status.name) == (status.verdict, text):
-                continue
-            fields = {"context": status.name, "state": status.verdict, "description": text}
-            more = {"target_url": status.url} if status.url else {}
-            self._client.send("POST", f"/statuses/{commit}", {**fields, **more})
+        for fields in news(statuses, told, TEXT_LIMIT):
+            self._client.send("POST", f"/statuses/{commit}", fields)
 
     @told
     def of_commit(self, commit: str) -> PullRequest | None:

@@ -26,6 +26,7 @@ from tests.support.publications import (
     store_on,
     write_files,
 )
+from tests.support.s3_servers import S3Server
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -64,7 +65,7 @@ def race(attempts: Sequence[Callable[[], Revision]]) -> list[Revision | GitOpsEr
         return list(pool.map(run, attempts))
 
 
-def publisher(server: SeaweedFS, asked: Publication, scratch: Path) -> Callable[[], Revision]:
+def publisher(server: S3Server, asked: Publication, scratch: Path) -> Callable[[], Revision]:
     """A store of its own, as in another process: it knows nothing of the bucket yet."""
     store = store_on(server.client, scratch)
     return lambda: store.publish(asked)
@@ -72,12 +73,13 @@ def publisher(server: SeaweedFS, asked: Publication, scratch: Path) -> Callable[
 
 @pytest.mark.parametrize("turn", range(3))
 def test_publishers_of_the_same_version_all_succeed_with_one_set_of_bytes(
-    s3_server: SeaweedFS, bucket: TestBucket, source: Path, tmp_path: Path, turn: int
+    race_server: S3Server, race_bucket: TestBucket, source: Path, tmp_path: Path, turn: int
 ) -> None:
+    bucket = race_bucket
     large = os.urandom(11 * MIB)  # three parts: SeaweedFS itself lets two completions through
     write_files(source, {"large.bin": large})
     asked = publication(bucket.name, source)
-    ends = race([publisher(s3_server, asked, tmp_path) for _ in range(PUBLISHERS)])
+    ends = race([publisher(race_server, asked, tmp_path) for _ in range(PUBLISHERS)])
     revisions = [end for end in ends if isinstance(end, Revision)]
     assert revisions == ends
     assert len({revision.digest for revision in revisions}) == 1
@@ -90,15 +92,16 @@ def test_publishers_of_the_same_version_all_succeed_with_one_set_of_bytes(
 
 @pytest.mark.parametrize("turn", range(3))
 def test_of_publishers_of_different_versions_exactly_one_wins(
-    s3_server: SeaweedFS, bucket: TestBucket, tmp_path: Path, turn: int
+    race_server: S3Server, race_bucket: TestBucket, tmp_path: Path, turn: int
 ) -> None:
+    bucket = race_bucket
     contents = [{**FILES, "model.pkl": b"%d" % index} for index in range(PUBLISHERS)]
     sources = [tmp_path / f"source-{index}" for index in range(PUBLISHERS)]
     asked = [
         publication(bucket.name, write_files(folder, files), created=1000 + index)
         for index, (folder, files) in enumerate(zip(sources, contents, strict=True))
     ]
-    ends = race([publisher(s3_server, each, tmp_path) for each in asked])
+    ends = race([publisher(race_server, each, tmp_path) for each in asked])
     [winner] = [index for index, end in enumerate(ends) if isinstance(end, Revision)]
     for index, end in enumerate(ends):
         if index != winner:

@@ -2,6 +2,9 @@
 
 Ask for the fixtures with `pytest_plugins = ["tests.support.s3"]` in the test module, and import
 nothing from here. The server (`s3_server`) is shared by a test process.
+
+`race_server` and `race_bucket` are the same on every server that races are run on: a test that
+asks for one runs once on each, and is skipped where the server is absent.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,7 @@ import pytest
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
 from mlflow_gitops.demo.seaweedfs import SeaweedFS
 from tests.support.publications import TestBucket, store_on
+from tests.support.s3_servers import S3Server, absence, versitygw
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,13 +35,40 @@ def s3_client(s3_server: SeaweedFS) -> S3Client:
 @pytest.fixture
 def bucket(s3_server: SeaweedFS, s3_client: S3Client) -> Iterator[TestBucket]:
     """A bucket that no other test has; it goes away with its objects."""
+    with fresh_bucket(s3_client, s3_server.endpoint) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def versitygw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    why = absence("versitygw")
+    if why:
+        pytest.skip(why)
+    with versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(params=["s3_server", "versitygw_server"], ids=["seaweedfs", "versitygw"])
+def race_server(request: pytest.FixtureRequest) -> S3Server:
+    server: S3Server = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def race_bucket(race_server: S3Server) -> Iterator[TestBucket]:
+    with fresh_bucket(race_server.client(), race_server.endpoint) as made:
+        yield made
+
+
+@contextmanager
+def fresh_bucket(client: S3Client, endpoint: str) -> Iterator[TestBucket]:
     name = f"test-{uuid.uuid4().hex[:12]}"
-    s3_client.create_bucket(Bucket=name)
-    made = TestBucket(name, s3_client, s3_server.endpoint)
+    client.create_bucket(Bucket=name)
+    made = TestBucket(name, client, endpoint)
     yield made
     for key in made.names():
         made.delete(key)
-    s3_client.delete_bucket(Bucket=name)
+    client.delete_bucket(Bucket=name)
 
 
 @pytest.fixture

@@ -102,6 +102,8 @@ def lying_s3(
                 self._answer(200, _xml("InitiateMultipartUploadResult", UploadId=upload))
             elif made.honours_multipart and self._is_refused(key):
                 self._fail(412, "PreconditionFailed")
+            elif query["uploadId"] not in made.uploads:
+                self._fail(404, "NoSuchUpload")
             else:
                 parts = made.uploads.pop(query["uploadId"])
                 self._write(key, b"".join(parts[number] for number in sorted(parts)))

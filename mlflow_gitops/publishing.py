@@ -5,8 +5,10 @@ Claim, copy and seal are the store's; here is what is checked before a byte is w
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
+from mlflow_gitops.config import settings_warnings
 from mlflow_gitops.gatekeeping import Gatekeeper
 from mlflow_gitops.gates import Gate
 from mlflow_gitops.manifests.scaffold import check_name
@@ -21,6 +23,8 @@ from mlflow_gitops.stacking import predictor_of
 from mlflow_gitops.state import ModelFiles, Publication, Revision, Settings
 
 __all__ = ["Publisher"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,14 @@ class Publisher:
         plan = view.plan
         if plan.after is None or not (plan.changes_git or plan.kind is Kind.RECORD):
             return None
-        publication = self._publication(plan)
+        publication = self._publication(plan, settings)
         revision = self.store.sealed(publication)
         self._check(view, publication, revision, settings)
         if revision is not None:
             return revision
         self.reporter.publishing(plan, publication.uri)
+        for warning in settings_warnings(settings):
+            log.warning("%s: %s", publication.uri, warning, extra={"action": "publish.unsafe"})
         return self.store.publish(publication, self.progress)
 
     def look(self, view: View, settings: Settings) -> tuple[ModelFiles | None, tuple[Gate, ...]]:
@@ -52,7 +58,7 @@ class Publisher:
         plan = view.plan
         if plan.after is None or not plan.changes_git:
             return None, ()
-        publication = self._publication(plan)
+        publication = self._publication(plan, settings)
         return self._check(view, publication, self.store.sealed(publication), settings)
 
     def loadable(self, view: View, settings: Settings) -> tuple[ModelFiles | None, str]:
@@ -60,7 +66,7 @@ class Publisher:
         plan = view.plan
         if plan.after is None or not plan.changes_git:
             return None, ""
-        publication = self._publication(plan)
+        publication = self._publication(plan, settings)
         sealed = self.store.sealed(publication)
         return self._loadable(view, publication, sealed, settings), sealed.digest if sealed else ""
 
@@ -80,10 +86,9 @@ class Publisher:
         check_loadable(contents, predictor_of(view, contents))
         return contents
 
-    def _publication(self, plan: Plan) -> Publication:
+    def _publication(self, plan: Plan, settings: Settings) -> Publication:
         assert plan.after is not None
         assert plan.version is not None
         check_name(plan.place.service)  # first, since it becomes a path in the bucket
-        return publication_of(
-            plan.version, plan.after, self.registry.artifact_location(plan.version)
-        )
+        source = self.registry.artifact_location(plan.version)
+        return publication_of(plan.version, plan.after, source, settings.write_once)

@@ -28,6 +28,7 @@ __all__ = [
     "Identity",
     "ModelFiles",
     "ModelVersion",
+    "ObjectLock",
     "Predictor",
     "Publication",
     "Reply",
@@ -41,6 +42,7 @@ __all__ = [
     "State",
     "Status",
     "ValueRule",
+    "WriteOnce",
 ]
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -249,6 +251,29 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectLock:
+    """Until when the storage itself refuses to delete an object: `days` from its writing.
+
+    With the right to, people may still lift "governance"; nobody may lift "compliance".
+    """
+
+    mode: Literal["governance", "compliance"]
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOnce:
+    """How published objects are kept as they are.
+
+    "conditional" is the storage's doing: it refuses a second write. "checked" is for storages that
+    cannot: each key is looked for before it is written, which holds for one publisher at a time.
+    """
+
+    mode: Literal["conditional", "checked"] = "conditional"
+    lock: ObjectLock | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`mlflow-gitops.yaml`, parsed.
 
@@ -257,7 +282,7 @@ class Settings:
     the version tag that names a published version ("" for MLflow's number). `forge` is the kind
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
-    process names no other.
+    process names no other. `write_once` is how the storage is held to keep what is published.
     """
 
     environments: Mapping[str, Environment]
@@ -269,6 +294,7 @@ class Settings:
     forge: str = ""
     forge_url: str = ""
     people: People = People()
+    write_once: WriteOnce = WriteOnce()
 
     def service(self, model: str) -> str:
         return self.services.get(model, model)
@@ -380,6 +406,7 @@ class Publication:
     name: str
     identity: Identity
     layout: str = "as-is"
+    write_once: WriteOnce = WriteOnce()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from mlflow_gitops.cli.app import App, as_json
+from mlflow_gitops.cli.look import tell_warnings
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.config import SETTINGS_FILE, Problem, check_settings
+from mlflow_gitops.config import SETTINGS_FILE, Problem, check_settings, parse_settings
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.render import clean, print_table
 
@@ -40,6 +41,8 @@ def check(app: App, file: Path | None, as_json: bool) -> int:
         print_json({"where": where, "problems": [asdict(problem) for problem in problems]})
     else:
         _tell(where, problems)
+    if not problems:
+        tell_warnings(parse_settings(text, default_branch=branch))
     return int(bool(problems))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import click
 
 from mlflow_gitops.bootstrap import Session
+from mlflow_gitops.config import settings_warnings
 from mlflow_gitops.errors import RequestError
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.render import clean, gates_text, print_diff, print_table, spec_text
@@ -21,6 +22,7 @@ __all__ = [
     "print_outcomes",
     "tell_blocked",
     "tell_failures",
+    "tell_warnings",
     "too_many",
 ]
 
@@ -96,6 +98,11 @@ def too_many(outcomes: Sequence[Outcome], settings: Settings) -> Mapping[str, st
 def tell_blocked(blocked: Mapping[str, str]) -> None:
     for name, why in sorted(blocked.items()):
         click.echo(f"Blocked: {name}: {clean(why)}", err=True)
+
+
+def tell_warnings(settings: Settings) -> None:
+    for warning in settings_warnings(settings):
+        click.echo(f"Warning: {warning}", err=True)
 
 
 def tell_failures(outcomes: Sequence[Outcome]) -> bool:

@@ -11,6 +11,7 @@ from mlflow_gitops.cli.look import (
     print_outcomes,
     tell_blocked,
     tell_failures,
+    tell_warnings,
     too_many,
 )
 from mlflow_gitops.cli.output import print_json
@@ -40,6 +41,7 @@ def plan(
     """
     session = app.session()
     settings = session.settings()
+    tell_warnings(settings)
     outcomes = preview(session, settings, known_environments(environments, settings), models)
     blocked = {} if models else too_many(outcomes, settings)  # what is named is never blocked
     if as_json:

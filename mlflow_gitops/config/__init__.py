@@ -11,6 +11,7 @@ from mlflow_gitops.config.document import Problem
 from mlflow_gitops.config.process import Process, target_uri
 from mlflow_gitops.config.secret import Secret
 from mlflow_gitops.config.settings import SETTINGS_FILE, check_settings, parse_settings
+from mlflow_gitops.config.write_once import settings_warnings
 
 __all__ = [
     "SETTINGS_FILE",
@@ -19,5 +20,6 @@ __all__ = [
     "Secret",
     "check_settings",
     "parse_settings",
+    "settings_warnings",
     "target_uri",
 ]

@@ -36,6 +36,37 @@ SETTINGS = (
         "Whoever registers a version chooses its source, so other places are opened one by one.",
     ),
     Setting(
+        "artifacts.write-once",
+        "`conditional` or `checked`",
+        "conditional",
+        "What keeps a published version from being overwritten. `conditional`: the storage, which "
+        "refuses a second write; one that does not is found out and refused. `checked`: the tool "
+        "looks whether a key is there, then writes it. That is unsafe where several processes "
+        "publish: docs/storage.md.",
+        "Only the storage can keep two publishers apart.",
+    ),
+    Setting(
+        "artifacts.object-lock",
+        "mapping",
+        "{}",
+        "Every object that is written gets this retention, by S3 Object Lock: docs/storage.md. The "
+        "bucket has to be made with Object Lock.",
+        "Most buckets have no Object Lock, and what is locked is paid for until its date.",
+    ),
+    Setting(
+        "artifacts.object-lock.mode",
+        "`governance` or `compliance`",
+        "",
+        "Who can delete a version before its date: whoever has the right to pass over governance, "
+        "or nobody at all. Needed in `object-lock`.",
+    ),
+    Setting(
+        "artifacts.object-lock.days",
+        "whole number from 1 to 36500",
+        "",
+        "How long, from the time of writing. Needed in `object-lock`.",
+    ),
+    Setting(
         "version-name",
         "`number`, or `{tag: <key of a version tag>}`",
         "number",

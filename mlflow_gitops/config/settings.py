@@ -14,6 +14,7 @@ from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
+from mlflow_gitops.config.write_once import read_write_once
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
 
@@ -73,27 +74,19 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
     fields = _fields(root, found, "")
     if fields is None:
         return None
-    bucket, prefix, sources = _artifacts(fields.get("artifacts"), found)
+    artifacts = _fields(fields.get("artifacts"), found, "artifacts") or {}
     forge, forge_url = read_forge(fields.get("forge"), found)
     return Settings(
         environments=_environments(fields.get("environments"), found, default_branch),
-        bucket=bucket,
-        prefix=prefix,
-        sources=sources,
+        bucket=_text(artifacts, found, "artifacts.bucket", names.bucket_complaint),
+        prefix=_text(artifacts, found, "artifacts.prefix", names.prefix_complaint),
+        sources=_sources(artifacts.get("sources"), found),
         services=_services(fields.get("services"), found),
         version_tag=_version_tag(fields.get("version-name"), found),
         forge=forge,
         forge_url=forge_url,
         people=read_people(fields.get("commits"), found),
-    )
-
-
-def _artifacts(value: Value | None, found: Findings) -> tuple[str, str, tuple[str, ...]]:
-    fields = _fields(value, found, "artifacts") or {}
-    return (
-        _text(fields, found, "artifacts.bucket", names.bucket_complaint),
-        _text(fields, found, "artifacts.prefix", names.prefix_complaint),
-        _sources(fields.get("sources"), found),
+        write_once=read_write_once(artifacts, found),
     )
 
 

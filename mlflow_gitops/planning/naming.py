@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
-from mlflow_gitops.state import ModelVersion, Publication, ServiceSpec, Settings, Snapshot
+from mlflow_gitops.state import (
+    ModelVersion,
+    Publication,
+    ServiceSpec,
+    Settings,
+    Snapshot,
+    WriteOnce,
+)
 
 __all__ = [
     "branch_of",
@@ -68,8 +75,16 @@ def spec_of(settings: Settings, version: ModelVersion) -> ServiceSpec:
     return ServiceSpec(uri=uri, version=name)
 
 
-def publication_of(version: ModelVersion, spec: ServiceSpec, source: str) -> Publication:
-    """The version at its path; `source` is where its files really are."""
+def publication_of(
+    version: ModelVersion,
+    spec: ServiceSpec,
+    source: str,
+    write_once: WriteOnce = WriteOnce(),  # noqa: B008 - frozen
+) -> Publication:
+    """The version at its path; `source` is where its files really are.
+
+    `write_once` matters only where it is published.
+    """
     return Publication(
         uri=spec.uri,
         source=source,
@@ -77,6 +92,7 @@ def publication_of(version: ModelVersion, spec: ServiceSpec, source: str) -> Pub
         number=version.number,
         name=spec.version,
         identity=version.identity,
+        write_once=write_once,
     )
 
 

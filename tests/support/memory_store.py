@@ -2,7 +2,7 @@
 
 The contract suite runs it and the real adapter through the same tests. Sources are put in by hand
 (`sources`, location to files); `objects` holds what was published, by URI, claims and manifests
-too, and `writes` the URIs in the order in which they came.
+too, and `writes` the URIs in the order in which they came; `asked` is what was to be published.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class MemoryArtifactStore:
     sources: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
+    asked: list[Publication] = field(default_factory=list)
 
     def sealed(self, publication: Publication) -> Revision | None:
         place = place_of(publication.uri)
@@ -72,6 +73,7 @@ class MemoryArtifactStore:
         return found
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
+        self.asked.append(publication)
         standing = self.sealed(publication)
         if standing is not None:
             return standing

@@ -150,6 +150,8 @@ def test_config_check_in_json_and_without_problems() -> None:
     result = invoke("config", "check", settings=right)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "git.example.com/ml/manifests: mlflow-gitops.yaml: no problems.\n"
+    weaker = right.replace("models}", "models, write-once: checked}")
+    assert "Warning: `artifacts.write-once" in invoke("config", "check", settings=weaker).stderr
 
 
 def test_config_check_without_settings_is_told() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlflow_gitops.errors import TransientError
-from mlflow_gitops.state import Snapshot
+from mlflow_gitops.state import ObjectLock, Snapshot, WriteOnce
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_session import Parts
 
@@ -61,6 +61,22 @@ def test_plan_leaves_out_what_stands_unless_asked(parts: Parts) -> None:
     whole = parts.cli("plan", "-e", "production", "--all")
     assert "production/fraud" in whole.stdout
     assert "0 of 3 services would change." in whole.stdout
+
+
+def test_what_the_settings_say_of_writing_once_reaches_the_store_and_is_warned_of(
+    parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = parts.repository.files()["mlflow-gitops.yaml"]
+    lock = "  write-once: checked\n  object-lock: {mode: compliance, days: 7}\n"
+    text = text.replace("artifacts:\n", f"artifacts:\n{lock}")
+    parts.repository.person_commits({"mlflow-gitops.yaml": text})
+    assert "Warning: `artifacts.write-once: checked`" in parts.cli("plan").stderr
+    assert parts.store.asked == []
+    parts.cli("reconcile", "fraud", "-e", "staging")
+    [asked] = parts.store.asked
+    assert asked.write_once == WriteOnce("checked", ObjectLock("compliance", 7))
+    [warning] = caplog.records
+    assert "s3://models/fraud/v2/: `artifacts.write-once: checked`" in warning.message
 
 
 def test_plan_in_json_is_for_scripts(parts: Parts) -> None:

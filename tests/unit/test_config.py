@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
-from mlflow_gitops.config import Problem, check_settings, parse_settings
+from mlflow_gitops.config import Problem, check_settings, parse_settings, settings_warnings
 from mlflow_gitops.errors import ConfigError
-from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
+from mlflow_gitops.state import (
+    Endpoint,
+    Environment,
+    ObjectLock,
+    Selector,
+    Settings,
+    WriteOnce,
+)
 
 SMALLEST = """\
 artifacts:
@@ -58,8 +67,13 @@ def top(**changes: str) -> str:
 
 
 def artifacts(**changes: str) -> str:
-    inner = ", ".join(f"{k}: {v}" for k, v in {"bucket": "prod-ml-models", **changes}.items())
+    keys = {"bucket": "prod-ml-models", **changes}
+    inner = ", ".join(f"{k.replace('_', '-')}: {v}" for k, v in keys.items())
     return SMALLEST.replace("artifacts:\n  bucket: prod-ml-models", f"artifacts: {{{inner}}}")
+
+
+def lock(mode: str) -> str:
+    return artifacts(object_lock=f"{{mode: {mode}}}")
 
 
 def only(text: str) -> Problem:
@@ -109,6 +123,19 @@ def test_every_key_arrives_where_it_belongs() -> None:
     assert settings.environments["1"].select == Selector("tag", "deploy", "on")
 
 
+@pytest.mark.parametrize("mode", ["governance", "compliance"])
+def test_the_storage_is_held_to_keep_what_is_published(mode: Literal["governance"]) -> None:
+    text = artifacts(write_once="checked", object_lock=f"{{mode: {mode}, days: 36500}}")
+    assert parse_settings(text).write_once == WriteOnce("checked", ObjectLock(mode, 36_500))
+    assert parse_settings(artifacts(object_lock="{}")).write_once == WriteOnce()
+
+
+def test_only_the_weaker_mode_is_warned_of() -> None:
+    assert settings_warnings(parse_settings(artifacts(write_once="conditional"))) == ()
+    [warning] = settings_warnings(parse_settings(artifacts(write_once="checked")))
+    assert "only one process" in warning
+
+
 @pytest.mark.parametrize("word", ["Production", "production", "PRODUCTION"])
 def test_a_stage_is_known_in_any_case(word: str) -> None:
     settings = parse_settings(environment(select=f"{{stage: {word}}}"))
@@ -149,6 +176,16 @@ WRONG = [
     (SMALLEST + "? [a]\n: b\n", '[""]', 7, "is no text"),
     (SMALLEST + "<<: {a: 1}\n", '["<<"]', 7, "merge keys"),
     # artifacts
+    (artifacts(write_once="sometimes"), "artifacts.write-once", 1, "no way to write once"),
+    (artifacts(write_once="on"), "artifacts.write-once", 1, "no way to write once"),
+    (artifacts(object_lock="yes"), "artifacts.object-lock", 1, "has to be a mapping"),
+    (artifacts(object_lock="{days: 30}"), "artifacts.object-lock", 1, "has no `mode`"),
+    (artifacts(object_lock="{mode: governance}"), "artifacts.object-lock", 1, "has no `days`"),
+    (lock("legal, days: 30"), "artifacts.object-lock.mode", 1, "no mode of Object Lock"),
+    (lock("governance, days: 0"), "artifacts.object-lock.days", 1, "is 0"),
+    (lock("governance, days: 36501"), "artifacts.object-lock.days", 1, "is 36501"),
+    (lock("governance, days: 2.5"), "artifacts.object-lock.days", 1, "a whole number"),
+    (lock("governance, days: 3, until: 2030"), "artifacts.object-lock.until", 1, "no known key"),
     (artifacts(bucket="null"), "artifacts.bucket", 1, "is empty"),
     (artifacts(bucket="123"), "artifacts.bucket", 1, 'put it in quotes: "123"'),
     (artifacts(bucket="true"), "artifacts.bucket", 1, "is true or false"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -152,13 +152,16 @@ class Session:
 
     @cached_property
     def store(self) -> ArtifactStore:
-        from mlflow_gitops.adapters.artifacts import S3ArtifactStore
+        from mlflow_gitops.adapters.artifacts import WORKERS, S3ArtifactStore
+        from mlflow_gitops.adapters.s3 import Clients
 
-        return S3ArtifactStore(
-            endpoint_url=self.process.s3_endpoint,
-            region=self.process.region,
-            tracking_uri=self.process.tracking_uri,
-        )
+        process = self.process
+        own = Clients(process.s3_endpoint, process.region, connections=2 * WORKERS)
+        other = None
+        if process.source_s3_endpoint or process.source_s3_profile:
+            endpoint = process.source_s3_endpoint or process.s3_endpoint
+            other = replace(own, endpoint_url=endpoint, profile=process.source_s3_profile)
+        return S3ArtifactStore(own, other, tracking_uri=process.tracking_uri)
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -101,6 +101,9 @@ class Progress(Protocol):
 
     def advance(self, size: int, *, file: str = "") -> None: ...
 
+    def done(self, file: str) -> None:
+        """The file is there, whole."""
+
     def finish(self) -> None: ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
+    TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
@@ -25,6 +27,7 @@ from mlflow_gitops.render import clean
 __all__ = ["BarProgress", "LineProgress", "counted", "make_progress", "tracked"]
 
 LINE_EVERY = 100  # items
+TELL_EVERY = 10.0  # seconds
 
 Item = TypeVar("Item")
 
@@ -70,51 +73,85 @@ def counted(total: int, what: str, out: IO[str] | None = None) -> Iterator[Calla
 
 @dataclass(slots=True)
 class LineProgress:
-    """A line when publishing starts and one when it ends."""
+    """A line when publishing starts, one every ten seconds, and one when it ends."""
 
     out: IO[str]
+    clock: Callable[[], float] = time.monotonic
     what: str = ""
     size: int = 0
-    done: int = 0
+    files: int = 0
+    done_size: int = 0
+    done_files: int = 0
+    started: float = 0.0
+    told: float = 0.0
 
     def start(self, what: str, files: int, size: int) -> None:
-        self.what, self.size, self.done = clean(what), size, 0
-        plural = "" if files == 1 else "s"
-        self.out.write(f"{self.what}: {files} file{plural}, {size_text(size)}\n")
-        self.out.flush()
+        self.what, self.files, self.size = clean(what), files, size
+        self.done_size = self.done_files = 0
+        self.started = self.told = self.clock()
+        self._say(f"{_count(files)}, {size_text(size)}")
 
     def advance(self, size: int, *, file: str = "") -> None:
         del file
-        self.done += size
+        self.done_size += size
+        now = self.clock()
+        if now - self.told >= TELL_EVERY:
+            self.told = now
+            rate = self.done_size / (now - self.started)
+            left = max(self.size - self.done_size, 0) / rate if rate else 0.0
+            self._say(
+                f"{self.done_files} of {_count(self.files)}, {size_text(self.done_size)} of "
+                f"{size_text(self.size)}, {size_text(int(rate))}/s, {left:.0f} s left"
+            )
+
+    def done(self, file: str) -> None:
+        del file
+        self.done_files += 1
 
     def finish(self) -> None:
-        how = "done" if self.done >= self.size else "stopped"
-        self.out.write(f"{self.what}: {how}, {size_text(self.done)}\n")
+        how = "done" if self.done_size >= self.size else "stopped"
+        self._say(f"{how}, {size_text(self.done_size)}")
+
+    def _say(self, text: str) -> None:
+        self.out.write(f"{self.what}: {text}\n")
         self.out.flush()
 
 
+def _count(files: int) -> str:
+    return f"{files} file{'' if files == 1 else 's'}"
+
+
 class BarProgress:
-    """Bytes done of all, and the speed."""
+    """Files and bytes done of all, the speed, and the time that is left."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
+            TextColumn("{task.fields[done]} of {task.fields[files]} files"),
             DownloadColumn(),
             TransferSpeedColumn(),
+            TimeRemainingColumn(),
             console=console,
         )
         self._task: TaskID | None = None
+        self._done = 0
 
     def start(self, what: str, files: int, size: int) -> None:
-        del files
-        self._task = self._bar.add_task(clean(what), total=size)
+        self._done = 0
+        self._task = self._bar.add_task(clean(what), total=size, files=files, done=0)
         self._bar.start()
 
     def advance(self, size: int, *, file: str = "") -> None:
         del file
         if self._task is not None:
             self._bar.advance(self._task, size)
+
+    def done(self, file: str) -> None:
+        del file
+        self._done += 1
+        if self._task is not None:
+            self._bar.update(self._task, done=self._done)
 
     def finish(self) -> None:
         self._bar.stop()

@@ -7,8 +7,7 @@ stopped. What may be there and what not is decided in `planning.write_once`.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +17,11 @@ from mlflow_gitops import __version__
 from mlflow_gitops.adapters.copying import Copy
 from mlflow_gitops.adapters.downloading import download
 from mlflow_gitops.adapters.s3 import Bucket, Clients
+from mlflow_gitops.adapters.s3_errors import talking
+from mlflow_gitops.adapters.s3_uploads import abort_left, begin
 from mlflow_gitops.adapters.sources import (
     MLMODEL,
+    S3Source,
     Source,
     inspect,
     mlmodel_text,
@@ -28,6 +30,7 @@ from mlflow_gitops.adapters.sources import (
 )
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning import write_once
+from mlflow_gitops.planning.checksums import sums_of
 from mlflow_gitops.planning.revision_manifest import (
     MOST_CHARACTERS,
     Claim,
@@ -45,14 +48,12 @@ from mlflow_gitops.planning.revision_manifest import (
 from mlflow_gitops.state import ModelFiles, Publication, Revision
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
     from mlflow_gitops.ports import Clock, Progress
 
 __all__ = ["S3ArtifactStore"]
 
-PART = 16 * 1024 * 1024  # bytes; memory is at most this for each worker
-WORKERS = 4
+PART = 16 * 1024 * 1024  # bytes
+WORKERS = 16
 JSON = "application/json"
 TOOL = f"mlflow-gitops {__version__}"
 
@@ -65,25 +66,20 @@ def now() -> str:
 class S3ArtifactStore:
     """`ports.ArtifactStore` in a bucket of any S3 server that honours conditional writes.
 
-    `endpoint_url` and `region` are "" where boto3's own rules decide, which also find the
-    credentials; `client` gives a client instead. `tracking_uri` is where `mlflow-artifacts:` leads.
-    `scratch` is where single files are kept that only MLflow can read. Safe for several threads.
+    `clients` reach the bucket, `source_clients` the buckets that versions come from, where that is
+    another storage. `tracking_uri` is where `mlflow-artifacts:` leads. `scratch` is where single
+    files are kept that only MLflow can read. Safe for several threads.
     """
 
-    endpoint_url: str = ""
-    region: str = ""
+    clients: Clients = field(default_factory=Clients)
+    source_clients: Clients | None = None
     tracking_uri: str = ""
     scratch: Path | None = None
     workers: int = WORKERS
     part: int = PART
     clock: Clock = now
-    client: Callable[[], S3Client] | None = None
     _proved: set[tuple[str, str]] = field(default_factory=set)
-    _clients: Callable[[], S3Client] = field(init=False)
-
-    def __post_init__(self) -> None:
-        own = Clients(self.endpoint_url, self.region, connections=2 * self.workers)
-        self._clients = self.client or own
+    _published: set[str] = field(default_factory=set)
 
     def sealed(self, publication: Publication) -> Revision | None:
         found = self._standing(publication)
@@ -115,16 +111,19 @@ class S3ArtifactStore:
         source = self._source(publication.source)
         contents = inspect(source)
         write_once.check_keys(contents.files, place)
-        self._claim(bucket, place, publication)
-        if max(contents.files.values()) > self.part:
+        is_resumed = self._claim(bucket, place, publication)
+        if max(contents.files.values()) > self.part or _is_copied(source, bucket):
             self._prove_multipart(bucket, place, publication)
         there = _listed(bucket, place)
         write_once.check_known(contents.files, there, place)
         copy = Copy(source, bucket, place, self.part, progress)
         files = copy.run(contents.files, there, self.workers)
-        _check_mlmodel(contents, files, place)
+        _check_mlmodel(bucket, contents, files, place)
         manifest = manifest_of(publication, files, created=self.clock(), tool=TOOL)
         is_ours = self._seal(bucket, place, publication, manifest)
+        if is_resumed:
+            for prefix in (place.prefix, place.claim):
+                abort_left(bucket, prefix)
         return _revision(publication, manifest, contents.mlmodel, created=is_ours)
 
     def _standing(self, publication: Publication) -> tuple[Manifest, Revision] | None:
@@ -152,21 +151,34 @@ class S3ArtifactStore:
         return manifest
 
     def _bucket(self, place: Place) -> Bucket:
-        return Bucket(self._clients(), place.bucket)
+        with talking(f"s3://{place.bucket}/"):
+            bucket = self.clients.bucket(place.bucket)
+        self._published.add(place.bucket)
+        return bucket
 
     def _source(self, location: str) -> Source:
         return open_source(
-            location, self._clients, tracking_uri=self.tracking_uri, scratch=self.scratch
+            location, self._source_bucket, tracking_uri=self.tracking_uri, scratch=self.scratch
         )
+
+    def _source_bucket(self, name: str) -> Bucket:
+        """Sealed files are read as sources too, by what asked for the revision before."""
+        is_ours = self.source_clients is None or name in self._published
+        clients = self.clients if is_ours else self.source_clients
+        assert clients is not None
+        return clients.bucket(name)
 
     # The claim, and the proof that the storage honours conditions
 
-    def _claim(self, bucket: Bucket, place: Place, publication: Publication) -> None:
-        """The path is ours when this returns. Once for each bucket, a second write is tried."""
+    def _claim(self, bucket: Bucket, place: Place, publication: Publication) -> bool:
+        """The path is ours when this returns; whether it was before.
+
+        Once for each bucket, a second write is tried.
+        """
         found = self._read_claim(bucket, place, publication)
         is_proved = (place.bucket, "PUT") in self._proved
         if found is not None and is_proved:
-            return
+            return True
         text = claim_text(found or claim_of(publication)).encode()
         if bucket.put_new(place.claim, text, kind=JSON):
             if not is_proved and bucket.put_new(place.claim, text, kind=JSON):
@@ -174,6 +186,7 @@ class S3ArtifactStore:
         elif self._read_claim(bucket, place, publication) is None:
             raise TransientError("the claim went away meanwhile", where=place.uri(place.claim))
         self._proved.add((place.bucket, "PUT"))
+        return found is not None
 
     def _prove_multipart(self, bucket: Bucket, place: Place, publication: Publication) -> None:
         """Complete an upload of the claim, with its own bytes, where the claim already is."""
@@ -181,7 +194,8 @@ class S3ArtifactStore:
             return
         claim = self._read_claim(bucket, place, publication)
         text = claim_text(claim or claim_of(publication)).encode()
-        if bucket.upload_new(place.claim, [text]):
+        upload = begin(bucket, place.claim)
+        if upload.complete([upload.put(1, text)])[0]:
             raise write_once.ignores_conditions(place.uri(place.claim), "a multipart upload")
         self._proved.add((place.bucket, "multipart"))
 
@@ -219,17 +233,23 @@ def _sealed_mlmodel(bucket: Bucket, place: Place, manifest: Manifest) -> str:
         return ""
     content = bucket.read(place.prefix + MLMODEL, file.size) or b""
     uri = place.uri(place.prefix + MLMODEL)
-    if hashlib.sha256(content).hexdigest() != file.sha256:
+    if not file.is_of(sums_of(content)):
         raise write_once.not_as_sealed(uri)
     return mlmodel_text(content, uri)
 
 
-def _check_mlmodel(contents: ModelFiles, files: tuple[File, ...], place: Place) -> None:
+def _check_mlmodel(
+    bucket: Bucket, contents: ModelFiles, files: tuple[File, ...], place: Place
+) -> None:
     """What was judged before the copy has to be what was copied."""
-    read = hashlib.sha256(contents.mlmodel.encode()).hexdigest()
-    copied = next((file.sha256 for file in files if file.path == MLMODEL), read)
-    if contents.mlmodel and copied != read:
-        raise write_once.changed(place.uri(place.prefix + MLMODEL), place)
+    copied = next((file for file in files if file.path == MLMODEL), None)
+    if copied is not None and not copied.is_of(sums_of(contents.mlmodel.encode())):
+        raise write_once.changed(bucket.uri(place.prefix + MLMODEL), place)
+
+
+def _is_copied(source: Source, bucket: Bucket) -> bool:
+    """Whether the storage copies the files by itself, which is done in parts."""
+    return isinstance(source, S3Source) and source.bucket.client is bucket.client
 
 
 def _revision(

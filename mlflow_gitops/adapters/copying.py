@@ -1,24 +1,43 @@
-"""Copies the files of one version, several at once, each read in one pass that also hashes it."""
+"""Copies the files of one version, many at once.
+
+Bytes that pass here are read once and hashed on the way; what the storage can copy by itself never
+comes here. At most `IN_FLIGHT` bytes are held, whatever the files' sizes.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any
+from functools import partial
 
-from mlflow_gitops.adapters.s3 import Bucket, composite, part_size
+from mlflow_gitops.adapters.budget import Budget
+from mlflow_gitops.adapters.reading import pieces
+from mlflow_gitops.adapters.s3 import CHUNK, Bucket
+from mlflow_gitops.adapters.s3_uploads import (
+    Origin,
+    Part,
+    Upload,
+    UploadGoneError,
+    begin,
+    part_size,
+)
+from mlflow_gitops.adapters.sending import sending
 from mlflow_gitops.adapters.sources import Source
-from mlflow_gitops.errors import PublishError, TransientError
+from mlflow_gitops.errors import TransientError
+from mlflow_gitops.planning.checksums import Checksum, Sums, sums_of
 from mlflow_gitops.planning.revision_manifest import File, Place
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.planning.write_once import changed
 from mlflow_gitops.ports import Progress
 
 __all__ = ["Copy"]
+
+IN_FLIGHT = 80 * 1024 * 1024  # bytes, or one part where that is more
+PART_WORKERS = 6
+COPIED_PART = 128 * 1024 * 1024  # bytes that the storage copies by one request
 
 
 @dataclass(slots=True)
@@ -30,7 +49,7 @@ class Copy:
     place: Place
     part: int
     progress: Progress | None = None
-    _stop: threading.Event = field(default_factory=threading.Event)
+    _budget: Budget = field(default_factory=lambda: Budget(IN_FLIGHT))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
@@ -38,43 +57,155 @@ class Copy:
     ) -> tuple[File, ...]:
         """Write what is not there and verify what is. The first error stops the rest."""
         largest_first = sorted(files, key=lambda path: (-files[path], path))
-        with self._told(files), ThreadPoolExecutor(workers, "publish") as pool:
+        with (
+            self._told(files),
+            ThreadPoolExecutor(PART_WORKERS, "publish-part") as parts,
+            ThreadPoolExecutor(workers, "publish") as pool,
+        ):
             futures = [
-                pool.submit(self._file, path, files[path], path in there) for path in largest_first
+                pool.submit(self._file, path, files[path], path in there, parts)
+                for path in largest_first
             ]
             try:
-                return tuple(sorted(future.result() for future in as_completed(futures)))
+                done = [future.result() for future in as_completed(futures)]
             except BaseException:
-                self._stop.set()
+                self._budget.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        return tuple(sorted(done, key=lambda file: file.path))
 
-    def _file(self, path: str, size: int, is_there: bool) -> File:
+    def _file(self, path: str, size: int, is_there: bool, parts: Executor) -> File:
+        self._budget.check()
         key = self.place.prefix + path
-        with self.source.open(path) as stream:
-            reading = Reading(stream, size, part_size(size, self.part))
-            parts = self._advancing(reading, path)
+        origin = self._origin(path) if size else None
+        try:
             if is_there:
-                for _ in parts:
-                    pass
+                file = self._verified(path, key, size, origin)
+            elif origin is not None:
+                file = self._copied(path, key, size, origin, parts)
             elif size <= self.part:
-                is_there = not self.bucket.put_new(key, b"".join(parts))
+                file = self._put(path, key, size)
             else:
-                is_there = not self.bucket.upload_new(key, parts)
-        file = File(path, size, reading.sha256)
-        if is_there and not self.bucket.is_same(key, size, file.sha256, reading.composite):
-            raise changed(self.place.uri(key), self.place)
+                file = self._uploaded(path, key, size, parts)
+        except UploadGoneError:
+            if self.bucket.kept(key) is None:
+                raise
+            file = self._verified(path, key, size, origin)
+        if self.progress is not None:
+            with self._lock:
+                self.progress.done(path)
         return file
 
-    def _advancing(self, reading: Reading, path: str) -> Iterator[bytes]:
-        where = f"{shown(self.source.location).rstrip('/')}/{path}"
-        for part in reading.parts(where):
-            if self._stop.is_set():
-                raise TransientError("the copy was stopped", where=where)
-            yield part
-            if self.progress is not None:
-                with self._lock:
-                    self.progress.advance(len(part), file=path)
+    def _origin(self, path: str) -> Origin | None:
+        """The file, where the storage that it goes to has it already."""
+        origin = self.source.origin(path)
+        if origin is None or origin.bucket.client is not self.bucket.client:
+            return None
+        return origin
+
+    # One way for each kind of file
+
+    def _put(self, path: str, key: str, size: int) -> File:
+        with self._budget.held(size):
+            with self.source.open(path) as stream:
+                content = b"".join(pieces(stream, size, max(size, 1), self._where(path)))
+            sums = sums_of(content)
+            is_ours = self.bucket.put_new(key, content, sha256=sums.sha256)
+        if not is_ours:
+            self._check_same(key, size, sums, self.bucket.kept(key))
+        self._advance(path, size)
+        return File(path, size, sums.sha256)
+
+    def _uploaded(self, path: str, key: str, size: int, pool: Executor) -> File:
+        sums, part = Sums(), part_size(size, self.part)
+        with sending(begin(self.bucket, key), pool) as sent:
+            with self.source.open(path) as stream:
+                for content in pieces(stream, size, part, self._where(path), self._budget.take):
+                    sent.add(partial(self._sent, content, path))
+                    sums.add(content)
+            made, kept = sent.complete()
+        if not made:
+            found = self.bucket.kept(key)
+            self._check_same(key, size, sums, found)
+            kept = found[1] if found else None
+        elif kept is not None and not sums.has(kept):
+            raise TransientError("the bytes did not arrive as they were sent", where=self._uri(key))
+        return File(path, size, sums.sha256, _crc32_of(kept))
+
+    def _sent(self, content: bytes, path: str, upload: Upload, number: int) -> Part:
+        try:
+            self._budget.check()
+            part = upload.put(number, content)
+        finally:
+            self._budget.give(len(content))
+        self._advance(path, len(content))
+        return part
+
+    def _copied(self, path: str, key: str, size: int, origin: Origin, pool: Executor) -> File:
+        step = part_size(size, COPIED_PART)
+        with sending(begin(self.bucket, key), pool if size > step else None) as sent:
+            for first in range(0, size, step):
+                sent.add(partial(_copied_part, origin, first, min(first + step, size) - 1))
+            made, kept = sent.complete()
+        if not made:
+            return self._verified(path, key, size, origin)
+        self._advance(path, size)
+        return self._by_storage(path, key, size, kept or self._kept(key))
+
+    def _verified(self, path: str, key: str, size: int, origin: Origin | None) -> File:
+        """The file as it is there already. Raises PublishError where its source differs."""
+        found = self.bucket.kept(key)
+        kept = found[1] if found else None
+        if origin is not None and kept is not None and found == origin.bucket.kept(origin.key):
+            self._advance(path, size)
+            return self._by_storage(path, key, size, kept)
+        sums = Sums()
+        with self.source.open(path) as stream:
+            for content in pieces(stream, size, CHUNK, self._where(path)):
+                self._budget.check()
+                sums.add(content)
+                self._advance(path, len(content))
+        self._check_same(key, size, sums, found)
+        if origin is not None and kept is not None:
+            return self._by_storage(path, key, size, kept)
+        return File(path, size, sums.sha256, _crc32_of(kept))
+
+    # What is known of an object that is there
+
+    def _by_storage(self, path: str, key: str, size: int, kept: Checksum | None) -> File:
+        """As the storage vouches for it; where it keeps no checksum, what was copied is read."""
+        if kept is None:
+            return File(path, size, self.bucket.sums(key).sha256)
+        if kept.algorithm == "sha256":
+            return File(path, size, kept.hexadecimal)
+        return File(path, size, "", kept)
+
+    def _check_same(
+        self, key: str, size: int, sums: Sums, found: tuple[int, Checksum | None] | None
+    ) -> None:
+        is_same = found is not None and found[0] == size
+        if found is not None and is_same:
+            kept = found[1]
+            is_same = sums.has(kept) if kept else self.bucket.sums(key).sha256 == sums.sha256
+        if not is_same:
+            raise changed(self._uri(key), self.place)
+
+    def _kept(self, key: str) -> Checksum | None:
+        found = self.bucket.kept(key)
+        return found[1] if found else None
+
+    # What is told
+
+    def _uri(self, key: str) -> str:
+        return self.place.uri(key)
+
+    def _where(self, path: str) -> str:
+        return f"{shown(self.source.location).rstrip('/')}/{path}"
+
+    def _advance(self, path: str, size: int) -> None:
+        if self.progress is not None:
+            with self._lock:
+                self.progress.advance(size, file=path)
 
     @contextmanager
     def _told(self, files: Mapping[str, int]) -> Iterator[None]:
@@ -88,55 +219,10 @@ class Copy:
             self.progress.finish()
 
 
-@dataclass(slots=True)
-class Reading:
-    """One pass over a file, in parts of `part` bytes. The results stand when it has ended."""
-
-    stream: IO[bytes]
-    size: int
-    part: int
-    _whole: Any = field(default_factory=hashlib.sha256)
-    _digests: list[bytes] = field(default_factory=list)
-
-    def parts(self, where: str) -> Iterator[bytes]:
-        """Raises PublishError where the file has not the size that was listed."""
-        left = self.size
-        while left:
-            content = _exactly(self.stream, min(self.part, left))
-            left -= len(content)
-            self._whole.update(content)
-            self._digests.append(hashlib.sha256(content).digest())
-            if left and len(content) < self.part:
-                raise _resized(where)
-            yield content
-        if self.stream.read(1):
-            raise _resized(where)
-
-    @property
-    def sha256(self) -> str:
-        digest: str = self._whole.hexdigest()
-        return digest
-
-    @property
-    def composite(self) -> str:
-        return composite(self._digests)
+def _copied_part(origin: Origin, first: int, last: int, upload: Upload, number: int) -> Part:
+    return upload.copy(number, origin, first, last)
 
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
-    """As many bytes as asked for, less only at the end: a network gives what has arrived."""
-    first = stream.read(size)
-    if len(first) == size or not first:
-        return first
-    chunks, got = [first], len(first)
-    while got < size and (chunk := stream.read(size - got)):
-        chunks.append(chunk)
-        got += len(chunk)
-    return b"".join(chunks)
-
-
-def _resized(where: str) -> PublishError:
-    return PublishError(
-        "the file changed while it was copied: it has not the size that was listed",
-        where=where,
-        hint="a registered version must not change: log the model again as a new version",
-    )
+def _crc32_of(kept: Checksum | None) -> Checksum | None:
+    """SHA-256 stands in the manifest already."""
+    return kept if kept is not None and kept.algorithm == "crc32" else None

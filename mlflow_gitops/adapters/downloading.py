@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
 from mlflow_gitops.adapters.s3 import Bucket
 from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.checksums import Sums
 from mlflow_gitops.planning.revision_manifest import File, Place
 from mlflow_gitops.planning.write_once import not_as_sealed
 from mlflow_gitops.ports import Progress
@@ -36,6 +36,8 @@ def download(
                 is_as_sealed = _write(bucket, place, file, folder / file.path, progress)
             if not is_as_sealed:
                 raise not_as_sealed(place.uri(place.prefix + file.path))
+            if progress is not None:
+                progress.done(file.path)
     finally:
         if progress is not None:
             progress.finish()
@@ -60,12 +62,12 @@ def _write(bucket: Bucket, place: Place, file: File, path: Path, progress: Progr
 def _read(
     bucket: Bucket, place: Place, file: File, out: IO[bytes] | None, progress: Progress | None
 ) -> bool:
-    read = hashlib.sha256()
+    sums = Sums()
     with bucket.open(place.prefix + file.path) as body:
         while chunk := body.read(CHUNK):
-            read.update(chunk)
+            sums.add(chunk)
             if out is not None:
                 out.write(chunk)
             if progress is not None:
                 progress.advance(len(chunk), file=file.path)
-    return read.hexdigest() == file.sha256
+    return file.is_of(sums)

@@ -7,39 +7,33 @@ ignores `endpoint_url`.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from mlflow_gitops.adapters.s3_errors import (
-    code_of,
-    is_conflict,
-    is_missing_key,
-    is_there,
-    talking,
-)
+from mlflow_gitops.adapters.s3_errors import is_conflict, is_missing_key, is_there, talking
+from mlflow_gitops.adapters.s3_wire import Wire
 from mlflow_gitops.errors import PublishError, TransientError
+from mlflow_gitops.planning.checksums import Checksum, Sums, sha256_text
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef, HeadObjectOutputTypeDef
 
-__all__ = ["Bucket", "Clients", "composite", "part_size"]
+__all__ = ["CHUNK", "Bucket", "Clients", "Listed", "changed_meanwhile", "still_written"]
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 120
 ATTEMPTS = 4  # of one request, by botocore's standard retries: all that we send can be repeated
 CONFLICTS = 8  # times that another write of the same key was going on
-MOST_PARTS = 10_000
 CHUNK = 1024 * 1024  # bytes
 
 
@@ -47,63 +41,91 @@ CHUNK = 1024 * 1024  # bytes
 class Clients:
     """Makes the S3 client when it is first needed, and keeps it: a client is for all threads.
 
-    `endpoint_url` and `region` are "" where boto3's own rules decide; credentials are always found
-    by those. `connections` bounds the pool.
+    `endpoint_url` and `region` are "" where boto3's own rules decide, which also find the
+    credentials, those of `profile` if it is named, unless `credentials` gives key and secret.
+    `connections` bounds the pool; `attempts` is how often boto3 sends a request at most.
     """
 
     endpoint_url: str = ""
     region: str = ""
+    profile: str = ""
     connections: int = 10
-    _client: S3Client | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    attempts: int = ATTEMPTS
+    _made: tuple[S3Client, Wire] | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __call__(self) -> S3Client:
-        with self._lock:
-            if self._client is None:
-                with talking(self.endpoint_url or "S3"):
-                    self._client = self._made()
-            return self._client
+        return self._both()[0]
 
-    def _made(self) -> S3Client:
+    def bucket(self, name: str) -> Bucket:
+        client, wire = self._both()
+        return Bucket(client, name, wire)
+
+    def _both(self) -> tuple[S3Client, Wire]:
+        with self._lock:
+            if self._made is None:
+                with talking(self.endpoint_url or "S3"):
+                    self._made = self._make()
+            return self._made
+
+    def _make(self) -> tuple[S3Client, Wire]:
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": self.attempts},
             max_pool_connections=self.connections,
             s3={"addressing_style": "path" if self.endpoint_url else "auto"},
             request_checksum_calculation="when_required",  # ours are given with each request
             response_checksum_validation="when_required",
         )
-        return boto3.session.Session().client(
+        core = botocore.session.Session(profile=self.profile or None)
+        if self.credentials is not None:
+            core.set_credentials(*self.credentials)
+        client = boto3.session.Session(botocore_session=core).client(
             "s3",
             endpoint_url=self.endpoint_url or None,
             region_name=self.region or None,
             config=config,
         )
+        timeout = (CONNECT_SECONDS, READ_SECONDS)
+        return client, Wire(core, client, self.connections, timeout)
 
 
-def part_size(size: int, least: int) -> int:
-    """How a file is cut: the same for the same size, so that its parts can be checked later."""
-    return max(least, math.ceil(size / MOST_PARTS))
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a list shows it: bytes, and the ETag, which another content does not have."""
+
+    size: int
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Every method raises GitOpsError with the object's URI, and nothing else."""
+    """Every method raises GitOpsError with the object's URI, and nothing else.
+
+    With a `wire` most requests go past boto3's costly client.
+    """
 
     client: S3Client
     name: str
+    wire: Wire | None = None
 
     def uri(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
     def sizes(self, prefix: str) -> Mapping[str, int]:
         """Every key that starts with the prefix, with its size in bytes."""
-        found: dict[str, int] = {}
+        return {key: each.size for key, each in self.listed(prefix).items()}
+
+    def listed(self, prefix: str) -> Mapping[str, Listed]:
+        """Every key that starts with the prefix."""
+        found: dict[str, Listed] = {}
         with talking(self.uri(prefix)):
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
-                found |= {item["Key"]: item["Size"] for item in page.get("Contents", [])}
+                for item in page.get("Contents", []):
+                    found[item["Key"]] = Listed(item["Size"], item.get("ETag", ""))
         return found
 
     def read(self, key: str, most: int) -> bytes | None:
@@ -124,23 +146,40 @@ class Bucket:
         return content
 
     @contextmanager
-    def open(self, key: str) -> Iterator[Any]:
-        """The object as a stream; PublishError where there is none."""
+    def open(self, key: str, etag: str = "") -> Iterator[Any]:
+        """The object as a stream; PublishError where there is none, or another than `etag`'s."""
+        asked: GetObjectRequestTypeDef = {"Bucket": self.name, "Key": key}
+        if etag:
+            asked["IfMatch"] = etag
         with talking(self.uri(key)):
             try:
-                answer = self.client.get_object(Bucket=self.name, Key=key)
+                answer = self.client.get_object(**asked)
             except ClientError as error:
                 if is_missing_key(error):
                     raise PublishError(
                         "the object is gone", where=self.uri(key), hint="run it again"
                     ) from None
+                if is_there(error):
+                    raise changed_meanwhile(self.uri(key)) from None
                 raise
             with answer["Body"] as body:
                 yield body
 
-    def put_new(self, key: str, body: bytes, *, kind: str = "application/octet-stream") -> bool:
-        """Write the object, unless there is one: then False, and nothing is changed."""
-        checksum = _base64(hashlib.sha256(body).digest())
+    def put_new(
+        self, key: str, body: bytes, *, kind: str = "application/octet-stream", sha256: str = ""
+    ) -> bool:
+        """Write the object, unless there is one: then False, and nothing is changed.
+
+        `sha256` is the body's, in hexadecimal, where it is known already.
+        """
+        sha256 = sha256 or hashlib.sha256(body).hexdigest()
+        checksum = sha256_text(sha256)
+        if self.wire is not None:
+            headers = {"If-None-Match": "*", "x-amz-checksum-sha256": checksum}
+            headers["Content-Type"] = kind
+            answer = self.wire.send("PUT", self.name, key, {}, headers, body, sha256=sha256)
+            if answer is not None:
+                return answer.status == 200
         for _ in range(CONFLICTS):
             with talking(self.uri(key)):
                 try:
@@ -159,96 +198,46 @@ class Bucket:
                         raise
                 else:
                     return True
-        raise _still_written(self.uri(key))
+        raise still_written(self.uri(key))
 
-    def upload_new(self, key: str, parts: Iterable[bytes]) -> bool:
-        """As `put_new`, in parts: the object appears when all of them have arrived.
-
-        Every part but the last has to have 5 MiB or more. An error of `parts` ends the upload.
-        """
+    def kept(self, key: str) -> tuple[int, Checksum | None] | None:
+        """Size, and the checksum of the whole object where the storage keeps one; None if gone."""
         with talking(self.uri(key)):
-            made = self.client.create_multipart_upload(
-                Bucket=self.name, Key=key, ChecksumAlgorithm="SHA256"
-            )
-            upload = made["UploadId"]
             try:
-                done = [
-                    self._put_part(key, upload, number, part)
-                    for number, part in enumerate(parts, start=1)
-                ]
-                if self._complete(key, upload, done):
-                    return True
-            except BaseException:
-                self._abort(key, upload)
+                head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
+            except ClientError as error:
+                if is_missing_key(error):
+                    return None
                 raise
-        self._abort(key, upload)
-        return False
+        return head["ContentLength"], _checksum(head)
 
-    def is_same(self, key: str, size: int, sha256: str, composite: str) -> bool:
-        """Whether the object has these bytes: by the storage's checksum, else by reading it.
-
-        `sha256` is of the whole, in hexadecimal; `composite` is as S3 makes it of our parts.
-        """
-        with talking(self.uri(key)):
-            head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
-        if head["ContentLength"] != size:
-            return False
-        stored = head.get("ChecksumSHA256", "")
-        if stored and stored in (composite, _base64(bytes.fromhex(sha256))):
-            return True
-        read = hashlib.sha256()
+    def sums(self, key: str) -> Sums:
+        """Of the bytes that are there, read once."""
+        sums = Sums()
         with self.open(key) as body:
             while chunk := body.read(CHUNK):
-                read.update(chunk)
-        return read.hexdigest() == sha256
-
-    def _put_part(self, key: str, upload: str, number: int, part: bytes) -> CompletedPartTypeDef:
-        checksum = _base64(hashlib.sha256(part).digest())
-        answer = self.client.upload_part(
-            Bucket=self.name,
-            Key=key,
-            UploadId=upload,
-            PartNumber=number,
-            Body=part,
-            ChecksumSHA256=checksum,
-        )
-        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
-
-    def _complete(self, key: str, upload: str, parts: list[CompletedPartTypeDef]) -> bool:
-        try:
-            self.client.complete_multipart_upload(
-                Bucket=self.name,
-                Key=key,
-                UploadId=upload,
-                MultipartUpload={"Parts": parts},
-                IfNoneMatch="*",
-            )
-        except ClientError as error:
-            if is_there(error):
-                return False
-            if is_conflict(error) or code_of(error) == "NoSuchUpload":
-                # A completion whose answer was lost and that was sent again finds no upload.
-                if self.sizes(key).get(key) is not None:
-                    return False
-                raise _still_written(self.uri(key)) from None
-            raise
-        return True
-
-    def _abort(self, key: str, upload: str) -> None:
-        """Parts that nobody completes are paid for; what stays behind is for the bucket's rule."""
-        with suppress(ClientError, BotoCoreError):
-            self.client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
+                sums.add(chunk)
+        return sums
 
 
-def composite(digests: Iterable[bytes]) -> str:
-    """What S3 calls the SHA-256 of a multipart object: of the parts' digests, and their number."""
-    joined = list(digests)
-    return f"{_base64(hashlib.sha256(b''.join(joined)).digest())}-{len(joined)}"
+def _checksum(head: HeadObjectOutputTypeDef) -> Checksum | None:
+    """SHA-256 or CRC32; of the parts' checksums, which S3 may keep instead, nothing follows."""
+    for algorithm, value in (
+        ("sha256", head.get("ChecksumSHA256", "")),
+        ("crc32", head.get("ChecksumCRC32", "")),
+    ):
+        if value and "-" not in value:
+            return Checksum(algorithm, value)
+    return None
 
 
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
+def changed_meanwhile(where: str) -> PublishError:
+    return PublishError(
+        "the file changed while it was copied",
+        where=where,
+        hint="a registered version must not change: log the model again as a new version",
+    )
 
 
-def _still_written(where: str) -> TransientError:
+def still_written(where: str) -> TransientError:
     return TransientError("another publisher is writing this object", where=where)

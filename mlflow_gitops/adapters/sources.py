@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from mlflow_gitops.adapters.s3 import Bucket
+from mlflow_gitops.adapters.http_stream import HttpStream
+from mlflow_gitops.adapters.s3 import Bucket, changed_meanwhile
+from mlflow_gitops.adapters.s3_uploads import Origin
 from mlflow_gitops.adapters.source_errors import reading
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.sources import check_path, check_paths, parse_location, shown
@@ -23,14 +26,15 @@ from mlflow_gitops.state import ModelFiles
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
-    from mypy_boto3_s3 import S3Client
+    from requests import Response
 
-__all__ = ["MLMODEL", "Source", "inspect", "mlmodel_text", "open_source", "read_texts"]
+__all__ = ["MLMODEL", "S3Source", "Source", "inspect", "mlmodel_text", "open_source", "read_texts"]
 
 MLMODEL = "MLmodel"
 MOST_MLMODEL = 16 * 1024 * 1024  # bytes
 MOST_TEXT = 64 * 1024  # bytes
 MOST_FILES = 100_000
+CHUNK = 1024 * 1024  # bytes
 DEEPEST = 50  # folders in folders
 
 LOG_AGAIN = "check that the model was logged completely, and log it again"
@@ -45,12 +49,16 @@ class Source(Protocol):
     def files(self) -> Mapping[str, int]:
         """Every file's name, relative and with `/`, and its size in bytes. Names are unchecked."""
 
-    def open(self, path: str) -> AbstractContextManager[IO[bytes]]: ...
+    def open(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """Its bytes; an error at the end where they changed while they were read, if that shows."""
+
+    def origin(self, path: str) -> Origin | None:
+        """The object that the file is, for a storage that can copy it by itself."""
 
 
 def open_source(
     location: str,
-    client: Callable[[], S3Client],
+    bucket: Callable[[str], Bucket],
     *,
     tracking_uri: str = "",
     scratch: Path | None = None,
@@ -61,8 +69,7 @@ def open_source(
         return LocalSource(location, Path(place.path))
     if place.scheme == "s3":
         with reading(location):
-            bucket = Bucket(client(), place.host)
-        return S3Source(location, bucket, f"{place.path}/" if place.path else "")
+            return S3Source(location, bucket(place.host), f"{place.path}/" if place.path else "")
     with reading(location):
         return MlflowSource(location, _repository(location, tracking_uri), scratch)
 
@@ -135,9 +142,17 @@ class LocalSource:
         with reading(where):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             with os.fdopen(os.open(self.root / path, flags), "rb") as stream:
-                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                before = os.fstat(stream.fileno())
+                if not stat.S_ISREG(before.st_mode):
                     raise _no_file(path, self.location)
                 yield stream
+                after = os.fstat(stream.fileno())
+                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                    raise changed_meanwhile(where)
+
+    def origin(self, path: str) -> Origin | None:
+        del path
+        return None
 
     def _check_root(self) -> None:
         with reading(self.location):
@@ -154,27 +169,42 @@ class LocalSource:
 
 @dataclass(frozen=True, slots=True)
 class S3Source:
-    """A prefix of a bucket. `prefix` ends in "/", or is empty for the whole bucket."""
+    """A prefix of a bucket. `prefix` ends in "/", or is empty for the whole bucket.
+
+    What was listed is what is read: another content of the same object is an error.
+    """
 
     location: str
     bucket: Bucket
     prefix: str
+    _etags: dict[str, str] = field(default_factory=dict)
 
     def files(self) -> Mapping[str, int]:
-        found = self.bucket.sizes(self.prefix)
+        found = self.bucket.listed(self.prefix)
+        self._etags.update({key: each.etag for key, each in found.items()})
         return {
-            key.removeprefix(self.prefix): size
-            for key, size in found.items()
-            if size or not key.endswith("/")  # consoles mark a folder by an empty object
+            key.removeprefix(self.prefix): each.size
+            for key, each in found.items()
+            if each.size or not key.endswith("/")  # consoles mark a folder by an empty object
         }
 
     def open(self, path: str) -> AbstractContextManager[IO[bytes]]:
-        return self.bucket.open(self.prefix + path)
+        key = self.prefix + path
+        return self.bucket.open(key, self._etags.get(key, ""))
+
+    def origin(self, path: str) -> Origin | None:
+        key = self.prefix + path
+        etag = self._etags.get(key, "")
+        return Origin(self.bucket, key, etag) if etag else None
 
 
 @dataclass(frozen=True, slots=True)
 class MlflowSource:
-    """Any store that MLflow can read. A file is on disk while it is copied, one for each thread."""
+    """Any store that MLflow can read.
+
+    From MLflow's artifact proxy a file comes as a stream; from other stores it is on disk while it
+    is copied, one for each thread.
+    """
 
     location: str
     repository: ArtifactRepository
@@ -196,6 +226,11 @@ class MlflowSource:
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
         where = f"{shown(self.location)}/{path}"
+        answer = self._asked(path, where)
+        if answer is not None:
+            with reading(where), closing(answer):
+                yield BufferedReader(HttpStream(answer), CHUNK)
+            return
         with (
             reading(where),
             TemporaryDirectory(prefix="mlflow-gitops-", dir=self.scratch) as folder,
@@ -206,6 +241,23 @@ class MlflowSource:
             self.repository._download_file(path, str(local))
             with local.open("rb") as stream:
                 yield stream
+
+    def origin(self, path: str) -> Origin | None:
+        del path
+        return None
+
+    def _asked(self, path: str, where: str) -> Response | None:
+        """The proxy's answer, as MLflow's own download asks for it; None for other stores."""
+        from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+        from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
+
+        if not isinstance(self.repository, HttpArtifactRepository):
+            return None
+        with reading(where):
+            credentials = self.repository._host_creds
+            answer: Response = http_request(credentials, f"/{path}", "GET", stream=True)
+            augmented_raise_for_status(answer)
+        return answer
 
     def _walk(self, folder: str, depth: int) -> Iterator[tuple[str, int | None]]:
         for info in self.repository.list_artifacts(folder or None):
@@ -228,8 +280,11 @@ class MlflowSource:
 
     def _measured(self, path: str) -> int:
         """MLflow does not tell the size of an empty file."""
+        size = 0
         with self.open(path) as stream:
-            return stream.seek(0, os.SEEK_END)
+            while content := stream.read(CHUNK):
+                size += len(content)
+        return size
 
 
 def _repository(location: str, tracking_uri: str) -> ArtifactRepository:

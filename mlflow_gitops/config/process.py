@@ -59,6 +59,8 @@ class Process:
     tracking_uri: str = field(default="", repr=False)
     registry_uri: str = field(default="", repr=False)
     s3_endpoint: str = ""
+    source_s3_endpoint: str = ""
+    source_s3_profile: str = ""
     region: str = ""
     state_dir: str = SYSTEM_STATE
     git_username: str = ROWS["MLFLOW_GITOPS_GIT_USERNAME"].default
@@ -137,6 +139,8 @@ class Process:
             tracking_uri=tracking,
             registry_uri=reader.text("MLFLOW_REGISTRY_URI") or tracking,
             s3_endpoint=reader.first(ENDPOINTS, _endpoint_complaint),
+            source_s3_endpoint=reader.text("MLFLOW_GITOPS_SOURCE_S3_ENDPOINT", _endpoint_complaint),
+            source_s3_profile=reader.text("MLFLOW_GITOPS_SOURCE_S3_PROFILE"),
             region=reader.first(("AWS_REGION", "AWS_DEFAULT_REGION")),
             state_dir=reader.state_dir(),
             git_username=reader.text("MLFLOW_GITOPS_GIT_USERNAME", _username_complaint),

@@ -87,6 +87,20 @@ VARIABLES = (
         "What AWS's tools and MLflow use already.",
     ),
     Variable(
+        "MLFLOW_GITOPS_SOURCE_S3_ENDPOINT",
+        "http:// or https:// URL",
+        "",
+        "The S3 server that versions come from, where it is another than they are published to.",
+        "Without it both are the same, and the storage copies by itself.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_SOURCE_S3_PROFILE",
+        "name of a profile of the AWS configuration files",
+        "",
+        "Whose credentials read the S3 server that versions come from.",
+        "Without it, the same credentials as for publishing.",
+    ),
+    Variable(
         "MLFLOW_GITOPS_KUBE_CONTEXT",
         "name of a context of the kubeconfig file",
         "",

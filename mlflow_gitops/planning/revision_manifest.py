@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.checksums import Checksum, Sums, sha256_text
 from mlflow_gitops.planning.fields import Fields, UnreadableError, read_object
 from mlflow_gitops.planning.sources import check_path, shown
 from mlflow_gitops.state import Identity, Publication
@@ -38,6 +39,7 @@ MOST_CHARACTERS = 64 * 1024 * 1024  # some 400,000 files
 FOLDER = "_manifests"
 URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)/")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+CRC32 = re.compile(r"[A-Za-z0-9+/]{6}==")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,33 @@ class Place:
         return f"s3://{self.bucket}/{key}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class File:
-    """One published file: `sha256` is 64 lower-case hexadecimal digits of all its bytes."""
+    """One published file, with its size in bytes and at least one checksum of all its bytes.
+
+    `sha256` is 64 lower-case hexadecimal digits, computed by this tool from the bytes that it
+    copied; "" where the storage copied by itself. `stored` is what the storage keeps of the object,
+    where that is no SHA-256, so that asking it later proves the object without reading it.
+    """
 
     path: str
     size: int
     sha256: str
+    stored: Checksum | None = None
+
+    def is_of(self, sums: Sums) -> bool:
+        """Whether bytes that were read are this file's."""
+        if self.sha256:
+            return self.sha256 == sums.sha256
+        return self.stored is not None and sums.has(self.stored)
+
+    def agrees(self, kept: Checksum) -> bool | None:
+        """Whether what the storage keeps now is of this file; None where that cannot be told."""
+        if self.stored is not None and self.stored.algorithm == kept.algorithm:
+            return self.stored == kept
+        if self.sha256 and kept.algorithm == "sha256":
+            return kept.value == sha256_text(self.sha256)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +148,11 @@ def place_of(uri: str) -> Place:
 
 
 def digest_of(files: Iterable[File]) -> str:
-    """SHA-256 over the text that `sha256sum` prints for the files, sorted by name (LC_ALL=C)."""
-    lines = (f"{file.sha256}  {file.path}\n" for file in sorted(files))
+    """SHA-256 over the text that `sha256sum` prints for the files, sorted by name (LC_ALL=C).
+
+    A file of which only the storage's checksum is known has `<algorithm>:<value>` in its line.
+    """
+    lines = (f"{_sum_text(file)}  {file.path}\n" for file in sorted(files, key=_path))
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
@@ -146,7 +171,7 @@ def claim_of(publication: Publication) -> Claim:
 def manifest_of(
     publication: Publication, files: Iterable[File], *, created: str, tool: str
 ) -> Manifest:
-    return Manifest(claim_of(publication), tuple(sorted(files)), created, tool)
+    return Manifest(claim_of(publication), tuple(sorted(files, key=_path)), created, tool)
 
 
 def claim_text(claim: Claim) -> str:
@@ -155,7 +180,7 @@ def claim_text(claim: Claim) -> str:
 
 
 def manifest_text(manifest: Manifest) -> str:
-    files = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in manifest.files]
+    files = [_file_values(file) for file in manifest.files]
     return _text(
         {
             "kind": "revision",
@@ -183,7 +208,7 @@ def parse_manifest(text: str) -> Manifest:
     if len({file.path for file in files}) != len(files):
         raise UnreadableError("`files` names a file twice")
     manifest = Manifest(
-        _claim(fields), tuple(sorted(files)), fields.text("created"), fields.text("tool")
+        _claim(fields), tuple(sorted(files, key=_path)), fields.text("created"), fields.text("tool")
     )
     if fields.text("digest") != manifest.digest:
         raise UnreadableError("`digest` is not the digest of `files`")
@@ -206,6 +231,26 @@ def _claim_values(claim: Claim) -> dict[str, object]:
         "layout": claim.layout,
         "source": claim.source,
     }
+
+
+def _file_values(file: File) -> dict[str, object]:
+    values: dict[str, object] = {"path": file.path, "size": file.size}
+    if file.sha256:
+        values["sha256"] = file.sha256
+    if file.stored is not None:
+        kept = {"algorithm": file.stored.algorithm, "value": file.stored.value}
+        values["stored"] = {**kept, "by": "storage"}
+    return values
+
+
+def _sum_text(file: File) -> str:
+    if file.sha256 or file.stored is None:
+        return file.sha256
+    return f"{file.stored.algorithm}:{file.stored.value}"
+
+
+def _path(file: File) -> str:
+    return file.path
 
 
 def _text(values: dict[str, object]) -> str:
@@ -239,11 +284,21 @@ def _file(value: object, path: str) -> File:
     if not isinstance(value, dict):
         raise UnreadableError(f"`{path[:-1]}` has to be an object")
     fields = Fields(value, path)
-    file = File(fields.text("path"), fields.number("size"), fields.text("sha256"))
-    if file.size < 0 or not SHA256.fullmatch(file.sha256):
+    stored = _stored(fields) if "stored" in fields.values else None
+    sha256 = fields.text("sha256") if stored is None or "sha256" in fields.values else ""
+    file = File(fields.text("path"), fields.number("size"), sha256, stored)
+    if file.size < 0 or not (SHA256.fullmatch(sha256) or (stored and not sha256)):
         raise UnreadableError(f"`{path[:-1]}` has no right size and sha256")
     try:
         check_path(file.path)
     except PublishError as error:
         raise UnreadableError(f"`{path}path`: {error.what}") from None
     return file
+
+
+def _stored(fields: Fields) -> Checksum:
+    stored = fields.object("stored")
+    found = Checksum(stored.choice("algorithm", ("crc32",)), stored.text("value"))
+    if not CRC32.fullmatch(found.value):
+        raise UnreadableError("`stored` has no right value")
+    return found

@@ -131,6 +131,9 @@ class Bar:
     def advance(self, size: int, *, file: str = "") -> None:
         self.bytes[file] = self.bytes.get(file, 0) + size
 
+    def done(self, file: str) -> None:
+        del file
+
     def finish(self) -> None:
         self.finished += 1
 

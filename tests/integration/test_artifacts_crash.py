@@ -31,9 +31,10 @@ MIB = 1024 * 1024
 CHILD = """
 import sys
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
+from mlflow_gitops.adapters.s3 import Clients
 from tests.support.publications import publication
 endpoint, bucket, source = sys.argv[1:]
-store = S3ArtifactStore(endpoint_url=endpoint, part=5 * 1024 * 1024)
+store = S3ArtifactStore(Clients(endpoint), part=5 * 1024 * 1024)
 store.publish(publication(bucket, source))
 """
 

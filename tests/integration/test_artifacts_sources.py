@@ -21,7 +21,7 @@ from mlflow_gitops.adapters.sources import MlflowSource, inspect
 from mlflow_gitops.demo.mlflow_server import MlflowServer
 from mlflow_gitops.errors import GitOpsError, PublishError, TransientError
 from tests.support.mlflow import MODEL_FILES, Registry
-from tests.support.publications import FILES, TestBucket, publication, write_files
+from tests.support.publications import FILES, TestBucket, clients_of, publication, write_files
 
 pytest_plugins = ["tests.support.s3"]
 
@@ -180,7 +180,7 @@ def test_the_artifacts_of_a_real_mlflow_server(
     assert location.startswith("mlflow-artifacts:/")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    store = S3ArtifactStore(tracking_uri=plain_mlflow.url, client=s3_server.client, scratch=scratch)
+    store = S3ArtifactStore(clients_of(s3_server), tracking_uri=plain_mlflow.url, scratch=scratch)
     assert store.inspect(location).files == {path: len(body) for path, body in files.items()}
     made = store.publish(publication(bucket.name, location))
     assert published(bucket) == files

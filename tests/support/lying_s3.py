@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from mlflow_gitops.adapters.s3 import Clients
+from tests.support.publications import clients_of
 
 Interfere = Callable[[str, str], tuple[int, str] | None]
 
@@ -36,29 +36,16 @@ class LyingS3:
     honours_multipart: bool = False
     interfere: Interfere = quiet
     endpoint: str = ""
+    access_key: str = "made-up"
+    secret_key: str = "a secret that no message may show"
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def client(self) -> S3Client:
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="made-up",
-            aws_secret_access_key="a secret that no message may show",
-            config=Config(
-                s3={"addressing_style": "path"},
-                retries={"mode": "standard", "total_max_attempts": 1},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+    def clients(self) -> Clients:
+        return clients_of(self, attempts=1)
 
 
 @contextmanager

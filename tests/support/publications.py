@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
+from mlflow_gitops.adapters.s3 import Clients
 from mlflow_gitops.state import Identity, Publication
 
 if TYPE_CHECKING:
@@ -87,5 +88,20 @@ def write_files(folder: Path, files: Mapping[str, bytes] = FILES) -> Path:
     return folder
 
 
-def store_on(client: Callable[[], S3Client], scratch: Path) -> S3ArtifactStore:
-    return S3ArtifactStore(client=client, part=5 * 1024 * 1024, scratch=scratch)
+class Server(Protocol):
+    access_key: str
+    secret_key: str
+
+    @property
+    def endpoint(self) -> str: ...
+
+
+def clients_of(server: Server, *, attempts: int = 4) -> Clients:
+    """With this server's credentials; the environment is not asked."""
+    key = (server.access_key, server.secret_key)
+    return Clients(server.endpoint, "us-east-1", connections=32, credentials=key, attempts=attempts)
+
+
+def store_on(clients: Clients, scratch: Path) -> S3ArtifactStore:
+    """With the smallest parts that S3 allows."""
+    return S3ArtifactStore(clients, part=5 * 1024 * 1024, scratch=scratch)

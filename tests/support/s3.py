@@ -20,7 +20,7 @@ import pytest
 
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
 from mlflow_gitops.demo.seaweedfs import SeaweedFS
-from tests.support.publications import TestBucket, store_on
+from tests.support.publications import TestBucket, clients_of, store_on
 from tests.support.s3_servers import S3Server, absence, versitygw
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ def s3_client(s3_server: SeaweedFS) -> S3Client:
 @pytest.fixture
 def bucket(s3_server: SeaweedFS, s3_client: S3Client) -> Iterator[TestBucket]:
     """A bucket that no other test has; it goes away with its objects."""
+    with fresh_bucket(s3_client, s3_server.endpoint) as made:
+        yield made
+
+
+@pytest.fixture
+def other_bucket(s3_server: SeaweedFS, s3_client: S3Client) -> Iterator[TestBucket]:
     with fresh_bucket(s3_client, s3_server.endpoint) as made:
         yield made
 
@@ -74,7 +80,7 @@ def fresh_bucket(client: S3Client, endpoint: str) -> Iterator[TestBucket]:
 @pytest.fixture
 def store(s3_server: SeaweedFS, tmp_path: Path) -> S3ArtifactStore:
     """A store of the product on the server, with the smallest parts that S3 allows."""
-    return store_on(s3_server.client, tmp_path)
+    return store_on(clients_of(s3_server), tmp_path)
 
 
 @pytest.fixture

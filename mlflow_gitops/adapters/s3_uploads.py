@@ -1,0 +1,234 @@
+"""A multipart upload: an object that appears whole, when all of its parts have arrived.
+
+The parts' bytes come from here, or the storage takes them from another of its objects: then no byte
+passes the client. The completion carries the condition that nothing has the key yet, also for a
+copy of one small part: several good servers ignore the condition on CopyObject.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mlflow_gitops.adapters.s3 import Bucket, changed_meanwhile, still_written
+from mlflow_gitops.adapters.s3_errors import code_of, is_conflict, is_there, talking
+from mlflow_gitops.errors import TransientError
+from mlflow_gitops.planning.checksums import Checksum, crc32_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+__all__ = ["Origin", "Part", "Upload", "UploadGoneError", "abort_left", "begin", "part_size"]
+
+MOST_PARTS = 10_000
+LARGEST_PART = 5 * 1024**3  # bytes
+XML = {"Content-Type": "application/xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An object that the storage can copy by itself, as it was when its source was listed."""
+
+    bucket: Bucket
+    key: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    number: int
+    etag: str
+    crc32: str
+
+
+class UploadGoneError(TransientError):
+    """The upload was ended from outside: as a rule, by a publisher that sealed the same version."""
+
+
+def part_size(size: int, least: int) -> int:
+    """How many bytes each part of a file has but the last."""
+    return max(least, math.ceil(size / MOST_PARTS))
+
+
+def begin(bucket: Bucket, key: str) -> Upload:
+    """Start an upload, whose parts have CRC32s that make one of the whole object."""
+    if bucket.wire is not None:
+        headers = {"x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT"}
+        answer = bucket.wire.send("POST", bucket.name, key, {"uploads": ""}, headers)
+        if answer and (found := answer.text("UploadId")):
+            return Upload(bucket, key, found)
+    with talking(bucket.uri(key)):
+        made = bucket.client.create_multipart_upload(
+            Bucket=bucket.name, Key=key, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+        )
+    return Upload(bucket, key, made["UploadId"])
+
+
+def abort_left(bucket: Bucket, prefix: str) -> None:
+    """End the uploads that killed publishers left open below the prefix.
+
+    Only where every object is there already: whoever still uploads one finds it. What a policy
+    forbids here is left for the bucket's lifecycle rule.
+    """
+    with suppress(ClientError, BotoCoreError):
+        pages = bucket.client.get_paginator("list_multipart_uploads")
+        for page in pages.paginate(Bucket=bucket.name, Prefix=prefix):
+            for left in page.get("Uploads", []):
+                Upload(bucket, left["Key"], left["UploadId"]).abort()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Parts are numbered from 1; every part but the last has to have 5 MiB or more."""
+
+    bucket: Bucket
+    key: str
+    id: str
+
+    @property
+    def uri(self) -> str:
+        return self.bucket.uri(self.key)
+
+    def put(self, number: int, content: bytes) -> Part:
+        """Raises UploadGoneError, and GitOpsError."""
+        crc32 = crc32_text(content)
+        wire = self.bucket.wire
+        if wire is not None:
+            query = {"partNumber": str(number), "uploadId": self.id}
+            headers = {"x-amz-checksum-crc32": crc32}
+            answer = wire.send("PUT", self.bucket.name, self.key, query, headers, content)
+            if answer is not None and (etag := answer.headers.get("ETag", "")):
+                return Part(number, etag, crc32)
+        with talking(self.uri):
+            try:
+                made = self.bucket.client.upload_part(
+                    Bucket=self.bucket.name,
+                    Key=self.key,
+                    UploadId=self.id,
+                    PartNumber=number,
+                    Body=content,
+                    ChecksumCRC32=crc32,
+                )
+            except ClientError as error:
+                raise self._gone_or(error) from None
+        return Part(number, made["ETag"], crc32)
+
+    def copy(self, number: int, origin: Origin, first: int, last: int) -> Part:
+        """The origin's bytes from `first` to `last`, both counted. Raises UploadGoneError."""
+        source = f"{origin.bucket.name}/{quote(origin.key)}"
+        wire = self.bucket.wire
+        if wire is not None:
+            query = {"partNumber": str(number), "uploadId": self.id}
+            headers = {
+                "x-amz-copy-source": source,
+                "x-amz-copy-source-if-match": origin.etag,
+                "x-amz-copy-source-range": f"bytes={first}-{last}",
+            }
+            answer = wire.send("PUT", self.bucket.name, self.key, query, headers)
+            if answer is not None and (etag := answer.text("ETag")):
+                return Part(number, etag, answer.text("ChecksumCRC32"))
+        with talking(self.uri):
+            try:
+                made = self.bucket.client.upload_part_copy(
+                    Bucket=self.bucket.name,
+                    Key=self.key,
+                    UploadId=self.id,
+                    PartNumber=number,
+                    CopySource=source,
+                    CopySourceIfMatch=origin.etag,
+                    CopySourceRange=f"bytes={first}-{last}",
+                )["CopyPartResult"]
+            except ClientError as error:
+                if is_there(error):
+                    raise changed_meanwhile(origin.bucket.uri(origin.key)) from None
+                raise self._gone_or(error) from None
+        return Part(number, made["ETag"], made.get("ChecksumCRC32", ""))
+
+    def complete(self, parts: Sequence[Part]) -> tuple[bool, Checksum | None]:
+        """Whether the object is made by this, not there before; and the whole's checksum, if told.
+
+        Ends the upload in any case.
+        """
+        try:
+            done = self._completed(parts)
+        except BaseException:
+            self.abort()
+            raise
+        if done is None:
+            self.abort()
+            return False, None
+        return True, Checksum("crc32", done) if done and "-" not in done else None
+
+    def abort(self) -> None:
+        """Parts that nobody completes are paid for; what stays behind is for the bucket's rule."""
+        with suppress(ClientError, BotoCoreError):
+            self.bucket.client.abort_multipart_upload(
+                Bucket=self.bucket.name, Key=self.key, UploadId=self.id
+            )
+
+    def _completed(self, parts: Sequence[Part]) -> str | None:
+        """The CRC32 that is told, or ""; None where there is an object already."""
+        wire = self.bucket.wire
+        if wire is not None:
+            headers = {**XML, "If-None-Match": "*", "x-amz-checksum-type": "FULL_OBJECT"}
+            query, body = {"uploadId": self.id}, _completion(parts)
+            answer = wire.send("POST", self.bucket.name, self.key, query, headers, body)
+            if answer is not None and answer.status == 412:
+                return None
+            # S3 may answer 200, and then tell an error.
+            if answer is not None and b"<CompleteMultipartUploadResult" in answer.body:
+                return answer.text("ChecksumCRC32")
+        with talking(self.uri):
+            try:
+                return self._ask_to_complete(parts)
+            except ClientError as error:
+                if is_there(error):
+                    return None
+                if is_conflict(error) or code_of(error) == "NoSuchUpload":
+                    # A completion whose answer was lost and that was sent again finds no upload.
+                    if self.bucket.sizes(self.key).get(self.key) is not None:
+                        return None
+                    raise still_written(self.uri) from None
+                raise
+
+    def _ask_to_complete(self, parts: Sequence[Part]) -> str:
+        made = self.bucket.client.complete_multipart_upload(
+            Bucket=self.bucket.name,
+            Key=self.key,
+            UploadId=self.id,
+            MultipartUpload={"Parts": [_completed_part(part) for part in parts]},
+            ChecksumType="FULL_OBJECT",
+            IfNoneMatch="*",
+        )
+        return made.get("ChecksumCRC32", "")
+
+    def _gone_or(self, error: ClientError) -> Exception:
+        if code_of(error) != "NoSuchUpload":
+            return error
+        return UploadGoneError("the upload was ended from outside", where=self.uri)
+
+
+def _completed_part(part: Part) -> CompletedPartTypeDef:
+    told: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": part.etag}
+    if part.crc32:
+        told["ChecksumCRC32"] = part.crc32
+    return told
+
+
+def _completion(parts: Sequence[Part]) -> bytes:
+    lines = (
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{html.escape(part.etag)}</ETag>"
+        + (f"<ChecksumCRC32>{part.crc32}</ChecksumCRC32>" if part.crc32 else "")
+        + "</Part>"
+        for part in parts
+    )
+    space = "http://s3.amazonaws.com/doc/2006-03-01/"
+    inner = "".join(lines)
+    return f'<CompleteMultipartUpload xmlns="{space}">{inner}</CompleteMultipartUpload>'.encode()

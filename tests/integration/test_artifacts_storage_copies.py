@@ -1,0 +1,158 @@
+"""Versions that lie in S3 already: copied by the storage itself, or streamed from another one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlflow_gitops.adapters.artifacts import S3ArtifactStore
+from mlflow_gitops.adapters.s3 import Clients
+from mlflow_gitops.demo.seaweedfs import SeaweedFS
+from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.checksums import Checksum
+from mlflow_gitops.planning.revision_manifest import Manifest, parse_manifest
+from tests.support.proxy import Seen, proxy
+from tests.support.publications import FILES, TestBucket, clients_of, publication, store_on
+from tests.support.s3_servers import S3Server
+
+pytest_plugins = ["tests.support.s3"]
+
+PATH = "models/fraud/v1/"
+MANIFEST = "models/fraud/_manifests/v1.json"
+MIB = 1024 * 1024
+CONTENT: Mapping[str, bytes] = {**FILES, "large.bin": os.urandom(11 * MIB)}
+
+
+def fill(bucket: TestBucket, files: Mapping[str, bytes] = CONTENT) -> str:
+    for path, content in files.items():
+        bucket.put(f"source/{path}", content)
+    return f"s3://{bucket.name}/source"
+
+
+def manifest_of(bucket: TestBucket) -> Manifest:
+    return parse_manifest(bucket.read(MANIFEST).decode())
+
+
+def published(bucket: TestBucket) -> dict[str, bytes]:
+    objects = bucket.objects()
+    return {key.removeprefix(PATH): body for key, body in objects.items() if key.startswith(PATH)}
+
+
+def test_a_storage_copies_what_it_has_without_a_byte_through_the_client(
+    race_server: S3Server, race_bucket: TestBucket, tmp_path: Path
+) -> None:
+    bucket, sent = race_bucket, list[Seen]()
+    asked = publication(bucket.name, fill(bucket))
+    with proxy(race_server.endpoint) as made:
+        made.before.append(sent.append)
+        clients = replace(clients_of(race_server), endpoint_url=made.url)
+        revision = store_on(clients, tmp_path).publish(asked)
+    assert published(bucket) == CONTENT
+    assert {path: len(body) for path, body in CONTENT.items()} == revision.contents.files
+    gets = [seen.path for seen in sent if seen.method == "GET" and "large.bin" in seen.path]
+    if all(file.stored for file in manifest_of(bucket).files if file.size > MIB):
+        assert gets == [], "the storage has a checksum of its own"
+    assert bucket.uploads() == []
+
+
+def test_the_manifest_has_the_checksum_of_the_storage(
+    bucket: TestBucket, store: S3ArtifactStore
+) -> None:
+    store.publish(publication(bucket.name, fill(bucket)))
+    files = {file.path: file for file in manifest_of(bucket).files}
+    crc32 = base64.b64encode(zlib.crc32(CONTENT["large.bin"]).to_bytes(4, "big")).decode()
+    assert files["large.bin"].stored == Checksum("crc32", crc32)
+    assert files["large.bin"].sha256 == ""
+    assert files["code/pkg/__init__.py"].sha256 == hashlib.sha256(b"").hexdigest()
+
+
+def test_what_was_copied_by_the_storage_is_downloaded_and_checked(
+    bucket: TestBucket, store: S3ArtifactStore, tmp_path: Path
+) -> None:
+    asked = publication(bucket.name, fill(bucket))
+    store.publish(asked)
+    store.download(asked, tmp_path / "out")
+    assert (tmp_path / "out" / "large.bin").read_bytes() == CONTENT["large.bin"]
+    other = bytearray(CONTENT["large.bin"])
+    other[7 * MIB] ^= 1
+    bucket.put(f"{PATH}large.bin", bytes(other))
+    with pytest.raises(PublishError, match="other bytes than were sealed"):
+        store.download(asked, None)
+
+
+@pytest.mark.parametrize("path", ["large.bin", "model.pkl"])
+def test_going_on_finds_an_object_with_other_bytes(
+    bucket: TestBucket, store: S3ArtifactStore, path: str
+) -> None:
+    asked = publication(bucket.name, fill(bucket))
+    made = store.publish(asked)
+    bucket.delete(MANIFEST)
+    assert store.publish(asked).digest == made.digest
+    bucket.delete(MANIFEST)
+    bucket.put(PATH + path, CONTENT[path][:-1] + bytes([CONTENT[path][-1] ^ 1]))
+    with pytest.raises(PublishError, match="other bytes"):
+        store.publish(asked)
+    assert MANIFEST not in bucket.names()
+
+
+@pytest.mark.parametrize("path", ["large.bin", "model.pkl"])
+def test_an_object_that_changes_after_it_was_listed_is_told(
+    s3_server: SeaweedFS, bucket: TestBucket, tmp_path: Path, path: str
+) -> None:
+    asked = publication(bucket.name, fill(bucket))
+
+    def change(seen: Seen) -> None:
+        if seen.method == "PUT" and seen.path.startswith(f"/{bucket.name}/{PATH}{path}"):
+            bucket.put(f"source/{path}", os.urandom(len(CONTENT[path])))
+
+    with proxy(s3_server.endpoint) as made:
+        made.before.append(change)
+        clients = replace(clients_of(s3_server), endpoint_url=made.url)
+        with pytest.raises(PublishError, match="changed while it was copied") as error:
+            store_on(clients, tmp_path).publish(asked)
+    assert error.value.where == f"s3://{bucket.name}/source/{path}"
+    assert MANIFEST not in bucket.names()
+    assert bucket.uploads() == []
+
+
+# From another storage
+
+
+@pytest.fixture
+def elsewhere(
+    s3_server: SeaweedFS, other_bucket: TestBucket
+) -> Iterator[tuple[TestBucket, Clients]]:
+    """Another storage, as far as clients can tell: another address."""
+    with proxy(s3_server.endpoint) as made:
+        yield other_bucket, replace(clients_of(s3_server), endpoint_url=made.url)
+
+
+def test_another_storage_is_streamed_and_its_bytes_hashed_on_the_way(
+    bucket: TestBucket, store: S3ArtifactStore, elsewhere: tuple[TestBucket, Clients]
+) -> None:
+    other, store.source_clients = elsewhere
+    asked = publication(bucket.name, fill(other))
+    store.publish(asked)
+    assert published(bucket) == CONTENT
+    digests = {path: hashlib.sha256(body).hexdigest() for path, body in CONTENT.items()}
+    assert {file.path: file.sha256 for file in manifest_of(bucket).files} == digests
+    assert store.texts(asked.uri, ["conda.yaml"]) == {"conda.yaml": FILES["conda.yaml"].decode()}
+
+
+def test_an_object_of_another_storage_that_changes_is_told(
+    bucket: TestBucket, store: S3ArtifactStore, elsewhere: tuple[TestBucket, Clients]
+) -> None:
+    other, store.source_clients = elsewhere
+    asked = publication(bucket.name, fill(other))
+    source = store._source(asked.source)
+    source.files()
+    other.put("source/model.pkl", b"other bytes, as ma")
+    with pytest.raises(PublishError, match="changed while it was copied"), source.open("model.pkl"):
+        pass

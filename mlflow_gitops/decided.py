@@ -14,10 +14,11 @@ from mlflow_gitops.manifests import Manifests, ParseCache, narrowed
 from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.decisions import Decided, Decision, found_in, who_text
 from mlflow_gitops.planning.ledger import ledger_row
-from mlflow_gitops.planning.naming import name_or_none
+from mlflow_gitops.planning.naming import in_layout, name_or_none
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.ports import Repository, Tree
 from mlflow_gitops.state import (
+    AS_IS,
     CommitFacts,
     Delivered,
     Environment,
@@ -186,4 +187,6 @@ class Decisions:
 def _is_at(version: ModelVersion, spec: ServiceSpec | None, settings: Settings) -> bool:
     """Whether it is this version that Git names, not only its label."""
     name = name_or_none(settings, version) or ""
-    return spec is not None and spec.version == name and spec.uri.endswith(f"/v{name}/")
+    if spec is None or spec.version != name:
+        return False
+    return in_layout(spec, AS_IS).uri.endswith(f"/v{name}/")

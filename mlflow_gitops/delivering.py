@@ -123,11 +123,11 @@ class Deliverer:
     def _settle(self, seen: Seen) -> None:
         """What changes nothing in Git."""
         with self._own(seen.job):
-            revision = self.publisher.publish(seen.view, self.settings)
-            if (old := moot(seen.view.plan)) is not None:
-                self._proposer().withdraw(seen.view, old)
-            self._refresh(seen.view)
-            self._finish(replace(seen, revision=revision))
+            view, revision = self.publisher.publish(seen.view, self.settings)
+            if (old := moot(view.plan)) is not None:
+                self._proposer().withdraw(view, old)
+            self._refresh(view)
+            self._finish(replace(seen, view=view, revision=revision))
 
     def _unsigned(self) -> GitOpsError | None:
         try:
@@ -141,8 +141,8 @@ class Deliverer:
         with self._own(seen.job):
             if unsigned is not None:
                 raise unsigned
-            revision = self.publisher.publish(seen.view, self.settings)
-            published.append(replace(seen, revision=revision))
+            view, revision = self.publisher.publish(seen.view, self.settings)
+            published.append(replace(seen, view=view, revision=revision))
         return published
 
     def _commit(self, branch: str, group: Sequence[Seen]) -> None:
@@ -220,7 +220,7 @@ class Deliverer:
             return
         asked = replace(view, plan=replace(plan, kind=Kind.PROMOTE))
         try:
-            contents, digest = self.publisher.loadable(asked, self.settings)
+            asked, contents, digest = self.publisher.loadable(asked, self.settings)
             edit = edit_of(asked, contents)
             evidence = self.previewer.gatherer.gather(asked, edit, self.settings, contents, digest)
             statuses = commit_statuses(evidence.gates)

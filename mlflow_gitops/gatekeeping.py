@@ -13,12 +13,17 @@ from mlflow_gitops.errors import GateError, PublishError
 from mlflow_gitops.gates import Gate
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.gates import Facts, evaluate
-from mlflow_gitops.planning.naming import name_or_none, publication_of, revision_uri
+from mlflow_gitops.planning.naming import (
+    in_layout,
+    name_or_none,
+    publication_of,
+    revision_uri,
+)
 from mlflow_gitops.planning.plan import Kind
 from mlflow_gitops.planning.signatures import SchemaChange, compare
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Registry
-from mlflow_gitops.state import Environment, ModelFiles, ModelVersion, Settings
+from mlflow_gitops.state import AS_IS, Environment, ModelFiles, ModelVersion, Settings
 
 __all__ = ["Committed", "Gatekeeper", "committed_version", "schema_change"]
 
@@ -67,9 +72,10 @@ class Gatekeeper:
             return Committed(why="the committed version is not in the registry")
         location = self.registry.artifact_location(version)
         ours = revision_uri(settings, settings.service(version.model), before.version)
+        is_ours = in_layout(before, AS_IS).uri == ours
         try:
             publication = publication_of(version, before, location)
-            sealed = self.store.sealed(publication) if before.uri == ours else None
+            sealed = self.store.sealed(publication) if is_ours else None
             if sealed is not None:
                 return Committed(version, sealed.contents, sealed.uri, sealed.digest)
             # people wrote its URI: nothing is read at a place of theirs

@@ -16,7 +16,7 @@ from mlflow_gitops.decided import Decisions, Search
 from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.decisions import Decision
-from mlflow_gitops.planning.desired import desired_service
+from mlflow_gitops.planning.desired import desired_service, laid_out
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
@@ -144,6 +144,7 @@ class Observer:
         def plan_for(record: Delivered | None, pull: PullRequest | None = None) -> Plan:
             now = self.clock()
             desired = desired_service(snapshot, environment, record, requests, settings, now)
+            desired = laid_out(desired, committed, record)
             is_same = desired.spec == committed
             hold = None if is_same else manifests.hold(environment.name, place.service)
             return make_plan(key, place, desired, committed, record, hold, pull)

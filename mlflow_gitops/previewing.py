@@ -50,10 +50,10 @@ class Previewer:
         """
         foreseen = self.desk.foreseen(snapshot, environment) or snapshot
         view = self.observer.view(foreseen, environment, settings, recover=True)
+        view, contents, digest = self.publisher.loadable(view, settings)
         plan = view.plan
         if not plan.changes_git:
             return Outcome(plan.key, plan.state, plan.reason, plan)
-        contents, digest = self.publisher.loadable(view, settings)
         evidence = self.gatherer.gather(view, edit_of(view, contents), settings, contents, digest)
         return Outcome(
             plan.key, plan.state, plan.reason, plan, gates=evidence.gates, evidence=evidence
@@ -61,8 +61,8 @@ class Previewer:
 
     def _look(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
         view = self.observer.view(snapshot, environment, settings, recover=True)
+        view, contents, gates = self.publisher.look(view, settings)
         plan, diff = view.plan, ""
-        contents, gates = self.publisher.look(view, settings)
         if plan.changes_git:
             edit = edit_of(view, contents)
             diff = self.observer.repository.diff(view.tree.head, [edit])

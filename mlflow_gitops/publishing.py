@@ -1,30 +1,49 @@
 """Before any commit: a version's files stand sealed in the bucket, and its service can load them.
 
-Claim, copy and seal are the store's; here is what is checked before a byte is written.
+Claim, copy and seal are the store's; here is what is checked before a byte is written, and in which
+layout the files are to lie.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from mlflow_gitops.config import settings_warnings
+from mlflow_gitops.errors import GitOpsError, PublishError
 from mlflow_gitops.gatekeeping import Gatekeeper
 from mlflow_gitops.gates import Gate
 from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import View
+from mlflow_gitops.planning.layouts import choose_layout, layouts_for
 from mlflow_gitops.planning.loadable import check_loadable
-from mlflow_gitops.planning.naming import publication_of
-from mlflow_gitops.planning.plan import Kind, Plan
+from mlflow_gitops.planning.naming import in_layout, publication_of
+from mlflow_gitops.planning.plan import Kind
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Progress, Registry
 from mlflow_gitops.reporting import Reporter
 from mlflow_gitops.stacking import predictor_of
-from mlflow_gitops.state import ModelFiles, Publication, Revision, Settings
+from mlflow_gitops.state import AS_IS, ModelFiles, Publication, Revision, Settings
 
 __all__ = ["Publisher"]
 
 log = logging.getLogger(__name__)
+
+NOTHING = ModelFiles({})
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A look whose plan names the path of its files, in the layout that they have to lie in.
+
+    `contents` are the files there, as published or to be; `sealed` is None for the latter.
+    """
+
+    view: View
+    publication: Publication
+    contents: ModelFiles = NOTHING
+    sealed: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,57 +57,131 @@ class Publisher:
     def gatekeeper(self) -> Gatekeeper:
         return Gatekeeper(self.registry, self.store)
 
-    def publish(self, view: View, settings: Settings) -> Revision | None:
-        """The sealed files of what the plan commits or records; None where it needs none."""
+    def publish(self, view: View, settings: Settings) -> tuple[View, Revision | None]:
+        """The sealed files of what the plan commits or records, None where it needs none; and the
+        look, whose plan then names their path.
+        """
         plan = view.plan
         if plan.after is None or not (plan.changes_git or plan.kind is Kind.RECORD):
-            return None
-        publication = self._publication(plan, settings)
-        revision = self.store.sealed(publication)
-        self._check(view, publication, revision, settings)
-        if revision is not None:
-            return revision
-        self.reporter.publishing(plan, publication.uri)
+            return view, None
+        placed = self._checked(view, settings)[0]
+        if placed.sealed is not None:
+            return placed.view, placed.sealed
+        uri = placed.publication.uri
+        self.reporter.publishing(plan, uri)
         for warning in settings_warnings(settings):
-            log.warning("%s: %s", publication.uri, warning, extra={"action": "publish.unsafe"})
-        return self.store.publish(publication, self.progress)
+            log.warning("%s: %s", uri, warning, extra={"action": "publish.unsafe"})
+        return placed.view, self.store.publish(placed.publication, self.progress)
 
-    def look(self, view: View, settings: Settings) -> tuple[ModelFiles | None, tuple[Gate, ...]]:
+    def look(
+        self, view: View, settings: Settings
+    ) -> tuple[View, ModelFiles | None, tuple[Gate, ...]]:
         """The files that would be published, after the same checks; writes nothing."""
         plan = view.plan
         if plan.after is None or not plan.changes_git:
-            return None, ()
-        publication = self._publication(plan, settings)
-        return self._check(view, publication, self.store.sealed(publication), settings)
+            return view, None, ()
+        placed, gates = self._checked(view, settings)
+        return placed.view, placed.contents, gates
 
-    def loadable(self, view: View, settings: Settings) -> tuple[ModelFiles | None, str]:
+    def loadable(self, view: View, settings: Settings) -> tuple[View, ModelFiles | None, str]:
         """The files, also where a gate would hold them back, and their digest where published."""
         plan = view.plan
         if plan.after is None or not plan.changes_git:
-            return None, ""
-        publication = self._publication(plan, settings)
-        sealed = self.store.sealed(publication)
-        return self._loadable(view, publication, sealed, settings), sealed.digest if sealed else ""
+            return view, None, ""
+        placed = self._placed(view, settings)
+        return placed.view, placed.contents, placed.sealed.digest if placed.sealed else ""
 
-    def _check(
-        self, view: View, publication: Publication, sealed: Revision | None, settings: Settings
-    ) -> tuple[ModelFiles, tuple[Gate, ...]]:
-        """The list of files, after every check that can be made before a byte is written."""
-        contents = self._loadable(view, publication, sealed, settings)
-        return contents, self.gatekeeper.check(view, contents, settings)
+    def _checked(self, view: View, settings: Settings) -> tuple[Placed, tuple[Gate, ...]]:
+        """After every check that can be made before a byte is written."""
+        placed = self._placed(view, settings)
+        return placed, self.gatekeeper.check(placed.view, placed.contents, settings)
 
-    def _loadable(
-        self, view: View, publication: Publication, sealed: Revision | None, settings: Settings
-    ) -> ModelFiles:
-        if sealed is None:
-            check_source(publication.source, (*self.registry.artifact_roots(), *settings.sources))
-        contents = sealed.contents if sealed else self.store.inspect(publication.source)
-        check_loadable(contents, predictor_of(view, contents))
-        return contents
+    # Where the files lie, and in which layout
 
-    def _publication(self, plan: Plan, settings: Settings) -> Publication:
+    def _placed(self, view: View, settings: Settings) -> Placed:
+        """Files that Git has already stay as they lie. Others lie as their server needs them; and
+        as they were published, for a rollback, or where the source cannot be read any more.
+        """
+        plan = view.plan
         assert plan.after is not None
         assert plan.version is not None
         check_name(plan.place.service)  # first, since it becomes a path in the bucket
         source = self.registry.artifact_location(plan.version)
-        return publication_of(plan.version, plan.after, source, settings.write_once)
+        publication = publication_of(plan.version, plan.after, source, settings.write_once)
+        given = Placed(view, publication)
+        if not plan.changes_git:
+            return self._standing(given, settings)
+        first = self._at(given, AS_IS)
+        if _loads(first):
+            return first
+        found = view.manifests.predictor(plan.key.environment, plan.place.service)
+        others = layouts_for(found) if found else ()
+        is_rollback = plan.request is not None and plan.request.action == "rollback"
+        if is_rollback and (old := self._published(given, others)):
+            return old
+        try:
+            return self._new(first, settings)
+        except GitOpsError:
+            if old := self._published(given, others):
+                return old
+            raise
+
+    def _standing(self, given: Placed, settings: Settings) -> Placed:
+        layout = given.publication.layout
+        placed = self._at(given, layout)
+        if placed.sealed is not None:
+            _check(placed)
+            return placed
+        new = self._new(placed, settings)
+        if new.publication.layout != layout:
+            raise PublishError(
+                f"the files would not load as Git has them, which is {layout}",
+                where=given.publication.uri,
+                hint=f"write {new.publication.uri} in Git, or ask for another version",
+            )
+        return new
+
+    def _published(self, given: Placed, layouts: Iterable[str]) -> Placed | None:
+        """The first that is sealed and would load."""
+        return next(filter(_loads, (self._at(given, layout) for layout in layouts)), None)
+
+    def _new(self, known: Placed, settings: Settings) -> Placed:
+        """As the source has to be published, or was. `known` is what was looked at before."""
+        source = known.publication.source
+        check_source(source, (*self.registry.artifact_roots(), *settings.sources))
+        files = self.store.inspect(source)
+        predictor = predictor_of(known.view, files)
+        layout = choose_layout(files, predictor, known.view.plan.place.service)
+        is_known = layout.name == known.publication.layout
+        placed = known if is_known else self._at(known, layout.name)
+        if placed.sealed is not None:
+            _check(placed)
+            return placed
+        paths = None if layout.name == AS_IS else layout.paths
+        publication = replace(placed.publication, paths=paths)
+        return replace(placed, publication=publication, contents=layout.applied(files))
+
+    def _at(self, given: Placed, layout: str) -> Placed:
+        """The same version where it lies in the layout, if it does."""
+        plan = given.view.plan
+        assert plan.after is not None
+        after = in_layout(plan.after, layout)
+        publication = replace(given.publication, uri=after.uri, layout=layout)
+        sealed = self.store.sealed(publication)
+        view = replace(given.view, plan=replace(plan, after=after))
+        return Placed(view, publication, sealed.contents if sealed else NOTHING, sealed)
+
+
+def _check(placed: Placed) -> None:
+    predictor = predictor_of(placed.view, placed.contents)
+    check_loadable(placed.contents, predictor, placed.publication.layout)
+
+
+def _loads(placed: Placed) -> bool:
+    """Whether it is sealed, and its server loads it."""
+    try:
+        if placed.sealed is not None:
+            _check(placed)
+    except PublishError:
+        return False
+    return placed.sealed is not None

@@ -15,6 +15,8 @@ from typing import Literal
 from mlflow_gitops.gates import GateRules
 
 __all__ = [
+    "AS_IS",
+    "LAYOUTS",
     "Action",
     "BranchPush",
     "Change",
@@ -26,6 +28,7 @@ __all__ = [
     "Environment",
     "Hold",
     "Identity",
+    "Layout",
     "ModelFiles",
     "ModelVersion",
     "ObjectLock",
@@ -43,11 +46,25 @@ __all__ = [
     "Status",
     "ValueRule",
     "WriteOnce",
+    "layout_in",
 ]
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 Action = Literal["deploy", "rollback", "retire"]
+
+AS_IS = "as-is"
+LAYOUTS = (
+    "select",
+    "rename",
+    "nest",
+    "merge",
+)  # beside AS_IS; a version's path ends in `-<layout>`
+
+
+def layout_in(name: str) -> str:
+    """The layout that a version's folder, or a name that would become one, ends in; else ""."""
+    return next((layout for layout in LAYOUTS if name.endswith(f"-{layout}")), "")
 
 
 class State(StrEnum):
@@ -392,11 +409,26 @@ class ModelFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How a version's files have to lie for its server: the published path of each to its path in
+    the source. What is not named there is not published.
+    """
+
+    name: str
+    paths: Mapping[str, str]
+
+    def applied(self, files: ModelFiles) -> ModelFiles:
+        sizes = {published: files.files[path] for published, path in self.paths.items()}
+        return ModelFiles(sizes, files.mlmodel)
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """What to publish, and where to: one model version at one write-once path.
 
-    `uri` is `s3://<bucket>/<prefix>/<service>/v<version>/`; `source` is the real artifact
-    location; `name` is the published name of the version, fixed by the manifest.
+    `uri` is `s3://<bucket>/<prefix>/<service>/v<version>/`, or `…/v<version>-<layout>/`; `source`
+    is the real artifact location; `name` is the published name of the version, fixed by the
+    manifest. `paths` is the layout's where it is published, None for the files as they are.
     """
 
     uri: str
@@ -405,8 +437,9 @@ class Publication:
     number: str
     name: str
     identity: Identity
-    layout: str = "as-is"
+    layout: str = AS_IS
     write_once: WriteOnce = WriteOnce()
+    paths: Mapping[str, str] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mlflow_gitops import __version__
 from mlflow_gitops.adapters.copying import Copy
 from mlflow_gitops.adapters.downloading import download
+from mlflow_gitops.adapters.laying_out import laid_out
 from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.s3_errors import talking
 from mlflow_gitops.adapters.s3_uploads import abort_left, begin
@@ -108,11 +109,12 @@ class S3ArtifactStore:
             return standing
         place = place_of(publication.uri)
         bucket = self._bucket(place)
-        source = self._source(publication.source)
+        found = self._source(publication.source)
+        source = laid_out(found, publication.paths)
         contents = inspect(source)
         write_once.check_keys(contents.files, place)
         is_resumed = self._claim(bucket, place, publication)
-        if max(contents.files.values()) > self.part or _is_copied(source, bucket):
+        if max(contents.files.values()) > self.part or _is_copied(found, bucket):
             self._prove_multipart(bucket, place, publication)
         there = _listed(bucket, place)
         write_once.check_known(contents.files, there, place)

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from requests import Response
 
-__all__ = ["MLMODEL", "S3Source", "Source", "inspect", "mlmodel_text", "open_source", "read_texts"]
+__all__ = [
+    "LOG_AGAIN",
+    "MLMODEL",
+    "S3Source",
+    "Source",
+    "inspect",
+    "mlmodel_text",
+    "open_source",
+    "read_texts",
+]
 
 MLMODEL = "MLmodel"
 MOST_MLMODEL = 16 * 1024 * 1024  # bytes

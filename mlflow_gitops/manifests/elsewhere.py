@@ -19,7 +19,7 @@ from mlflow_gitops.manifests.nodes import Node, parse
 from mlflow_gitops.manifests.patches import Setter
 from mlflow_gitops.manifests.rules import SERVICE, file_of, file_pattern, keys_at, line_to_add
 from mlflow_gitops.manifests.tree import files_below
-from mlflow_gitops.state import Environment, Predictor, ServiceSpec, ValueRule
+from mlflow_gitops.state import Environment, Predictor, ServiceSpec, ValueRule, layout_in
 from mlflow_gitops.value_path import filled, parse_path
 
 __all__ = ["Elsewhere", "Written"]
@@ -54,7 +54,9 @@ class Written:
         if self.version is not None or not self.complete:
             return ServiceSpec(uri, (self.version and self.version.value) or "")
         named = _VERSION.fullmatch(uri[uri.rstrip("/").rfind("/") :])
-        return ServiceSpec(uri, named[1] if named else "")
+        name = named[1] if named else ""
+        layout = layout_in(name)
+        return ServiceSpec(uri, name.removesuffix(f"-{layout}") if layout else name)
 
     def is_set_by(self, setters: Sequence[Setter], service: str) -> bool:
         """Whether it is the InferenceService's own storageUri. Raises where there are two."""

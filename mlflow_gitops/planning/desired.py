@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mlflow_gitops.planning.naming import check_ready, spec_of, spec_or
+from mlflow_gitops.planning.naming import as_published, check_ready, spec_of, spec_or
 from mlflow_gitops.state import (
     EMPTY,
     Delivered,
@@ -23,7 +23,7 @@ from mlflow_gitops.state import (
     State,
 )
 
-__all__ = ["Desired", "desired_service"]
+__all__ = ["Desired", "desired_service", "laid_out"]
 
 DROPPED_STAGES = ("None", "Archived")
 
@@ -67,6 +67,23 @@ def desired_service(
     kept = _still_matched(selected, delivered)
     look = _Look(snapshot, environment, delivered, requests, settings, now, selected, kept)
     return replace(_wished(look), kept=kept, left=_left(look))
+
+
+def laid_out(
+    desired: Desired, committed: ServiceSpec | None, delivered: Delivered | None
+) -> Desired:
+    """The wish, at the very URI where the version was published already.
+
+    The layout follows from the files and their server, neither of which the registry tells: it is
+    no difference between what is asked for and what is there.
+    """
+    if desired.spec is None:
+        return desired
+    for known in (committed, delivered.spec if delivered else None):
+        spec = as_published(desired.spec, known)
+        if spec != desired.spec:
+            return replace(desired, spec=spec)
+    return desired
 
 
 @dataclass(frozen=True, slots=True)

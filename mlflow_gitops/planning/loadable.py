@@ -14,9 +14,9 @@ from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
 from mlflow_gitops.planning.mlmodel import Contents, contents_of, is_mlflow
 from mlflow_gitops.planning.sources import shown
-from mlflow_gitops.state import ModelFiles, Predictor
+from mlflow_gitops.state import AS_IS, ModelFiles, Predictor
 
-__all__ = ["check_loadable", "default_predictor"]
+__all__ = ["USE_MLFLOW", "check_loadable", "default_predictor", "server_of"]
 
 NOT_IN_MLSERVER = ("h2o", "prophet", "spacy", "spark", "statsmodels")
 REPOSITORY = r"[^/]+/\d+/model\.[^/]+(/.+)?|[^/]+/config\.pbtxt"  # of Triton
@@ -44,16 +44,14 @@ RELOG_SKOPS = (
 Check = Callable[[Contents, str], None]
 
 
-def check_loadable(files: ModelFiles, predictor: Predictor) -> None:
+def check_loadable(files: ModelFiles, predictor: Predictor, layout: str = AS_IS) -> None:
     """Raise PublishError, with the way out, where the runtime would not load the files.
 
-    `files` is the as-is layout. A broken MLmodel is an error whatever the runtime is. A predictor
-    without a format is a container of the user's own: nothing is known of it.
+    `files` are as published in the layout. A broken MLmodel is an error whatever the runtime is. A
+    predictor without a format is a container of the user's own: nothing is known of it.
     """
-    contents = contents_of(files)
-    if not (predictor.model_format or predictor.runtime):
-        return
-    server = predictor.runtime or _selected(predictor)
+    contents = contents_of(files, layout)
+    server = server_of(predictor)
     check = CHECKS.get(server)
     if check is None:
         return
@@ -82,6 +80,13 @@ def default_predictor(files: ModelFiles) -> Predictor:
         where=", ".join(sorted(files.files)[:SHOWN]),
         hint=f"log the model with MLflow; or write the InferenceService yourself and {OWN_RUNTIME}",
     )
+
+
+def server_of(predictor: Predictor) -> str:
+    """Which runtime loads the files, "" for a container. Raises PublishError where none does."""
+    if not (predictor.model_format or predictor.runtime):
+        return ""
+    return predictor.runtime or _selected(predictor)
 
 
 class _CannotLoadError(Exception):
@@ -209,6 +214,8 @@ def _mlserver(contents: Contents, name: str) -> None:
 
 
 def _mlflow(contents: Contents, _: str) -> None:
+    if contents.is_laid_out:
+        raise _CannotLoadError("they were laid out for another server", OWN_RUNTIME)
     if "MLmodel" not in contents.paths:
         raise _CannotLoadError(
             "there is no MLmodel at the top", "log the model with MLflow and register that"
@@ -238,7 +245,7 @@ def _shape(what: str, pattern: str) -> Check:
     def check(contents: Contents, name: str) -> None:
         if not any(shape.fullmatch(path) for path in contents.paths):
             raise _CannotLoadError(
-                f"the format {name} needs the layout {what}, which cannot be made yet"
+                f"the format {name} needs the layout {what}, which cannot be made of these files"
             )
 
     return check

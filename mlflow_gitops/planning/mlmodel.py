@@ -13,7 +13,7 @@ import yaml
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.sources import shown
-from mlflow_gitops.state import ModelFiles
+from mlflow_gitops.state import AS_IS, ModelFiles
 
 __all__ = ["Contents", "contents_of", "is_mlflow", "parse_flavors", "parse_mlmodel"]
 
@@ -29,10 +29,14 @@ ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The files that reach the server: KServe leaves out empty ones."""
+    """The files that reach the server: KServe leaves out empty ones.
+
+    `is_laid_out` says that they are not where MLmodel says, but where their server looks.
+    """
 
     paths: frozenset[str]
     flavors: Flavors
+    is_laid_out: bool = False
 
     @property
     def top(self) -> tuple[str, ...]:
@@ -45,15 +49,18 @@ class Contents:
 
     def data_of(self, flavor: str) -> str:
         """The file or folder that MLflow says the flavor's model is in; "" if it does not."""
+        if self.is_laid_out:
+            return ""
         values = self.flavors.get(flavor, {})
         found = (values.get(key) for key in DATA_KEYS)
         return shown(next((value for value in found if isinstance(value, str)), ""))
 
 
-def contents_of(files: ModelFiles) -> Contents:
+def contents_of(files: ModelFiles, layout: str = AS_IS) -> Contents:
     """Raises PublishError where the MLmodel cannot be read."""
     flavors = parse_flavors(files.mlmodel) if is_mlflow(files) else {}
-    return Contents(frozenset(path for path, size in files.files.items() if size), flavors)
+    paths = frozenset(path for path, size in files.files.items() if size)
+    return Contents(paths, flavors, is_laid_out=layout != AS_IS)
 
 
 def is_mlflow(files: ModelFiles) -> bool:

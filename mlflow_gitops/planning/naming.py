@@ -7,20 +7,26 @@ a Kubernetes label value and a segment of the S3 path.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
 from mlflow_gitops.state import (
+    AS_IS,
     ModelVersion,
     Publication,
     ServiceSpec,
     Settings,
     Snapshot,
     WriteOnce,
+    layout_in,
 )
 
 __all__ = [
+    "as_published",
     "branch_of",
     "check_ready",
+    "in_layout",
+    "layout_of",
     "name_or_none",
     "number_of",
     "publication_of",
@@ -59,6 +65,13 @@ def version_name(settings: Settings, version: ModelVersion) -> str:
             where=where,
             hint="correct the tag and ask again",
         )
+    if layout := layout_in(name):
+        raise RegistryError(
+            f"the tag `{settings.version_tag}` ends in `-{layout}`, which is kept for the layouts "
+            "of published files",
+            where=where,
+            hint="correct the tag and ask again",
+        )
     return name
 
 
@@ -75,13 +88,35 @@ def spec_of(settings: Settings, version: ModelVersion) -> ServiceSpec:
     return ServiceSpec(uri=uri, version=name)
 
 
+def layout_of(spec: ServiceSpec) -> str:
+    """How the files lie that the URI leads to: `v<version>-<layout>/`, without one as they are."""
+    name = spec.uri.rstrip("/").rpartition("/")[2]
+    layout = layout_in(name)
+    return layout if layout and name == f"v{spec.version}-{layout}" else AS_IS
+
+
+def in_layout(spec: ServiceSpec, layout: str) -> ServiceSpec:
+    """The same version's files, in another layout."""
+    uri, now = spec.uri.rstrip("/"), layout_of(spec)
+    plain = uri if now == AS_IS else uri.removesuffix(f"-{now}")
+    return replace(spec, uri=f"{plain}/" if layout == AS_IS else f"{plain}-{layout}/")
+
+
+def as_published(spec: ServiceSpec, known: ServiceSpec | None) -> ServiceSpec:
+    """`spec`, at the URI of `known` where only the layout differs: that follows from the files."""
+    if known is None or known.version != spec.version:
+        return spec
+    published = in_layout(spec, layout_of(known))
+    return published if published.uri == known.uri else spec
+
+
 def publication_of(
     version: ModelVersion,
     spec: ServiceSpec,
     source: str,
     write_once: WriteOnce = WriteOnce(),  # noqa: B008 - frozen
 ) -> Publication:
-    """The version at its path; `source` is where its files really are.
+    """The version at its path, in the layout that this names; `source` is where its files are.
 
     `write_once` matters only where it is published.
     """
@@ -92,6 +127,7 @@ def publication_of(
         number=version.number,
         name=spec.version,
         identity=version.identity,
+        layout=layout_of(spec),
         write_once=write_once,
     )
 

@@ -29,7 +29,7 @@ from mlflow_gitops.planning.revision_manifest import (
 )
 from mlflow_gitops.planning.sources import check_paths, parse_location
 from mlflow_gitops.ports import Progress
-from mlflow_gitops.state import ModelFiles, Publication, Revision
+from mlflow_gitops.state import Layout, ModelFiles, Publication, Revision
 
 TIME = "2026-01-01T00:00:00.000Z"
 
@@ -79,10 +79,15 @@ class MemoryArtifactStore:
             return standing
         place = place_of(publication.uri)
         contents = self.inspect(publication.source)
+        if publication.paths is not None:
+            contents = Layout(publication.layout, publication.paths).applied(contents)
         write_once.check_keys(contents.files, place)
         self._put_new(place.uri(place.claim), claim_text(claim_of(publication)).encode())
         write_once.check_known(contents.files, self._listed(place), place)
-        files = self._copy(place, self.sources[publication.source], progress)
+        source = self.sources[publication.source]
+        names = publication.paths or {path: path for path in source}
+        laid_out = {published: source[path] for published, path in names.items()}
+        files = self._copy(place, laid_out, progress)
         manifest = manifest_of(publication, files, created=TIME, tool="memory")
         self._put_new(place.uri(place.manifest), manifest_text(manifest).encode())
         return self._revision(publication, manifest, created=True)

@@ -18,7 +18,7 @@ from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.layouts import choose_layout, layouts_for
 from mlflow_gitops.planning.loadable import check_loadable
-from mlflow_gitops.planning.naming import in_layout, publication_of
+from mlflow_gitops.planning.naming import publication_of, published_in
 from mlflow_gitops.planning.plan import Kind
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Progress, Registry
@@ -114,7 +114,7 @@ class Publisher:
         first = self._at(given, AS_IS)
         if _loads(first):
             return first
-        found = view.manifests.predictor(plan.key.environment, plan.place.service)
+        found = view.manifests.foreseen(plan.key.environment, plan.place.service, plan.after)
         others = layouts_for(found) if found else ()
         is_rollback = plan.request is not None and plan.request.action == "rollback"
         if is_rollback and (old := self._published(given, others)):
@@ -165,9 +165,9 @@ class Publisher:
         """The same version where it lies in the layout, if it does."""
         plan = given.view.plan
         assert plan.after is not None
-        after = in_layout(plan.after, layout)
-        publication = replace(given.publication, uri=after.uri, layout=layout)
+        publication = published_in(given.publication, layout)
         sealed = self.store.sealed(publication)
+        after = replace(plan.after, uri=publication.uri)
         view = replace(given.view, plan=replace(plan, after=after))
         return Placed(view, publication, sealed.contents if sealed else NOTHING, sealed)
 

@@ -12,9 +12,9 @@ from mlflow_gitops.adapters.local_server import free_port, serve
 from mlflow_gitops.errors import RequestError
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.planning.mlmodel import parse_flavors
-from mlflow_gitops.planning.naming import publication_of, spec_of
+from mlflow_gitops.planning.naming import publication_of, published_in, spec_of
 from mlflow_gitops.ports import ArtifactStore, Progress
-from mlflow_gitops.state import Publication, Revision
+from mlflow_gitops.state import LAYOUTS, Publication, Revision
 from mlflow_gitops.wish import choose, did_you_mean, locate, parse_model_uri
 
 __all__ = ["ENV_MANAGERS", "LocalOptions", "Runner", "parse_local_options"]
@@ -73,7 +73,10 @@ class Runner:
     def run(self, name: str, model_uri: str, flavor: str, options: LocalOptions) -> None:
         """Until Ctrl-C. Raises GitOpsError, also where the server ends by itself."""
         publication = self._publication(name, model_uri)
-        _check_flavor(_published(self.store.sealed(publication), publication), flavor)
+        sealed = self.store.sealed(publication)
+        if sealed is None:
+            self._check_not_laid_out(publication)
+        _check_flavor(_published(sealed, publication), flavor)
         port = free_port(options.host, options.port)
         with TemporaryDirectory(prefix="mlflow-gitops-") as folder:
             fetched = self.store.download(publication, Path(folder), self.progress)
@@ -83,6 +86,18 @@ class Runner:
                 self.say(_invitation(publication, options.host, port))
 
             serve(Path(folder), options.host, port, options.env_manager, ready)
+
+    def _check_not_laid_out(self, publication: Publication) -> None:
+        """Raise RequestError where it is published, but not as MLflow's server needs it."""
+        for layout in LAYOUTS:
+            other = published_in(publication, layout)
+            if self.store.sealed(other) is not None:
+                raise RequestError(
+                    f"version {publication.number} of {publication.model} is published for another "
+                    f"server, in the layout {layout}",
+                    where=other.uri,
+                    hint=f"serve it with its own runtime, or {_as_registered(publication)}",
+                )
 
     def _publication(self, name: str, model_uri: str) -> Publication:
         observer = self.observer
@@ -98,13 +113,17 @@ class Runner:
 def _published(revision: Revision | None, publication: Publication) -> Revision:
     if revision is not None:
         return revision
-    version = f"{publication.model}/{publication.number}"
     raise RequestError(
         f"version {publication.number} of {publication.model} is not published",
         where=publication.uri,
-        hint="ask for it with `mlflow deployments create -t gitops`, or serve the registry's "
-        f"files with `mlflow models serve -m models:/{version}`",
+        hint="ask for it with `mlflow deployments create -t gitops`, or "
+        + _as_registered(publication),
     )
+
+
+def _as_registered(publication: Publication) -> str:
+    version = f"{publication.model}/{publication.number}"
+    return f"serve the registry's files with `mlflow models serve -m models:/{version}`"
 
 
 def _check_flavor(revision: Revision, flavor: str) -> None:

@@ -21,7 +21,8 @@ __all__ = ["Stack", "edit_of", "predictor_of"]
 
 def predictor_of(view: View, contents: ModelFiles) -> Predictor:
     plan = view.plan
-    found = view.manifests.predictor(plan.key.environment, plan.place.service)
+    assert plan.after is not None
+    found = view.manifests.foreseen(plan.key.environment, plan.place.service, plan.after)
     return found or default_predictor(contents)
 
 

@@ -31,6 +31,8 @@ __all__ = ["Manifests"]
 
 Changes = dict[str, str | None]
 
+NEW = Predictor("not-known-yet")  # in the base of a service that is made new
+
 
 class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
@@ -56,6 +58,7 @@ class Manifests:
         self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
         self._resolvers: dict[str, Resolver] = {}
         self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
+        self._bases: dict[tuple[str, str], Predictor | None] = {}
 
     def committed(self, environment: str, service: str) -> ServiceSpec | None:
         """What Git says; None where the service is not in the environment.
@@ -74,6 +77,23 @@ class Manifests:
             return written.predictor
         found = self._find(environment, service)
         return predictor_of(found.fields) if found else None
+
+    def foreseen(self, environment: str, service: str, spec: ServiceSpec) -> Predictor | None:
+        """How it will load its files once it is set to `spec`: as it does now, or as the base says
+        that it would be made from. None where it would be made new.
+        """
+        found = self.predictor(environment, service)
+        if found is not None or self._is_elsewhere(environment, service):
+            return found
+        if self._look(environment, service) is not None:
+            return None
+        key = (environment, service)
+        if key not in self._bases:
+            changes = self._scaffold(environment, service, spec, NEW)
+            made = self.edited(changes).predictor(environment, service)
+            is_new = made is None or made.model_format == NEW.model_format
+            self._bases[key] = None if is_new else made
+        return self._bases[key]
 
     def has_explainer(self, environment: str, service: str) -> bool:
         """Whether KServe runs an explainer beside the service's predictor."""

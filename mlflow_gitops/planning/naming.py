@@ -30,6 +30,7 @@ __all__ = [
     "name_or_none",
     "number_of",
     "publication_of",
+    "published_in",
     "revision_uri",
     "spec_of",
     "spec_or",
@@ -130,6 +131,12 @@ def publication_of(
         layout=layout_of(spec),
         write_once=write_once,
     )
+
+
+def published_in(publication: Publication, layout: str) -> Publication:
+    """The same version where it would lie in the layout."""
+    spec = in_layout(ServiceSpec(publication.uri, publication.name), layout)
+    return replace(publication, uri=spec.uri, layout=layout)
 
 
 def spec_or(settings: Settings, version: ModelVersion, otherwise: ServiceSpec) -> ServiceSpec:

@@ -168,6 +168,48 @@ def test_publishing_again_writes_nothing_and_needs_no_source(shelf: Shelf) -> No
     assert shelf.objects() == before
 
 
+def laid_out(of: Publication, paths: Mapping[str, str]) -> Publication:
+    return replace(of, uri=f"{of.uri[:-1]}-nest/", layout="nest", paths=paths)
+
+
+def test_files_are_published_where_the_layout_has_them(shelf: Shelf, tmp_path: Path) -> None:
+    asked = laid_out(ask(shelf), {"1/model.bin": "model.pkl", "MLmodel": "MLmodel"})
+    made = shelf.store.publish(asked)
+    sizes = {"1/model.bin": len(FILES["model.pkl"]), "MLmodel": len(MLMODEL)}
+    assert made.contents == ModelFiles(sizes, MLMODEL)
+    start = "models/fraud/v1-nest/"
+    published = {key for key in shelf.objects() if key.startswith(start)}
+    assert published == {f"{start}1/model.bin", f"{start}MLmodel"}
+    assert shelf.objects()[f"{start}1/model.bin"] == FILES["model.pkl"]
+    shelf.lose(asked.source)
+    known = replace(asked, paths=None)
+    assert shelf.store.sealed(known) == replace(made, created=False)
+    assert shelf.store.download(known, tmp_path / "copy") == replace(made, created=False)
+    assert (tmp_path / "copy/1/model.bin").read_bytes() == FILES["model.pkl"]
+
+
+def test_two_layouts_of_a_version_lie_beside_each_other(shelf: Shelf) -> None:
+    asked = ask(shelf)
+    first = shelf.store.publish(asked)
+    other = shelf.store.publish(laid_out(asked, {"1/model.pkl": "model.pkl"}))
+    assert shelf.store.sealed(asked) == replace(first, created=False)
+    assert other.contents == ModelFiles({"1/model.pkl": len(FILES["model.pkl"])})
+
+
+def test_a_path_sealed_in_one_layout_is_no_other(shelf: Shelf) -> None:
+    asked = laid_out(ask(shelf), {"1/model.pkl": "model.pkl"})
+    shelf.store.publish(asked)
+    with pytest.raises(PublishError, match="sealed by another"):
+        shelf.store.sealed(replace(asked, layout="as-is"))
+
+
+def test_a_file_of_the_layout_that_went_away_is_named_before_the_claim(shelf: Shelf) -> None:
+    asked = laid_out(ask(shelf), {"1/model.pkl": "gone.pkl"})
+    with pytest.raises(PublishError, match=r"`gone\.pkl` is not there any more"):
+        shelf.store.publish(asked)
+    assert shelf.objects() == {}
+
+
 def test_the_same_content_has_the_same_digest_at_another_path(shelf: Shelf) -> None:
     first = shelf.store.publish(ask(shelf))
     asked = publication(shelf.bucket, shelf.source(FILES), number="2", created=5)

@@ -80,7 +80,7 @@ class MemoryArtifactStore:
         place = place_of(publication.uri)
         contents = self.inspect(publication.source)
         if publication.paths is not None:
-            contents = Layout(publication.layout, publication.paths).applied(contents)
+            contents = _laid_out(contents, publication)
         write_once.check_keys(contents.files, place)
         self._put_new(place.uri(place.claim), claim_text(claim_of(publication)).encode())
         write_once.check_known(contents.files, self._listed(place), place)
@@ -159,3 +159,11 @@ class MemoryArtifactStore:
         return Revision(
             publication.uri, manifest.digest, ModelFiles(sizes, mlmodel), created=created
         )
+
+
+def _laid_out(contents: ModelFiles, publication: Publication) -> ModelFiles:
+    paths = publication.paths or {}
+    for path in paths.values():
+        if path not in contents.files:
+            raise PublishError(f"`{path}` is not there any more", where=publication.source)
+    return Layout(publication.layout, paths).applied(contents)

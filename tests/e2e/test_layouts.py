@@ -1,0 +1,87 @@
+"""A service whose server needs its files elsewhere than MLflow puts them, over real parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from mlflow_gitops.state import State
+from tests.support.stack import LEAF, Stack
+
+pytestmark = pytest.mark.slow
+
+Names = Callable[[str], str]
+
+MLMODEL = b"""\
+flavors:
+  python_function:
+    loader_module: mlflow.tensorflow
+  tensorflow:
+    data: data
+    model_type: keras
+    save_format: tf
+"""
+SERVICE = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: {name}
+spec:
+  predictor:
+    model:
+      modelFormat:
+        name: tensorflow
+"""
+LISTED = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - inference-service.yaml
+"""
+
+
+def uri(stack: Stack, environment: str, model: str) -> str:
+    text = stack.file(LEAF.format(environment=environment, service=model))
+    return next(line.split(": ")[1] for line in text.splitlines() if "storageUri:" in line)
+
+
+def test_a_tensorflow_model_is_served_from_numbered_folders(stack: Stack, names: Names) -> None:
+    model = names("digits")
+    base = f"models/base/{model}"
+    stack.person_writes(
+        {
+            f"{base}/inference-service.yaml": SERVICE.format(name=model),
+            f"{base}/kustomization.yaml": LISTED,
+        }
+    )
+    for number in ("1", "2"):
+        weights = {"data/model/saved_model.pb": f"weights {number}".encode()}
+        files = {"MLmodel": MLMODEL, "data/save_format.txt": b"tf", **weights}
+        assert stack.registry.register(model, files) == number
+        for stage in ("Staging", "Production"):
+            stack.registry.transition(model, number, stage, archive_existing=True)
+            outcome = stack.reconcile(model)[stage.lower()]
+            assert outcome.error is None, outcome.error
+            assert outcome.state is State.COMMITTED
+            assert uri(stack, stage.lower(), model) == (
+                f"s3://{stack.bucket}/{model}/v{number}-nest/"
+            )
+    assert stack.objects()[f"{model}/v2-nest/1/saved_model.pb"] == b"weights 2"
+    manifest = json.loads(stack.objects()[f"{model}/_manifests/v2-nest.json"])
+    assert manifest["layout"] == "nest"
+
+    head, objects = stack.head(), stack.objects()
+    stack.reconcile(model)
+    assert model not in stack.session().reconciler.survey().work
+    assert json.loads(stack.cli("drift", "-e", "production", "--json").stdout)
+
+    back = stack.cli("rollback", model, "-e", "production", "--json")
+    assert back.returncode == 0, back.stderr
+    assert stack.git("rev-parse", "main^") == head
+    assert uri(stack, "production", model) == f"s3://{stack.bucket}/{model}/v1-nest/"
+    assert stack.objects() == objects, "nothing is published again"
+    head = stack.head()
+    stack.reconcile(model)
+    assert stack.head() == head

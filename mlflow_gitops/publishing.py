@@ -129,15 +129,15 @@ class Publisher:
     def _standing(self, given: Placed, settings: Settings) -> Placed:
         layout = given.publication.layout
         placed = self._at(given, layout)
-        if placed.sealed is not None:
-            _check(placed)
+        if _loads(placed):
             return placed
         new = self._new(placed, settings)
         if new.publication.layout != layout:
             raise PublishError(
                 f"the files would not load as Git has them, which is {layout}",
                 where=given.publication.uri,
-                hint=f"write {new.publication.uri} in Git, or ask for another version",
+                hint=f"write {new.publication.uri} in Git, and it is published there; or ask for "
+                "another version, then for this one again",
             )
         return new
 

@@ -81,7 +81,7 @@ def laid_out(
         return desired
     for known in (committed, delivered.spec if delivered else None):
         spec = as_published(desired.spec, known)
-        if spec != desired.spec:
+        if known is not None and (spec.uri, spec.version) == (known.uri, known.version):
             return replace(desired, spec=spec)
     return desired
 

@@ -186,6 +186,17 @@ def test_another_server_gets_the_layout_that_it_needs(parts: Parts) -> None:
     assert_stands(parts)
 
 
+def test_a_person_writes_the_path_that_another_server_needs(parts: Parts) -> None:
+    promote(parts, register(parts))
+    mlflow = SERVICE.replace("name: tensorflow", "name: mlflow\n      protocolVersion: v2")
+    leaf = parts.repository.files()[LEAF].replace("v1-nest", "v1")
+    parts.repository.person_commits({BASE: mlflow, LEAF: leaf})
+    assert reconcile(parts) is State.COMMITTED
+    assert "s3://models/digits/_manifests/v1.json" in parts.store.objects
+    assert uri(parts) == "s3://models/digits/v1/"
+    assert_stands(parts)
+
+
 def test_a_pull_request_proposes_the_layouts_path(parts: Parts) -> None:
     parts.by_pull_requests()
     parts.registry.transition(MODEL, register(parts), "Production")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,17 @@ def test_a_prefix_of_the_same_storage(bucket: TestBucket, store: S3ArtifactStore
     bucket.put("runs/1/model/", b"")
     store.publish(publication(bucket.name, f"s3://{bucket.name}/runs/1/model"))
     assert published(bucket) == files
+
+
+def test_the_storage_lays_out_what_it_copies_by_itself(
+    bucket: TestBucket, store: S3ArtifactStore
+) -> None:
+    bucket.put("runs/1/model/data/saved_model.pb", b"weights")
+    plain = publication(bucket.name, f"s3://{bucket.name}/runs/1/model")
+    paths = {"1/saved_model.pb": "data/saved_model.pb"}
+    asked = replace(plain, uri=f"{plain.uri[:-1]}-nest/", layout="nest", paths=paths)
+    assert store.publish(asked).contents.files == {"1/saved_model.pb": 7}
+    assert bucket.read("models/fraud/v1-nest/1/saved_model.pb") == b"weights"
 
 
 def test_a_prefix_without_objects_and_a_bucket_that_is_not_there(

@@ -8,7 +8,7 @@ stopped. What may be there and what not is decided in `planning.write_once`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from mlflow_gitops.adapters.downloading import download
 from mlflow_gitops.adapters.laying_out import laid_out
 from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.s3_errors import talking
+from mlflow_gitops.adapters.s3_keeping import keeping
 from mlflow_gitops.adapters.s3_uploads import abort_left, begin
 from mlflow_gitops.adapters.sources import (
     MLMODEL,
@@ -108,7 +109,8 @@ class S3ArtifactStore:
         if standing is not None:
             return standing
         place = place_of(publication.uri)
-        bucket = self._bucket(place)
+        now = datetime.fromisoformat(self.clock())
+        bucket = replace(self._bucket(place), keeping=keeping(publication.write_once, now))
         found = self._source(publication.source)
         source = laid_out(found, publication.paths)
         contents = inspect(source)
@@ -178,7 +180,7 @@ class S3ArtifactStore:
         Once for each bucket, a second write is tried.
         """
         found = self._read_claim(bucket, place, publication)
-        is_proved = (place.bucket, "PUT") in self._proved
+        is_proved = bucket.keeping.is_checked or (place.bucket, "PUT") in self._proved
         if found is not None and is_proved:
             return True
         text = claim_text(found or claim_of(publication)).encode()
@@ -187,12 +189,15 @@ class S3ArtifactStore:
                 raise write_once.ignores_conditions(place.uri(place.claim), "a PUT")
         elif self._read_claim(bucket, place, publication) is None:
             raise TransientError("the claim went away meanwhile", where=place.uri(place.claim))
-        self._proved.add((place.bucket, "PUT"))
+        if bucket.keeping.is_checked:  # another may have looked at the same moment
+            self._read_claim(bucket, place, publication)
+        else:
+            self._proved.add((place.bucket, "PUT"))
         return found is not None
 
     def _prove_multipart(self, bucket: Bucket, place: Place, publication: Publication) -> None:
         """Complete an upload of the claim, with its own bytes, where the claim already is."""
-        if (place.bucket, "multipart") in self._proved:
+        if bucket.keeping.is_checked or (place.bucket, "multipart") in self._proved:
             return
         claim = self._read_claim(bucket, place, publication)
         text = claim_text(claim or claim_of(publication)).encode()

@@ -19,7 +19,15 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from mlflow_gitops.adapters.s3_errors import is_conflict, is_missing_key, is_there, talking
+from mlflow_gitops.adapters.s3_errors import (
+    code_of,
+    is_conflict,
+    is_missing_key,
+    is_there,
+    status_of,
+    talking,
+)
+from mlflow_gitops.adapters.s3_keeping import CONDITIONAL, Keeping, no_lock
 from mlflow_gitops.adapters.s3_wire import Wire
 from mlflow_gitops.errors import PublishError, TransientError
 from mlflow_gitops.planning.checksums import Checksum, Sums, sha256_text
@@ -104,12 +112,13 @@ class Listed:
 class Bucket:
     """Every method raises GitOpsError with the object's URI, and nothing else.
 
-    With a `wire` most requests go past boto3's costly client.
+    With a `wire` most requests go past boto3's costly client. `keeping` is said with each write.
     """
 
     client: S3Client
     name: str
     wire: Wire | None = None
+    keeping: Keeping = CONDITIONAL
 
     def uri(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
@@ -174,9 +183,11 @@ class Bucket:
         """
         sha256 = sha256 or hashlib.sha256(body).hexdigest()
         checksum = sha256_text(sha256)
+        if self.is_taken(key):
+            return False
         if self.wire is not None:
-            headers = {"If-None-Match": "*", "x-amz-checksum-sha256": checksum}
-            headers["Content-Type"] = kind
+            headers = {"x-amz-checksum-sha256": checksum, "Content-Type": kind}
+            headers |= {**self.keeping.condition, **self.keeping.retention}
             answer = self.wire.send("PUT", self.name, key, {}, headers, body, sha256=sha256)
             if answer is not None:
                 return answer.status == 200
@@ -189,16 +200,23 @@ class Bucket:
                         Body=body,
                         ContentType=kind,
                         ChecksumSHA256=checksum,
-                        IfNoneMatch="*",
+                        **self.keeping.condition_arguments,
+                        **self.keeping.retention_arguments,
                     )
                 except ClientError as error:
                     if is_there(error):
                         return False
+                    if self.keeping.lock and status_of(error) == 400:
+                        raise no_lock(self.uri(key), code_of(error)) from None
                     if not is_conflict(error):
                         raise
                 else:
                     return True
         raise still_written(self.uri(key))
+
+    def is_taken(self, key: str) -> bool:
+        """Looked for only where the storage itself would not refuse the write."""
+        return self.keeping.is_checked and self.kept(key) is not None
 
     def kept(self, key: str) -> tuple[int, Checksum | None] | None:
         """Size, and the checksum of the whole object where the storage keeps one; None if gone."""

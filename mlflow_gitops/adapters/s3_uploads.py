@@ -61,12 +61,17 @@ def begin(bucket: Bucket, key: str) -> Upload:
     """Start an upload, whose parts have CRC32s that make one of the whole object."""
     if bucket.wire is not None:
         headers = {"x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT"}
+        headers |= bucket.keeping.retention
         answer = bucket.wire.send("POST", bucket.name, key, {"uploads": ""}, headers)
         if answer and (found := answer.text("UploadId")):
             return Upload(bucket, key, found)
     with talking(bucket.uri(key)):
         made = bucket.client.create_multipart_upload(
-            Bucket=bucket.name, Key=key, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+            Bucket=bucket.name,
+            Key=key,
+            ChecksumAlgorithm="CRC32",
+            ChecksumType="FULL_OBJECT",
+            **bucket.keeping.retention_arguments,
         )
     return Upload(bucket, key, made["UploadId"])
 
@@ -175,9 +180,11 @@ class Upload:
 
     def _completed(self, parts: Sequence[Part]) -> str | None:
         """The CRC32 that is told, or ""; None where there is an object already."""
+        if self.bucket.is_taken(self.key):
+            return None
         wire = self.bucket.wire
         if wire is not None:
-            headers = {**XML, "If-None-Match": "*", "x-amz-checksum-type": "FULL_OBJECT"}
+            headers = {**XML, "x-amz-checksum-type": "FULL_OBJECT", **self.bucket.keeping.condition}
             query, body = {"uploadId": self.id}, _completion(parts)
             answer = wire.send("POST", self.bucket.name, self.key, query, headers, body)
             if answer is not None and answer.status == 412:
@@ -205,7 +212,7 @@ class Upload:
             UploadId=self.id,
             MultipartUpload={"Parts": [_completed_part(part) for part in parts]},
             ChecksumType="FULL_OBJECT",
-            IfNoneMatch="*",
+            **self.bucket.keeping.condition_arguments,
         )
         return made.get("ChecksumCRC32", "")
 

@@ -147,7 +147,8 @@ def ignores_conditions(uri: str, what: str) -> PublishError:
         f"the storage ignores the condition `If-None-Match` of {what}, so a version could be "
         "overwritten; nothing of it was written",
         where=uri,
-        hint="take a storage, or a newer release of it, that honours conditional writes",
+        hint="take a storage, or a newer release of it, that honours conditional writes; or, where "
+        "only one process publishes, `artifacts.write-once: checked` in mlflow-gitops.yaml",
     )
 
 

@@ -18,7 +18,7 @@ from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.decisions import Decision
 from mlflow_gitops.planning.desired import desired_service, laid_out
 from mlflow_gitops.planning.messages import clean
-from mlflow_gitops.planning.naming import branch_of
+from mlflow_gitops.planning.naming import as_published, branch_of
 from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
 from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
@@ -160,6 +160,9 @@ class Observer:
             newest = self._newest(plan, settings)
             plan = replace(plan, pull=newest or plan.pull)
             if newest and plan.changes_git and _is_for(newest, plan, delivered):
+                if plan.after is not None:
+                    proposed = self._spec_at(newest.head, environment, settings, place)
+                    plan = replace(plan, after=as_published(plan.after, proposed))
                 delivered = next_delivered(plan, delivered, head=tree.head, pull=newest.number)
                 plan = plan_for(delivered, newest)
         unread = _unread(snapshot, environment)

@@ -70,6 +70,7 @@ def _versions(evidence: Evidence, sides: Sequence[Side]) -> Iterator[Sequence[st
         "files": [files_text(s, evidence.before if s is evidence.after else None) for s in sides],
         "digest": [side.digest for side in sides],
         "uri": [side.uri for side in sides],
+        "layout": [side.layout for side in sides],
         "unknown": [side.missing for side in sides],
     }
     return ((name, *(cell or NONE for cell in cells)) for name, cells in rows.items() if any(cells))

@@ -22,10 +22,11 @@ from mlflow_gitops.planning.evidence_values import (
     Side,
     Verdict,
 )
+from mlflow_gitops.planning.naming import layout_of
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.planning.signatures import SchemaChange
 from mlflow_gitops.runs import Dataset, RunFacts
-from mlflow_gitops.state import EMPTY, ModelFiles, ModelVersion, ServiceSpec
+from mlflow_gitops.state import AS_IS, EMPTY, ModelFiles, ModelVersion, ServiceSpec
 
 __all__ = ["DEPENDENCY_FILES", "MOST_TEXT", "Known", "compared", "make_evidence"]
 
@@ -111,7 +112,7 @@ def make_evidence(plan: Plan, gathered: Gathered) -> Evidence:
 
 def _side(known: Known) -> Side:
     facts, files = known.facts or RunFacts(missing=known.why), known.files
-    version = known.version
+    version, layout = known.version, layout_of(known.spec)
     return Side(
         version=known.spec.version,
         number=version.number if version else "",
@@ -126,6 +127,7 @@ def _side(known: Known) -> Side:
         description=facts.description,
         files=len(files.files) if files else None,
         size=sum(files.files.values()) if files else None,
+        layout="" if layout == AS_IS else layout,
         missing=facts.missing or known.why,
     )
 

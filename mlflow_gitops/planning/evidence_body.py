@@ -127,6 +127,7 @@ def _versions(evidence: Evidence) -> str:
         ),
         ("digest", [exact_code(side.digest) for side in sides]),
         ("URI", [exact_code(side.uri) for side in sides]),
+        ("layout", [side.layout for side in sides]),
     ]
     shown = [(name, *cells) for name, cells in rows if any(cells)]
     return f"{table(['', *names], shown)}\n\n{_asked(evidence)}"

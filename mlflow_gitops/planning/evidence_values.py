@@ -22,7 +22,8 @@ class Side:
     """One version: the committed one, or the one that is to replace it. "" is not known.
 
     `version` is the label in Git, `number` the registry's. `files` and `size` (bytes) are None
-    where the files were not looked at. `missing` says why the run's facts are not there.
+    where the files were not looked at. `layout` is "" where they lie as they were logged. `missing`
+    says why the run's facts are not there.
     """
 
     version: str = ""
@@ -38,6 +39,7 @@ class Side:
     description: str = ""
     files: int | None = None
     size: int | None = None
+    layout: str = ""
     missing: str = ""
 
 

@@ -15,7 +15,7 @@ from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
 from mlflow_gitops.planning.loadable import USE_MLFLOW, check_loadable, server_of
 from mlflow_gitops.planning.mlmodel import Contents, contents_of
-from mlflow_gitops.planning.sources import shown
+from mlflow_gitops.planning.sources import check_paths, shown
 from mlflow_gitops.state import AS_IS, Layout, ModelFiles, Predictor
 
 __all__ = ["choose_layout", "layouts_for"]
@@ -50,6 +50,7 @@ def layouts_for(predictor: Predictor) -> tuple[str, ...]:
 
 def _loads(layout: Layout, files: ModelFiles, predictor: Predictor) -> bool:
     try:
+        check_paths(layout.paths, layout.name)
         check_loadable(layout.applied(files), predictor, layout.name)
     except PublishError:
         return False
@@ -125,6 +126,8 @@ def _onnx(contents: Contents, _: str, service: str) -> Layout | None:
     beside = (path for path in inside if path.removeprefix(folder) not in (*ABOUT, *EXAMPLES))
     top = f"{service}/1/"
     others = {f"{top}{path.removeprefix(folder)}": path for path in beside}
+    if f"{top}model.onnx" in others:
+        return None
     return Layout("nest", {**others, f"{top}model.onnx": data})
 
 

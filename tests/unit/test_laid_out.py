@@ -167,6 +167,8 @@ def test_a_revert_holds(parts: Parts) -> None:
     stands = parts.written()
     assert reconcile(parts) is State.HELD
     assert parts.written() == stands
+    for number in ("1", "2"):  # what stands is told that it does
+        assert '"held"' in parts.registry.tags(MODEL, number)["gitops.status.production"]
     asked = Asker(parts.session().reconciler).ask(Wish(f"production/{MODEL}", f"models:/{MODEL}/2"))
     assert asked.after is not None
     assert asked.after.uri == uri(parts) == "s3://models/digits/v2-nest/"
@@ -203,6 +205,7 @@ def test_a_pull_request_proposes_the_layouts_path(parts: Parts) -> None:
     assert reconcile(parts) is State.PROPOSED
     (pull,) = parts.forge.pulls.values()
     assert "s3://models/digits/v1-nest/" in pull.body
+    assert "| layout | nest |" in pull.body
     spec = delivered(parts).spec
     assert spec is not None
     assert spec.uri == "s3://models/digits/v1-nest/"
@@ -214,6 +217,30 @@ def test_a_pull_request_proposes_the_layouts_path(parts: Parts) -> None:
         assert reconcile(parts) is State.COMMITTED
     assert uri(parts) == "s3://models/digits/v1-nest/"
     assert_stands(parts)
+
+
+def test_an_opened_pull_request_that_was_not_recorded_is_found_with_its_path(parts: Parts) -> None:
+    parts.by_pull_requests()
+    parts.registry.transition(MODEL, register(parts), "Production")
+    assert reconcile(parts) is State.PROPOSED
+    before = delivered(parts)
+    parts.registry.delete_model_tag(MODEL, "gitops.delivered.production")
+    assert reconcile(parts) is State.PROPOSED
+    assert delivered(parts).spec == before.spec
+    assert len(parts.forge.pulls) == 1
+
+
+def test_the_gates_compare_with_a_version_that_is_laid_out(parts: Parts) -> None:
+    parts.by_pull_requests()
+    for _ in range(2):
+        parts.registry.transition(MODEL, register(parts), "Production", archive_existing=True)
+        assert reconcile(parts) is State.PROPOSED
+        newest = max(parts.forge.pulls)
+        if newest == 1:
+            parts.forge.merge(newest)
+            assert reconcile(parts) is State.COMMITTED
+    assert "cannot be read" not in parts.forge.pulls[2].body
+    assert "| layout | nest | nest |" in parts.forge.pulls[2].body
 
 
 def test_a_dry_run_names_the_path_and_writes_nothing(parts: Parts) -> None:

@@ -208,6 +208,18 @@ def test_files_that_meet_when_they_are_merged_are_named() -> None:
     assert "log the model again" in refused.value.hint
 
 
+def test_a_file_that_would_be_a_folder_too_is_refused() -> None:
+    files = logged(*HUGGING, "model/tokenizer.json/x", transformers="{task: x}")
+    with pytest.raises(PublishError, match="cannot be made of these files"):
+        choose_layout(files, Predictor("huggingface"), "fraud")
+
+
+def test_a_model_that_would_take_the_place_of_another_is_refused() -> None:
+    files = logged("best.onnx", "model.onnx", onnx="{data: best.onnx}")
+    with pytest.raises(PublishError, match="cannot be made of these files"):
+        choose_layout(files, Predictor("onnx", "v2"), "fraud")
+
+
 def test_the_way_out_of_what_no_layout_helps() -> None:
     with pytest.raises(PublishError) as skops:
         choose_layout(FILES["skops"], Predictor("sklearn"), "fraud")

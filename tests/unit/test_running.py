@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mlflow_gitops.errors import GitOpsError, RequestError
+from mlflow_gitops.planning.naming import publication_of
 from mlflow_gitops.running import LocalOptions, Runner, parse_local_options
+from mlflow_gitops.state import ServiceSpec
 from tests.support.memory_session import Parts
 
 MODEL = "fraud-detector"
@@ -55,3 +58,15 @@ def test_what_cannot_be_served_is_told_before_a_server_starts() -> None:
     parts.registry.transition(MODEL, "1", "Production")
     parts.session().reconciler.reconcile(MODEL)
     assert "the version has no flavor `xgboost`" in run(parts, flavor="xgboost")
+
+
+def test_what_is_laid_out_for_another_server_is_told_so() -> None:
+    parts = Parts()
+    parts.register(MODEL)
+    version = parts.registry.snapshot(MODEL).versions[0]
+    spec = ServiceSpec(f"s3://models/{MODEL}/v1-select/", "1")
+    asked = publication_of(version, spec, version.source)
+    parts.store.publish(replace(asked, paths={"model.pkl": "model.pkl"}))
+    told = run(parts)
+    assert "published for another server, in the layout select" in told
+    assert f"mlflow models serve -m models:/{MODEL}/1" in told

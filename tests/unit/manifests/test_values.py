@@ -71,6 +71,21 @@ def test_a_path_that_is_none(text: str) -> None:
         parse_path(text)
 
 
+@pytest.mark.parametrize(
+    ("folder", "version"), [("v3", "3"), ("v3-nest", "3"), ("v3-flat", "3-flat"), ("nest", "")]
+)
+def test_the_version_is_read_from_the_uri_without_its_layout(folder: str, version: str) -> None:
+    uri = f"s3://models/svc/{folder}/"
+    found = manifests({FILE: f"model:\n  storageUri: {uri}\n"}).committed("env", "svc")
+    assert found == ServiceSpec(uri, version)
+
+
+def test_a_version_that_is_laid_out_is_written_and_read_as_itself() -> None:
+    laid_out = ServiceSpec("s3://models/svc/v4-nest/", "4")
+    text = "model:\n  storageUri: s3://models/svc/v3-nest/\n"
+    assert edit(text, spec=laid_out) == text.replace("v3", "v4")
+
+
 def test_a_name_never_adds_a_step() -> None:
     assert filled(parse_path("a.{service}.b"), "{service}", "x.y[0]") == ("a", "x.y[0]", "b")
 

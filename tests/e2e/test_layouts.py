@@ -8,38 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from mlflow_gitops.state import State
+from tests.support.laid_out import base_files, model_files
 from tests.support.stack import LEAF, Stack
 
 pytestmark = pytest.mark.slow
 
 Names = Callable[[str], str]
-
-MLMODEL = b"""\
-flavors:
-  python_function:
-    loader_module: mlflow.tensorflow
-  tensorflow:
-    data: data
-    model_type: keras
-    save_format: tf
-"""
-SERVICE = """\
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata:
-  name: {name}
-spec:
-  predictor:
-    model:
-      modelFormat:
-        name: tensorflow
-"""
-LISTED = """\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources:
-  - inference-service.yaml
-"""
 
 
 def uri(stack: Stack, model: str) -> str:
@@ -49,17 +23,9 @@ def uri(stack: Stack, model: str) -> str:
 
 def test_a_tensorflow_model_is_served_from_numbered_folders(stack: Stack, names: Names) -> None:
     model = names("digits")
-    base = f"models/base/{model}"
-    stack.person_writes(
-        {
-            f"{base}/inference-service.yaml": SERVICE.format(name=model),
-            f"{base}/kustomization.yaml": LISTED,
-        }
-    )
+    stack.person_writes(base_files(model))
     for number in ("1", "2"):
-        weights = {"data/model/saved_model.pb": f"weights {number}".encode()}
-        files = {"MLmodel": MLMODEL, "data/save_format.txt": b"tf", **weights}
-        assert stack.registry.register(model, files) == number
+        assert stack.registry.register(model, model_files(f"weights {number}")) == number
         stack.registry.transition(model, number, "Production", archive_existing=True)
         outcome = stack.reconcile(model)["production"]
         assert outcome.error is None, outcome.error

@@ -10,32 +10,11 @@ from mlflow_gitops.ask import Asker
 from mlflow_gitops.errors import RequestError
 from mlflow_gitops.state import Delivered, State
 from mlflow_gitops.wish import Wish
+from tests.support.laid_out import base_files, model_files
 from tests.support.memory_session import Parts
 
 MODEL = "digits"
-MLMODEL = (
-    "flavors:\n"
-    "  python_function:\n    loader_module: mlflow.tensorflow\n"
-    "  tensorflow:\n    data: data\n"
-)
-BASE = "models/base/digits/inference-service.yaml"
-SERVICE = """\
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata:
-  name: digits
-spec:
-  predictor:
-    model:
-      modelFormat:
-        name: tensorflow
-"""
-LISTED = """\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources:
-  - inference-service.yaml
-"""
+MLFLOW = "mlflow\n      protocolVersion: v2"
 LEAF = "models/overlays/production/digits/model-version.yaml"
 
 
@@ -43,18 +22,12 @@ LEAF = "models/overlays/production/digits/model-version.yaml"
 def parts() -> Parts:
     """A base for TensorFlow's server, and no environment that lists it yet."""
     made = Parts()
-    made.repository.person_commits({BASE: SERVICE, "models/base/digits/kustomization.yaml": LISTED})
+    made.repository.person_commits(base_files(MODEL))
     return made
 
 
 def register(parts: Parts) -> str:
-    weights = f"weights {len(parts.store.sources)}".encode()
-    files = {
-        "MLmodel": MLMODEL.encode(),
-        "data/keras_module.txt": b"keras",
-        "data/model/saved_model.pb": weights,
-        "data/model/variables/variables.index": b"index",
-    }
+    files = model_files(f"weights {len(parts.store.sources)}")
     return parts.register(MODEL, files=files)
 
 
@@ -178,8 +151,7 @@ def test_a_revert_holds(parts: Parts) -> None:
 def test_another_server_gets_the_layout_that_it_needs(parts: Parts) -> None:
     number = register(parts)
     promote(parts, number)
-    mlflow = SERVICE.replace("name: tensorflow", "name: mlflow\n      protocolVersion: v2")
-    parts.repository.person_commits({BASE: mlflow})
+    parts.repository.person_commits(base_files(MODEL, MLFLOW))
     assert_stands(parts)
     promote(parts, register(parts))
     assert uri(parts) == "s3://models/digits/v2/"
@@ -190,9 +162,8 @@ def test_another_server_gets_the_layout_that_it_needs(parts: Parts) -> None:
 
 def test_a_person_writes_the_path_that_another_server_needs(parts: Parts) -> None:
     promote(parts, register(parts))
-    mlflow = SERVICE.replace("name: tensorflow", "name: mlflow\n      protocolVersion: v2")
     leaf = parts.repository.files()[LEAF].replace("v1-nest", "v1")
-    parts.repository.person_commits({BASE: mlflow, LEAF: leaf})
+    parts.repository.person_commits({**base_files(MODEL, MLFLOW), LEAF: leaf})
     assert reconcile(parts) is State.COMMITTED
     assert "s3://models/digits/_manifests/v1.json" in parts.store.objects
     assert uri(parts) == "s3://models/digits/v1/"

@@ -155,7 +155,7 @@ CHECKSUMS = (
         partial(mismatch, "SHA256"),
         used=True,
     ),
-    Property("crc32-mismatch", "the same for CRC32", partial(mismatch, "CRC32")),
+    Property("crc32-mismatch", "the same for CRC32", partial(mismatch, "CRC32"), used=True),
     Property("crc64nvme-mismatch", "the same for CRC64NVME", partial(mismatch, "CRC64NVME")),
     Property("head", "HEAD tells the checksums", told),
     Property("whole-crc64nvme", "CRC64NVME of a whole multipart", partial(whole, "CRC64NVME")),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,11 @@ class Bucket:
     @contextmanager
     def open(self, key: str, etag: str = "") -> Iterator[Any]:
         """The object as a stream; PublishError where there is none, or another than `etag`'s."""
-        asked: GetObjectRequestTypeDef = {"Bucket": self.name, "Key": key}
+        asked: GetObjectRequestTypeDef = {
+            "Bucket": self.name,
+            "Key": key,
+            "ChecksumMode": "ENABLED",  # at the end, botocore compares what the storage keeps
+        }
         if etag:
             asked["IfMatch"] = etag
         with talking(self.uri(key)):
@@ -171,7 +175,7 @@ class Bucket:
                 if is_there(error):
                     raise changed_meanwhile(self.uri(key)) from None
                 raise
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:  # its own context gives the unchecked stream
                 yield body
 
     def put_new(

@@ -164,6 +164,8 @@ def _not_answered(error: Exception, where: str) -> GitOpsError:
         return PublishError("the name cannot be used with S3", where=where, hint="correct it")
     if isinstance(error, (boto.NoRegionError, boto.InvalidRegionError)):
         return PublishError("the region cannot be used", where=where, hint=CHECK_REGION)
+    if isinstance(error, boto.FlexibleChecksumError):
+        return TransientError("the bytes did not arrive as the storage keeps them", where=where)
     host = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", ""))).netloc
     at = f" at {host.rpartition('@')[2]}" if host else ""
     return TransientError(

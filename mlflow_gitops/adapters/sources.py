@@ -125,10 +125,14 @@ def mlmodel_text(content: bytes, where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LocalSource:
-    """A folder, read in place. Nothing is reached through symbolic links."""
+    """A folder, read in place. Nothing is reached through symbolic links.
+
+    A file that was written to since it was listed, or while it is read, is an error.
+    """
 
     location: str
     root: Path
+    _listed: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def files(self) -> Mapping[str, int]:
         self._check_root()
@@ -141,6 +145,7 @@ class LocalSource:
                     kind = path.lstat()
                     if stat.S_ISREG(kind.st_mode):
                         found[relative] = kind.st_size
+                        self._listed[relative] = _written(kind)
                     elif not stat.S_ISDIR(kind.st_mode):
                         raise _no_file(relative, self.location)
         return found
@@ -155,8 +160,8 @@ class LocalSource:
                 if not stat.S_ISREG(before.st_mode):
                     raise _no_file(path, self.location)
                 yield stream
-                after = os.fstat(stream.fileno())
-                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                listed = self._listed.get(path, _written(before))
+                if _written(os.fstat(stream.fileno())) != listed:
                     raise changed_meanwhile(where)
 
     def origin(self, path: str) -> Origin | None:
@@ -315,6 +320,10 @@ def _no_file(path: str, location: str) -> PublishError:
         where=shown(location),
         hint="log the model again with the file itself",
     )
+
+
+def _written(kind: os.stat_result) -> tuple[int, int]:
+    return kind.st_size, kind.st_mtime_ns
 
 
 def _raise(error: Exception) -> Any:

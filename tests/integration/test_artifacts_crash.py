@@ -7,78 +7,75 @@ one of them. What landed has to stay as it is, and the end has to be that of a r
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
+from tests.support.fork_server import run_module
 from tests.support.proxy import Seen, proxy
 from tests.support.publications import FILES, TestBucket, publication, write_files
 
 pytest_plugins = ["tests.support.s3"]
 
+PATH = "models/fraud/v1/"
 CLAIM = "models/fraud/_manifests/v1.claim.json"
 MANIFEST = "models/fraud/_manifests/v1.json"
 MIB = 1024 * 1024
 
-CHILD = """
-import sys
-from mlflow_gitops.adapters.artifacts import S3ArtifactStore
-from mlflow_gitops.adapters.s3 import Clients
-from tests.support.publications import publication
-endpoint, bucket, source = sys.argv[1:]
-store = S3ArtifactStore(Clients(endpoint), part=5 * 1024 * 1024)
-store.publish(publication(bucket, source))
-"""
-
 CONTENT: Mapping[str, bytes] = {
     **FILES,
-    **{f"data/part-{index}.bin": bytes([index]) * 1000 for index in range(10)},
+    **{f"data/part-{index}.bin": bytes([index]) * 1000 for index in range(60)},
     "large.bin": random.Random(1).randbytes(11 * MIB),
     "larger.bin": random.Random(2).randbytes(16 * MIB),
 }
-WRITES = 2 + 3 + 14 + 5 + 6 + 1  # claim and probe, probe in parts, small files, large ones, seal
-POINTS = [0, *sorted(random.Random(3).sample(range(1, WRITES - 1), 8)), WRITES - 1]
+KILLS = 7  # of one version, one publisher after the other
+ROUNDS = range(4 if "MLFLOW_GITOPS_SOAK" not in os.environ else 100)
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("source"), CONTENT)
 
 
+@pytest.fixture(params=["disk", "storage"])
+def source(request: pytest.FixtureRequest, folder: Path, other_bucket: TestBucket) -> str:
+    """The version's files, on disk or in the storage that it is published to."""
+    if request.param == "disk":
+        return str(folder)
+    for path, content in CONTENT.items():
+        other_bucket.put(f"model/{path}", content)
+    return f"s3://{other_bucket.name}/model"
+
+
 def run_and_kill(
-    bucket: TestBucket, source: Path, environ: Mapping[str, str], *, at: int, side: str
+    bucket: TestBucket,
+    source: str,
+    environ: Mapping[str, str],
+    folder: Path,
+    is_due: Callable[[Seen], bool],
+    side: str = "before",
 ) -> bool:
-    """Whether the kill landed: the publisher was at its `at`-th writing request."""
-    lock = threading.Lock()
-    seen: list[str] = []
-    child: list[subprocess.Popen[bytes]] = []
-    started = threading.Event()
+    """Whether the kill landed: the publisher was at a writing request that was due."""
+    lock, pid_file = threading.Lock(), folder / "pid"
 
     def watch(request: Seen) -> None:
-        if request.method not in ("PUT", "POST"):
-            return
         with lock:
-            seen.append(request.path)
-            is_due = len(seen) == at + 1
-        if is_due:
-            started.wait()
-            child[0].send_signal(signal.SIGKILL)
-            child[0].wait()
+            if request.method in ("PUT", "POST") and is_due(request):
+                os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
     with proxy(bucket.endpoint) as made:
         (made.before if side == "before" else made.after).append(watch)
-        command = [sys.executable, "-c", CHILD, made.url, bucket.name, str(source)]
-        child.append(subprocess.Popen(command, env=environ, cwd=Path(__file__).parents[2]))
-        started.set()
-        return child[0].wait(120) == -signal.SIGKILL
+        args = (made.url, bucket.name, source, str(pid_file))
+        ended = run_module("tests.support.publisher", *args, env=environ)
+        assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
+        return ended.returncode == -signal.SIGKILL
 
 
 def stamps(bucket: TestBucket) -> dict[str, Any]:
@@ -87,20 +84,10 @@ def stamps(bucket: TestBucket) -> dict[str, Any]:
     return {item["Key"]: (item["LastModified"], item["ETag"], item["Size"]) for item in found}
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("at", POINTS)
-def test_a_killed_publisher_is_gone_on_from(
-    bucket: TestBucket,
-    source: Path,
-    s3_environ: Mapping[str, str],
-    store: S3ArtifactStore,
-    at: int,
-    side: str,
+def check_end(
+    bucket: TestBucket, store: S3ArtifactStore, source: str, landed: dict[str, Any]
 ) -> None:
-    assert run_and_kill(bucket, source, s3_environ, at=at, side=side), "the kill did not land"
-    landed = stamps(bucket)
-    if MANIFEST in landed:
-        assert set(landed) == {f"models/fraud/v1/{path}" for path in CONTENT} | {CLAIM, MANIFEST}
+    """Publish once more: that stands which landed, and all is as after one undisturbed run."""
     asked = publication(bucket.name, source)
     made = store.publish(asked)
     assert made.created is (MANIFEST not in landed)
@@ -108,24 +95,65 @@ def test_a_killed_publisher_is_gone_on_from(
     assert {key: after[key] for key in landed} == landed, "what had landed was written again"
     objects = bucket.objects()
     assert {
-        key.removeprefix("models/fraud/v1/"): hashlib.sha256(body).hexdigest()
+        key.removeprefix(PATH): hashlib.sha256(body).hexdigest()
         for key, body in objects.items()
-        if key.startswith("models/fraud/v1/")
+        if key.startswith(PATH)
     } == {path: hashlib.sha256(content).hexdigest() for path, content in CONTENT.items()}
     assert len(objects) == len(CONTENT) + 2
     assert store.sealed(asked) is not None
+    undisturbed = publication(bucket.name, source, number="2", created=2)
+    assert store.publish(undisturbed).digest == made.digest
 
 
-def test_the_points_reach_from_the_claim_to_the_seal(
-    bucket: TestBucket, source: Path, s3_environ: Mapping[str, str]
+def nth_of_copy(number: int) -> Callable[[Seen], bool]:
+    """Due at the copy's writing request of that number: neither claim nor seal."""
+    left = [number]
+
+    def is_due(request: Seen) -> bool:
+        left[0] -= f"/{PATH}" in request.path
+        return left[0] == 0
+
+    return is_due
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+@pytest.mark.parametrize("source", ["disk", "storage"], indirect=True)
+def test_a_version_whose_publishers_are_killed_again_and_again(
+    bucket: TestBucket,
+    source: str,
+    s3_environ: Mapping[str, str],
+    store: S3ArtifactStore,
+    tmp_path: Path,
+    seed: int,
 ) -> None:
-    """That the crash test kills where it means to: an undisturbed run has that many writes."""
-    seen: list[Seen] = []
-    with proxy(bucket.endpoint) as made:
-        made.before.append(seen.append)
-        command = [sys.executable, "-c", CHILD, made.url, bucket.name, str(source)]
-        subprocess.run(command, env=s3_environ, cwd=Path(__file__).parents[2], check=True)
-    writes = [request for request in seen if request.method in ("PUT", "POST")]
-    assert len(writes) == WRITES
-    assert writes[0].path.endswith("v1.claim.json")
-    assert writes[-1].path.endswith("v1.json")
+    chosen = random.Random(seed)
+    landed: dict[str, Any] = {}
+    for _ in range(KILLS):
+        side, is_due = chosen.choice(("before", "after")), nth_of_copy(chosen.randint(1, 6))
+        assert run_and_kill(bucket, source, s3_environ, tmp_path, is_due, side), "it did not land"
+        now = stamps(bucket)
+        assert MANIFEST not in now, "a part of a version was sealed"
+        assert {key: now[key] for key in landed} == landed, "what had landed was written again"
+        landed = now
+    check_end(bucket, store, source, landed)
+    assert bucket.uploads() == []
+
+
+@pytest.mark.parametrize("key", [CLAIM, MANIFEST])
+@pytest.mark.parametrize("source", ["disk"], indirect=True)
+def test_a_publisher_is_killed_at_the_claim_and_at_the_seal(
+    bucket: TestBucket,
+    source: str,
+    s3_environ: Mapping[str, str],
+    store: S3ArtifactStore,
+    tmp_path: Path,
+    key: str,
+) -> None:
+    def is_due(request: Seen) -> bool:
+        return request.path.endswith(key)
+
+    assert run_and_kill(bucket, source, s3_environ, tmp_path, is_due, "after"), "it did not land"
+    landed = stamps(bucket)
+    files = {f"{PATH}{path}" for path in CONTENT}
+    assert set(landed) == ({CLAIM} if key == CLAIM else {CLAIM, MANIFEST, *files})
+    check_end(bucket, store, source, landed)

@@ -36,6 +36,7 @@ CLAIM = "models/fraud/_manifests/v1.claim.json"
 MANIFEST = "models/fraud/_manifests/v1.json"
 MIB = 1024 * 1024
 PUBLISHERS = 8
+TURNS = range(30 if "MLFLOW_GITOPS_SOAK" in os.environ else 1)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def publisher(server: S3Server, asked: Publication, scratch: Path) -> Callable[[
     return lambda: store.publish(asked)
 
 
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("turn", TURNS)
 def test_publishers_of_the_same_version_all_succeed_with_one_set_of_bytes(
     race_server: S3Server, race_bucket: TestBucket, source: Path, tmp_path: Path, turn: int
 ) -> None:
@@ -88,7 +89,7 @@ def test_publishers_of_the_same_version_all_succeed_with_one_set_of_bytes(
     assert bucket.uploads() == []
 
 
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("turn", TURNS)
 def test_of_publishers_of_different_versions_exactly_one_wins(
     race_server: S3Server, race_bucket: TestBucket, tmp_path: Path, turn: int
 ) -> None:

@@ -20,11 +20,12 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", 
 
 @dataclass(slots=True)
 class Seen:
-    """One request as it passed: `body` is whole."""
+    """One request as it passes, whole: what a watcher makes of `body` and `answer` goes on."""
 
     method: str
     path: str
     body: bytes
+    answer: bytes = b""
 
 
 Watcher = Callable[[Seen], None]
@@ -55,9 +56,10 @@ def proxy(upstream: str) -> Iterator[Proxy]:
             seen = Seen(self.command, self.path, body)
             for watch in list(made.before):
                 watch(seen)
-            answer, payload = self._ask(body)
+            answer, seen.answer = self._ask(seen.body)
             for watch in list(made.after):
                 watch(seen)
+            payload = seen.answer
             self.send_response(answer.status, answer.reason)
             for name, value in answer.getheaders():
                 if name.lower() not in HOP_BY_HOP | {"content-length"}:

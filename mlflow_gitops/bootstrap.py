@@ -28,6 +28,7 @@ from mlflow_gitops.ports import (
     Renderer,
     Repository,
     Scorer,
+    Shelf,
 )
 from mlflow_gitops.reconcile import Reconciler
 from mlflow_gitops.reviewed import Reviewed
@@ -164,6 +165,14 @@ class Session:
         return S3ArtifactStore(own, other, tracking_uri=process.tracking_uri)
 
     @cached_property
+    def shelf(self) -> Shelf:
+        from mlflow_gitops.adapters.s3 import Clients
+        from mlflow_gitops.adapters.shelf import WORKERS, S3Shelf
+
+        process = self.process
+        return S3Shelf(Clients(process.s3_endpoint, process.region, connections=WORKERS))
+
+    @cached_property
     def cluster(self) -> Cluster:
         from mlflow_gitops.adapters.cluster import KubernetesCluster
 
@@ -213,8 +222,9 @@ class Session:
 
     def settings_from_git(self) -> Settings:
         """The same as `settings`, without a registry."""
-        self._git.fetch()
-        return parse_settings(self._git.settings_text(), default_branch=self._git.default_branch)
+        git = self.repository
+        git.fetch()
+        return parse_settings(git.settings_text(), default_branch=git.default_branch)
 
 
 def connect(repository: str | None = None, *, progress: Progress | None = None) -> Session:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
@@ -31,6 +31,9 @@ from mlflow_gitops.state import (
     Status,
 )
 
+if TYPE_CHECKING:
+    from mlflow_gitops.planning.kept import Examined
+
 __all__ = [
     "ArtifactStore",
     "Clock",
@@ -41,6 +44,7 @@ __all__ = [
     "Renderer",
     "Repository",
     "Scorer",
+    "Shelf",
     "Tree",
 ]
 
@@ -134,6 +138,18 @@ class ArtifactStore(Protocol):
         """The sealed files into an empty folder, each checked by its SHA-256; None where nothing
         is sealed. Raises PublishError for other bytes; nothing is then left of that file. Without
         a folder the files are read and checked, and kept nowhere.
+        """
+
+
+class Shelf(Protocol):
+    """The same bucket, for those who look at what lies there: what is amiss is no error here."""
+
+    def examine(
+        self, uri: str, *, deep: bool = False, progress: Progress | None = None
+    ) -> Examined:
+        """What there is of a revision now: its documents, and every object with the checksum that
+        the storage keeps; with `deep` every byte is read too. Raises PublishError where the URI is
+        none of a revision.
         """
 
 

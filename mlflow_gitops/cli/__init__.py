@@ -23,6 +23,7 @@ from mlflow_gitops.cli.reconcile import reconcile
 from mlflow_gitops.cli.rollback import rollback
 from mlflow_gitops.cli.serve import serve
 from mlflow_gitops.cli.status import status
+from mlflow_gitops.cli.verify import verify
 from mlflow_gitops.cli.why import why
 
 __all__ = ["main"]
@@ -36,7 +37,7 @@ MLFLOW_PATIENCE: Mapping[str, str] = {
 
 VERBS = (
     *(init, config, plan, diff, reconcile, adopt, rollback, hold),
-    *(status, why, history, audit, drift),
+    *(status, why, history, audit, drift, verify),
     *(serve, demo),
 )
 

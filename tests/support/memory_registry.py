@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from mlflow_gitops.errors import RequestError
+from mlflow_gitops.errors import GitOpsError, RequestError
 from mlflow_gitops.planning.deliveries import DELIVERED, delivered_text, deliveries
 from mlflow_gitops.planning.records import (
     REQUESTS,
@@ -62,7 +62,8 @@ class Model:
 @dataclass(slots=True)
 class MemoryRegistry:
     """`roots` are the artifact roots. `writes` counts what reached the registry, by kind of tag;
-    `reads` are the versions whose run was read, and `runs` the runs, by id.
+    `reads` are the versions whose run was read, and `runs` the runs, by id. `failure` is raised by
+    every read of models.
     """
 
     roots: tuple[str, ...] = ("mlflow-artifacts:/",)
@@ -71,10 +72,12 @@ class MemoryRegistry:
     runs: dict[str, RunFacts] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     now: int = START
+    failure: GitOpsError | None = None
 
     # ports.Registry
 
     def snapshot(self, model: str) -> Snapshot:
+        self._answers()
         if model not in self.models:
             raise RequestError(
                 f"there is no registered model `{model}`",
@@ -84,8 +87,13 @@ class MemoryRegistry:
         return self._snapshot(model)
 
     def snapshots(self) -> Iterator[Snapshot]:
+        self._answers()
         for model in sorted(self.models, key=lambda name: (not self.models[name].versions, name)):
             yield self._snapshot(model)
+
+    def _answers(self) -> None:
+        if self.failure is not None:
+            raise self.failure
 
     def artifact_location(self, version: ModelVersion) -> str:
         source = self._row(version.model, version.number).source

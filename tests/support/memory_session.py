@@ -15,9 +15,11 @@ from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.ports import Progress
 from mlflow_gitops.reconcile import Reconciler
+from mlflow_gitops.state import EMPTY
 from tests.support.memory_forge import MemoryForge
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_repository import MemoryRepository
+from tests.support.memory_shelf import MemoryShelf
 from tests.support.memory_store import MemoryArtifactStore
 
 TIME = "2026-11-23T10:00:00.000Z"
@@ -46,6 +48,10 @@ class MemorySession(Session):
     @property
     def store(self) -> MemoryArtifactStore:  # type: ignore[override]
         return self.parts.store
+
+    @property
+    def shelf(self) -> MemoryShelf:  # type: ignore[override]
+        return MemoryShelf(self.parts.store.objects)
 
     @property
     def observer(self) -> Observer:  # type: ignore[override]
@@ -99,8 +105,9 @@ class Parts:
         session.parts = self
         return session
 
-    def cli(self, *args: str) -> Result:
-        app = App(environ={"MLFLOW_GITOPS_REPOSITORY": "memory"}, connect=self.connect)
+    def cli(self, *args: str, environ: Mapping[str, str] = EMPTY) -> Result:
+        environ = {"MLFLOW_GITOPS_REPOSITORY": "memory", **environ}
+        app = App(environ=environ, connect=self.connect)
         return CliRunner().invoke(main, args, obj=app)
 
     def written(self) -> tuple[object, ...]:

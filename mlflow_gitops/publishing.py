@@ -99,8 +99,9 @@ class Publisher:
     # Where the files lie, and in which layout
 
     def _placed(self, view: View, settings: Settings) -> Placed:
-        """Files that Git has already stay as they lie. Others lie as their server needs them; and
-        as they were published, for a rollback, or where the source cannot be read any more.
+        """Files that Git or an open pull request has already stay as they lie. Others lie as their
+        server needs them; and as they were published, for a rollback, or where the source cannot be
+        read any more.
         """
         plan = view.plan
         assert plan.after is not None
@@ -111,7 +112,9 @@ class Publisher:
         given = Placed(view, publication)
         if not plan.changes_git:
             return self._standing(given, settings)
-        first = self._at(given, AS_IS)
+        first = self._at(given, given.publication.layout)
+        if not _loads(first) and first.publication.layout != AS_IS:
+            first = self._at(given, AS_IS)
         if _loads(first):
             return first
         found = view.manifests.foreseen(plan.key.environment, plan.place.service, plan.after)

@@ -220,6 +220,13 @@ def test_a_model_that_would_take_the_place_of_another_is_refused() -> None:
         choose_layout(files, Predictor("onnx", "v2"), "fraud")
 
 
+@pytest.mark.parametrize("data", ["../model.lgb", "/etc/passwd", "", "[model.lgb]", "other.lgb"])
+def test_a_model_is_only_looked_for_among_the_files(data: str) -> None:
+    files = logged("model.lgb", lightgbm=f"{{data: {data}}}")
+    with pytest.raises(PublishError):
+        choose_layout(files, Predictor("lightgbm"), "fraud")
+
+
 def test_the_way_out_of_what_no_layout_helps() -> None:
     with pytest.raises(PublishError) as skops:
         choose_layout(FILES["skops"], Predictor("sklearn"), "fraud")

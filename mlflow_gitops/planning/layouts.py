@@ -20,7 +20,8 @@ from mlflow_gitops.state import AS_IS, Layout, ModelFiles, Predictor
 
 __all__ = ["choose_layout", "layouts_for"]
 
-ABOUT = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt")
+MLMODEL = "MLmodel"
+ABOUT = (MLMODEL, "conda.yaml", "python_env.yaml", "requirements.txt")
 """What MLflow says of a model: kept at the top, since no server takes it for one."""
 
 EXAMPLES = ("input_example.json", "serving_input_example.json")
@@ -61,7 +62,7 @@ def _made(files: ModelFiles, predictor: Predictor, service: str) -> Layout | Non
     contents = contents_of(files)
     rule = RULES.get(server_of(predictor))
     layout = rule(contents, predictor.model_format, service) if rule else None
-    if layout is None:
+    if layout is None or MLMODEL in layout.paths:  # that name is taken, by what says what it is
         return None
     about = {name: name for name in ABOUT if name in contents.paths}
     return Layout(layout.name, {**about, **layout.paths})

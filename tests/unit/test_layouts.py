@@ -214,6 +214,12 @@ def test_a_file_that_would_be_a_folder_too_is_refused() -> None:
         choose_layout(files, Predictor("huggingface"), "fraud")
 
 
+def test_nothing_of_a_model_takes_the_place_of_its_mlmodel() -> None:
+    files = logged(*HUGGING, "model/MLmodel", transformers="{task: x}")
+    with pytest.raises(PublishError, match="cannot be made of these files"):
+        choose_layout(files, Predictor("huggingface"), "fraud")
+
+
 def test_a_model_that_would_take_the_place_of_another_is_refused() -> None:
     files = logged("best.onnx", "model.onnx", onnx="{data: best.onnx}")
     with pytest.raises(PublishError, match="cannot be made of these files"):

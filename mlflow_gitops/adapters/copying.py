@@ -19,6 +19,7 @@ from mlflow_gitops.adapters.s3 import CHUNK, Bucket
 from mlflow_gitops.adapters.s3_uploads import (
     Origin,
     Part,
+    UnsummedError,
     Upload,
     UploadGoneError,
     begin,
@@ -49,6 +50,7 @@ class Copy:
     place: Place
     part: int
     progress: Progress | None = None
+    _is_summed: bool = True  # whether the storage computes checksums of parts that it copies
     _budget: Budget = field(default_factory=lambda: Budget(IN_FLIGHT))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -142,15 +144,25 @@ class Copy:
         return part
 
     def _copied(self, path: str, key: str, size: int, origin: Origin, pool: Executor) -> File:
-        step = part_size(size, COPIED_PART)
-        with sending(begin(self.bucket, key), pool if size > step else None) as sent:
-            for first in range(0, size, step):
-                sent.add(partial(_copied_part, origin, first, min(first + step, size) - 1))
-            made, kept = sent.complete()
+        try:
+            made, kept = self._copied_whole(key, size, origin, pool)
+        except UnsummedError:
+            self._is_summed = False
+            made, kept = self._copied_whole(key, size, origin, pool)
         if not made:
             return self._verified(path, key, size, origin)
         self._advance(path, size)
         return self._by_storage(path, key, size, kept or self._kept(key))
+
+    def _copied_whole(
+        self, key: str, size: int, origin: Origin, pool: Executor
+    ) -> tuple[bool, Checksum | None]:
+        step = part_size(size, COPIED_PART)
+        upload = begin(self.bucket, key, is_summed=self._is_summed)
+        with sending(upload, pool if size > step else None) as sent:
+            for first in range(0, size, step):
+                sent.add(partial(_copied_part, origin, first, min(first + step, size) - 1))
+            return sent.complete()
 
     def _verified(self, path: str, key: str, size: int, origin: Origin | None) -> File:
         """The file as it is there already. Raises PublishError where its source differs."""

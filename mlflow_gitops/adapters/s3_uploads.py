@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,11 +25,21 @@ from mlflow_gitops.planning.checksums import Checksum, crc32_text
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-__all__ = ["Origin", "Part", "Upload", "UploadGoneError", "abort_left", "begin", "part_size"]
+__all__ = [
+    "Origin",
+    "Part",
+    "UnsummedError",
+    "Upload",
+    "UploadGoneError",
+    "abort_left",
+    "begin",
+    "part_size",
+]
 
 MOST_PARTS = 10_000
 LARGEST_PART = 5 * 1024**3  # bytes
 XML = {"Content-Type": "application/xml"}
+WHOLE: dict[str, Any] = {"ChecksumType": "FULL_OBJECT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +62,32 @@ class UploadGoneError(TransientError):
     """The upload was ended from outside: as a rule, by a publisher that sealed the same version."""
 
 
+class UnsummedError(TransientError):
+    """The storage computes no checksum of a part that it copies, and so refuses it, as MinIO."""
+
+
 def part_size(size: int, least: int) -> int:
     """How many bytes each part of a file has but the last."""
     return max(least, math.ceil(size / MOST_PARTS))
 
 
-def begin(bucket: Bucket, key: str) -> Upload:
-    """Start an upload, whose parts have CRC32s that make one of the whole object."""
+def begin(bucket: Bucket, key: str, *, is_summed: bool = True) -> Upload:
+    """Start an upload, whose parts have CRC32s that make one of the whole object if `is_summed`."""
     if bucket.wire is not None:
-        headers = {"x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT"}
-        headers |= bucket.keeping.retention
+        headers = dict(bucket.keeping.retention)
+        if is_summed:
+            headers |= {"x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT"}
         answer = bucket.wire.send("POST", bucket.name, key, {"uploads": ""}, headers)
         if answer and (found := answer.text("UploadId")):
-            return Upload(bucket, key, found)
+            return Upload(bucket, key, found, is_summed)
     with talking(bucket.uri(key)):
         made = bucket.client.create_multipart_upload(
             Bucket=bucket.name,
             Key=key,
-            ChecksumAlgorithm="CRC32",
-            ChecksumType="FULL_OBJECT",
+            **({"ChecksumAlgorithm": "CRC32", **WHOLE} if is_summed else {}),
             **bucket.keeping.retention_arguments,
         )
-    return Upload(bucket, key, made["UploadId"])
+    return Upload(bucket, key, made["UploadId"], is_summed)
 
 
 def abort_left(bucket: Bucket, prefix: str) -> None:
@@ -96,6 +110,7 @@ class Upload:
     bucket: Bucket
     key: str
     id: str
+    is_summed: bool = True
 
     @property
     def uri(self) -> str:
@@ -126,7 +141,10 @@ class Upload:
         return Part(number, made["ETag"], crc32)
 
     def copy(self, number: int, origin: Origin, first: int, last: int) -> Part:
-        """The origin's bytes from `first` to `last`, both counted. Raises UploadGoneError."""
+        """The origin's bytes from `first` to `last`, both counted.
+
+        Raises UploadGoneError, UnsummedError and GitOpsError.
+        """
         source = f"{origin.bucket.name}/{quote(origin.key)}"
         wire = self.bucket.wire
         if wire is not None:
@@ -153,6 +171,8 @@ class Upload:
             except ClientError as error:
                 if is_there(error):
                     raise changed_meanwhile(origin.bucket.uri(origin.key)) from None
+                if self.is_summed and code_of(error) == "InvalidArgument":
+                    raise UnsummedError("the storage refuses to copy", where=self.uri) from None
                 raise self._gone_or(error) from None
         return Part(number, made["ETag"], made.get("ChecksumCRC32", ""))
 
@@ -184,7 +204,9 @@ class Upload:
             return None
         wire = self.bucket.wire
         if wire is not None:
-            headers = {**XML, "x-amz-checksum-type": "FULL_OBJECT", **self.bucket.keeping.condition}
+            headers = {**XML, **self.bucket.keeping.condition}
+            if self.is_summed:
+                headers["x-amz-checksum-type"] = "FULL_OBJECT"
             query, body = {"uploadId": self.id}, _completion(parts)
             answer = wire.send("POST", self.bucket.name, self.key, query, headers, body)
             if answer is not None and answer.status == 412:
@@ -211,7 +233,7 @@ class Upload:
             Key=self.key,
             UploadId=self.id,
             MultipartUpload={"Parts": [_completed_part(part) for part in parts]},
-            ChecksumType="FULL_OBJECT",
+            **(WHOLE if self.is_summed else {}),
             **self.bucket.keeping.condition_arguments,
         )
         return made.get("ChecksumCRC32", "")

@@ -114,3 +114,14 @@ def test_the_weaker_way_overwrites_nothing_that_it_finds(
         with pytest.raises(PublishError, match="other bytes"):
             store.publish(checked)
         assert server.writes == written
+
+
+def test_a_storage_that_sums_no_copies_copies_them_all_the_same(tmp_path: Path) -> None:
+    """As MinIO: it refuses a copied part where the upload is to have checksums."""
+    with lying_s3(honours_put=True, honours_multipart=True) as server:
+        server.objects |= {f"m/{name}": content for name, content in FILES.items()}
+        store = store_on(server.clients(), tmp_path)
+        assert store.publish(publication("bucket", "s3://sources/m")).created
+        copied = {name: server.objects[f"models/fraud/v1/{name}"] for name in FILES}
+        assert copied == FILES
+        assert server.uploads == {}

@@ -40,6 +40,7 @@ class LyingS3:
     secret_key: str = "a secret that no message may show"
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    summed: set[str] = field(default_factory=set)
     writes: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -73,7 +74,9 @@ def lying_s3(
                     getattr(self, f"on_{self.command.lower()}")(bucket, key, query, body)
 
         def on_put(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
-            if "uploadId" in query:
+            if "x-amz-copy-source" in self.headers:
+                self._copy(query)
+            elif "uploadId" in query:
                 made.uploads[query["uploadId"]][int(query["partNumber"])] = body
                 self._answer(200, b"", ETag=f'"{hashlib.md5(body).hexdigest()}"')  # noqa: S324
             elif made.honours_put and self._is_refused(key):
@@ -82,10 +85,21 @@ def lying_s3(
                 self._write(key, body)
                 self._answer(200, b"", ETag='"etag"')
 
+        def _copy(self, query: dict[str, str]) -> None:
+            """As MinIO: not into an upload that is to have checksums."""
+            if query["uploadId"] in made.summed:
+                self._fail(400, "InvalidArgument")
+                return
+            source = unquote(self.headers["x-amz-copy-source"]).partition("/")[2]
+            made.uploads[query["uploadId"]][int(query["partNumber"])] = made.objects[source]
+            self._answer(200, _xml("CopyPartResult", ETag="etag"))
+
         def on_post(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
             if "uploads" in query:
                 upload = uuid.uuid4().hex
                 made.uploads[upload] = {}
+                if "x-amz-checksum-algorithm" in self.headers:
+                    made.summed.add(upload)
                 self._answer(200, _xml("InitiateMultipartUploadResult", UploadId=upload))
             elif made.honours_multipart and self._is_refused(key):
                 self._fail(412, "PreconditionFailed")
@@ -105,7 +119,8 @@ def lying_s3(
                 prefix = query.get("prefix", "")
                 found = sorted(k for k in made.objects if k.startswith(prefix))
                 items = "".join(
-                    f"<Contents><Key>{escape(k)}</Key><Size>{len(made.objects[k])}</Size></Contents>"
+                    f"<Contents><Key>{escape(k)}</Key><Size>{len(made.objects[k])}</Size>"
+                    "<ETag>etag</ETag></Contents>"
                     for k in found
                 )
                 more = f"<IsTruncated>false</IsTruncated>{items}"

@@ -32,7 +32,7 @@ from mlflow_gitops.state import (
 )
 
 if TYPE_CHECKING:
-    from mlflow_gitops.planning.kept import Examined
+    from mlflow_gitops.planning.kept import Examined, Shelved
 
 __all__ = [
     "ArtifactStore",
@@ -152,6 +152,14 @@ class Shelf(Protocol):
         none of a revision.
         """
 
+    def revisions(self, folder: str) -> Sequence[Shelved]:
+        """Every revision in a service's folder (`s3://…/<service>/`), also unfinished ones."""
+
+    def remove(self, uri: str) -> None:
+        """The manifest first, then the files, then the claim: what is left after a crash is never
+        taken for a sealed revision, and removing it again ends it.
+        """
+
 
 class Tree(Protocol):
     """An immutable view of one commit's files. `head` is the commit's full hash."""
@@ -214,6 +222,11 @@ class Repository(Protocol):
 
     def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
         """What a merge commit brought to the paths: commits that are no merges, newest first."""
+
+    def mentions(self, text: str, since: str) -> Iterable[tuple[str, str]]:
+        """Lines that hold the text, each with where it is: at the head of any branch, or among what
+        a commit of any branch brought or took away since then (ISO 8601).
+        """
 
     def diff(self, base: str, edits: Sequence[Edit]) -> str:
         """The unified diff that the edits would make on `base`; nothing is written remotely."""

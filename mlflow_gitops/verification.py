@@ -86,12 +86,14 @@ def committed_specs(
 ) -> tuple[str, Mapping[str, ServiceSpec]]:
     """The head of an environment's branch, and what stands there: of these services, or of all.
 
-    Raises ManifestError where a service cannot be read.
+    Raises ManifestError where one of them cannot be read.
     """
     found = settings.environments[environment]
     tree = repository.tree(found.branch or repository.default_branch)
     manifests = Manifests(tree, {environment: found}, ParseCache(), settings.services)
     if not services:
+        for problem in manifests.problems(environment):
+            raise problem
         return tree.head, manifests.services(environment)
     specs = {name: manifests.committed(environment, name) for name in services}
     return tree.head, {name: spec for name, spec in specs.items() if spec is not None}

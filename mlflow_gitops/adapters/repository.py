@@ -22,6 +22,7 @@ from mlflow_gitops.adapters.git_cache import Cache
 from mlflow_gitops.adapters.git_commits import Commits
 from mlflow_gitops.adapters.git_history import History
 from mlflow_gitops.adapters.git_log import GitLog
+from mlflow_gitops.adapters.git_mentions import find_mentions
 from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Credentials, GitProcess
 from mlflow_gitops.adapters.git_remote import Got, Heads, Move, Remote
@@ -173,6 +174,9 @@ class GitRepository:
     def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
         self._known_heads()
         return self.log.facts(self.log.merged(merge, paths))
+
+    def mentions(self, text: str, since: str) -> Iterable[tuple[str, str]]:
+        return find_mentions(self._git, self._known_heads().commits, text, since)
 
     def diff(self, base: str, edits: Sequence[Edit]) -> str:
         self._known_heads()

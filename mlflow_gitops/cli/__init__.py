@@ -19,7 +19,9 @@ from mlflow_gitops.cli.history import history
 from mlflow_gitops.cli.hold import hold
 from mlflow_gitops.cli.init import init
 from mlflow_gitops.cli.plan import plan
+from mlflow_gitops.cli.prune import prune
 from mlflow_gitops.cli.reconcile import reconcile
+from mlflow_gitops.cli.revisions import revisions
 from mlflow_gitops.cli.rollback import rollback
 from mlflow_gitops.cli.serve import serve
 from mlflow_gitops.cli.status import status
@@ -37,7 +39,8 @@ MLFLOW_PATIENCE: Mapping[str, str] = {
 
 VERBS = (
     *(init, config, plan, diff, reconcile, adopt, rollback, hold),
-    *(status, why, history, audit, drift, verify),
+    *(status, why, history, audit, drift),
+    *(verify, revisions, prune),
     *(serve, demo),
 )
 

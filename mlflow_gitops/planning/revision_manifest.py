@@ -19,6 +19,7 @@ from mlflow_gitops.planning.sources import check_path, shown
 from mlflow_gitops.state import Identity, Publication
 
 __all__ = [
+    "FOLDER",
     "MOST_CHARACTERS",
     "Claim",
     "File",

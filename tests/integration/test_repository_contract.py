@@ -495,3 +495,17 @@ def test_many_threads_lose_nothing(world: World) -> None:
         f"services/{n}.yaml" for n in range(8)
     ]
     assert sum(p.startswith("theirs/") for p in paths) == 3
+
+
+def test_what_names_a_text_is_found_on_every_branch_and_in_what_changed(world: World) -> None:
+    world.commits({"a.yaml": "uri: s3://models/fraud/v1/\n"})
+    world.commits({"a.yaml": "uri: s3://models/fraud/v2/\n"})
+    world.commits_to("mlflow-gitops/production/fraud", {"a.yaml": "uri: s3://models/fraud/v3/\n"})
+    world.repository.fetch()
+    found = set(world.repository.mentions("fraud/v", "2020-01-01T00:00:00.000Z"))
+    lines = {(line.split("/")[-2], where.split(" ")[0]) for line, where in found}
+    assert {("v1", "commit"), ("v2", "branch"), ("v3", "branch")} <= lines
+    later = set(world.repository.mentions("fraud/v", "2100-01-01T00:00:00.000Z"))
+    assert {where.split(" ")[0] for _, where in later} == {"branch"}
+    assert not any("v1" in line for line, _ in later)
+    assert list(world.repository.mentions("not there", "2020-01-01T00:00:00.000Z")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,3 +133,28 @@ def test_nothing_there_is_no_error_either(world: World) -> None:
 def test_an_address_of_no_revision_is_refused(world: World) -> None:
     with pytest.raises(PublishError):
         world.shelf.examine(f"s3://{world.name}/")
+
+
+def test_the_revisions_of_a_service_are_listed(world: World) -> None:
+    first, second = world.publish("1"), world.publish("2-native")
+    world.delete("models/fraud/_manifests/v2-native.json")
+    world.put("models/fraud/v9/by-hand", b"not ours")
+    world.put("models/fraudulent/_manifests/v1.json", b"of another service")
+    found = {each.uri: each for each in world.shelf.revisions(f"s3://{world.name}/models/fraud/")}
+    assert set(found) == {first, second}
+    assert found[first].files == found[second].files == len(FILES)
+    assert found[first].size == sum(map(len, FILES.values()))
+    assert found[first].manifest is not None
+    assert (found[second].manifest, found[second].claim is None) == (None, False)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found[first].changed)
+    assert list(world.shelf.revisions(f"s3://{world.name}/models/none/")) == []
+
+
+def test_a_revision_is_removed_and_no_other(world: World) -> None:
+    world.publish("1")
+    kept = world.keys()
+    gone = world.publish("10")
+    world.shelf.remove(gone)
+    assert world.keys() == kept
+    world.shelf.remove(gone)
+    assert world.keys() == kept

@@ -195,6 +195,18 @@ class MemoryRepository:
         del merge, paths  # nobody merges here
         return ()
 
+    def mentions(self, text: str, since: str) -> Iterable[tuple[str, str]]:
+        for branch, head in self._heads().items():
+            for line in _all_lines(self._files(head)):
+                if text in line:
+                    yield line, f"branch {branch}"
+            for commit in self._line(head):
+                made = self.commits[commit]
+                changed = _all_lines(made.files) ^ _all_lines(self._files(made.parent))
+                for line in changed if _time(made.number) >= since else ():
+                    if text in line:
+                        yield line, f"commit {commit[:12]} of {_time(made.number)[:10]}"
+
     def _touched(self, commit: str) -> set[str]:
         made = self.commits[commit]
         before = self._files(made.parent)
@@ -337,6 +349,10 @@ def _file_diff(path: str, before: str | None, after: str | None) -> str:
 def _lines(text: str) -> list[str]:
     lines = text.split("\n")
     return [f"{line}\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
+
+
+def _all_lines(files: Files) -> set[str]:
+    return {line for text in files.values() for line in text.splitlines()}
 
 
 def _blob(text: str | None) -> str:

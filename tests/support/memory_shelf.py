@@ -8,14 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlflow_gitops.planning.checksums import Checksum, sha256_text, sums_of
-from mlflow_gitops.planning.kept import Examined, Kept
+from mlflow_gitops.planning.kept import Examined, Kept, Shelved
 from mlflow_gitops.planning.revision_manifest import place_of
 from mlflow_gitops.ports import Progress
 
 
 @dataclass(slots=True)
 class MemoryShelf:
+    """`changed` is when everything was written."""
+
     objects: dict[str, bytes]
+    changed: str = "2026-01-01T00:00:00.000Z"
 
     def examine(
         self, uri: str, *, deep: bool = False, progress: Progress | None = None
@@ -36,6 +39,27 @@ class MemoryShelf:
         claim, manifest = place.uri(place.claim), place.uri(place.manifest)
         objects = {name: _kept(body, deep=deep) for name, body in found.items()}
         return Examined(self.objects.get(claim), self.objects.get(manifest), objects)
+
+    def revisions(self, folder: str) -> tuple[Shelved, ...]:
+        start = f"{folder}_manifests/"
+        names = {
+            uri.removeprefix(start).removesuffix(".json").removesuffix(".claim")
+            for uri in self.objects
+            if uri.startswith(start)
+        }
+        return tuple(self._shelved(f"{folder}{name}/") for name in sorted(names))
+
+    def _shelved(self, uri: str) -> Shelved:
+        found = self.examine(uri)
+        size = sum(kept.size for kept in found.objects.values())
+        return Shelved(uri, found.claim, found.manifest, len(found.objects), size, self.changed)
+
+    def remove(self, uri: str) -> None:
+        place = place_of(uri)
+        self.objects.pop(place.uri(place.manifest), None)
+        for key in [key for key in self.objects if key.startswith(uri)]:
+            del self.objects[key]
+        self.objects.pop(place.uri(place.claim), None)
 
 
 def _kept(body: bytes, *, deep: bool) -> Kept:

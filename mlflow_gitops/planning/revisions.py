@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mlflow_gitops.planning.fields import UnreadableError
@@ -56,10 +56,7 @@ def published(
     found = _read(shelved)
     committed = [f"{name} (Git)" for name, spec in specs.items() if _points(spec, shelved.uri)]
     selected = _selectors(found, snapshot, settings) if snapshot is not None else ()
-    used = tuple(dict.fromkeys([*committed, *selected]))
-    return Published(
-        shelved, found.state, found.claim, found.digest, found.time, found.problem, used
-    )
+    return replace(found, used=tuple(dict.fromkeys([*committed, *selected])))
 
 
 def _read(shelved: Shelved) -> Published:

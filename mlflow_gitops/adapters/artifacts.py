@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_gitops import __version__
-from mlflow_gitops.adapters.copying import Copy
+from mlflow_gitops.adapters.copying import COPIED_WHOLE, Copy
 from mlflow_gitops.adapters.downloading import download
 from mlflow_gitops.adapters.laying_out import laid_out
 from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.s3_errors import talking
 from mlflow_gitops.adapters.s3_keeping import keeping
-from mlflow_gitops.adapters.s3_uploads import abort_left, begin
+from mlflow_gitops.adapters.s3_uploads import abort_left, begin, copy_whole
 from mlflow_gitops.adapters.sources import (
     MLMODEL,
     S3Source,
@@ -120,7 +120,11 @@ class S3ArtifactStore:
             self._prove_multipart(bucket, place, publication)
         there = _listed(bucket, place)
         write_once.check_known(contents.files, there, place)
-        copy = Copy(source, bucket, place, self.part, progress)
+        missing = contents.files.keys() - there.keys()
+        copies_whole = _is_copied(found, bucket) and self._copies_whole(
+            bucket, place, source, {path: contents.files[path] for path in missing}
+        )
+        copy = Copy(source, bucket, place, self.part, progress, copies_whole)
         files = copy.run(contents.files, there, self.workers)
         _check_mlmodel(bucket, contents, files, place)
         manifest = manifest_of(publication, files, created=self.clock(), tool=TOOL)
@@ -205,6 +209,24 @@ class S3ArtifactStore:
         if upload.complete([upload.put(1, text)])[0]:
             raise write_once.ignores_conditions(place.uri(place.claim), "a multipart upload")
         self._proved.add((place.bucket, "multipart"))
+
+    def _copies_whole(
+        self, bucket: Bucket, place: Place, source: Source, files: Mapping[str, int]
+    ) -> bool:
+        """Whether the storage refuses to copy over another object.
+
+        Seen once for each bucket, with one of the version's small files, which is copied twice.
+        """
+        if (place.bucket, "copy") not in self._proved:
+            small = [path for path, size in files.items() if 0 < size < COPIED_WHOLE]
+            origin = source.origin(path := min(small)) if small else None
+            if origin is None:
+                return False
+            twice = [copy_whole(bucket, place.prefix + path, origin) for _ in range(2)]
+            if twice != [True, False]:
+                return False
+            self._proved.add((place.bucket, "copy"))
+        return True
 
     def _read_claim(self, bucket: Bucket, place: Place, publication: Publication) -> Claim | None:
         content = bucket.read(place.claim, MOST_CHARACTERS)

@@ -23,6 +23,7 @@ from mlflow_gitops.adapters.s3_uploads import (
     Upload,
     UploadGoneError,
     begin,
+    copy_whole,
     part_size,
 )
 from mlflow_gitops.adapters.sending import sending
@@ -34,22 +35,28 @@ from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.planning.write_once import changed
 from mlflow_gitops.ports import Progress
 
-__all__ = ["Copy"]
+__all__ = ["COPIED_WHOLE", "Copy"]
 
-IN_FLIGHT = 80 * 1024 * 1024  # bytes, or one part where that is more
+IN_FLIGHT = 64 * 1024 * 1024  # bytes, or one part where that is more
 PART_WORKERS = 6
+COPIED_WHOLE = 8 * 1024 * 1024  # bytes; larger ones were in parts, whose checksum is of no use
 COPIED_PART = 128 * 1024 * 1024  # bytes that the storage copies by one request
 
 
 @dataclass(slots=True)
 class Copy:
-    """One version on its way. A file of at most `part` bytes is one PUT, a larger one multipart."""
+    """One version on its way. A file of at most `part` bytes is one PUT, a larger one multipart.
+
+    `copies_whole`: the storage refuses to copy over another object, so that a small file within it
+    is one request.
+    """
 
     source: Source
     bucket: Bucket
     place: Place
     part: int
     progress: Progress | None = None
+    copies_whole: bool = False
     _is_summed: bool = True  # whether the storage computes checksums of parts that it copies
     _budget: Budget = field(default_factory=lambda: Budget(IN_FLIGHT))
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -157,6 +164,8 @@ class Copy:
     def _copied_whole(
         self, key: str, size: int, origin: Origin, pool: Executor
     ) -> tuple[bool, Checksum | None]:
+        if self.copies_whole and size < COPIED_WHOLE and copy_whole(self.bucket, key, origin):
+            return True, None
         step = part_size(size, COPIED_PART)
         upload = begin(self.bucket, key, is_summed=self._is_summed)
         with sending(upload, pool if size > step else None) as sent:

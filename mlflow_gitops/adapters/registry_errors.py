@@ -16,9 +16,10 @@ import requests
 import urllib3
 from mlflow.exceptions import MlflowException, RestException
 
+from mlflow_gitops.adapters.causes import causes
 from mlflow_gitops.errors import GitOpsError, RegistryError, RequestError, TransientError
 
-__all__ = ["causes", "is_unknown", "one_line", "place", "talking"]
+__all__ = ["is_unknown", "one_line", "place", "talking"]
 
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
@@ -87,16 +88,6 @@ def _told(error: Exception, where: str) -> GitOpsError:
         where=where,
         hint="check that this MLflow version and the server's fit each other",
     )
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, outermost first; a circle ends."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
 
 
 def _not_answered(error: requests.exceptions.RequestException, where: str) -> GitOpsError:

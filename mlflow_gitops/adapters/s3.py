@@ -34,7 +34,7 @@ from mlflow_gitops.planning.checksums import Checksum, Sums, sha256_text
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef, HeadObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef
 
 __all__ = ["CHUNK", "Bucket", "Clients", "Listed", "changed_meanwhile", "still_written"]
 
@@ -224,6 +224,13 @@ class Bucket:
 
     def kept(self, key: str) -> tuple[int, Checksum | None] | None:
         """Size, and the checksum of the whole object where the storage keeps one; None if gone."""
+        if self.wire is not None:
+            answer = self.wire.send("HEAD", self.name, key, {}, {"x-amz-checksum-mode": "ENABLED"})
+            if answer is not None and answer.status == 200:
+                headers = answer.headers
+                sha256 = headers.get("x-amz-checksum-sha256", "")
+                crc32 = headers.get("x-amz-checksum-crc32", "")
+                return int(headers["Content-Length"]), _checksum(sha256, crc32)
         with talking(self.uri(key)):
             try:
                 head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
@@ -231,7 +238,8 @@ class Bucket:
                 if is_missing_key(error):
                     return None
                 raise
-        return head["ContentLength"], _checksum(head)
+        sums = head.get("ChecksumSHA256", ""), head.get("ChecksumCRC32", "")
+        return head["ContentLength"], _checksum(*sums)
 
     def sums(self, key: str) -> Sums:
         """Of the bytes that are there, read once."""
@@ -242,12 +250,9 @@ class Bucket:
         return sums
 
 
-def _checksum(head: HeadObjectOutputTypeDef) -> Checksum | None:
-    """SHA-256 or CRC32; of the parts' checksums, which S3 may keep instead, nothing follows."""
-    for algorithm, value in (
-        ("sha256", head.get("ChecksumSHA256", "")),
-        ("crc32", head.get("ChecksumCRC32", "")),
-    ):
+def _checksum(sha256: str, crc32: str) -> Checksum | None:
+    """Of the whole; from the parts' checksums, which S3 may keep instead, nothing follows."""
+    for algorithm, value in (("sha256", sha256), ("crc32", crc32)):
         if value and "-" not in value:
             return Checksum(algorithm, value)
     return None

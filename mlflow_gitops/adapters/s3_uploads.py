@@ -50,6 +50,10 @@ class Origin:
     key: str
     etag: str
 
+    @property
+    def source(self) -> str:
+        return f"{self.bucket.name}/{quote(self.key)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -88,6 +92,29 @@ def begin(bucket: Bucket, key: str, *, is_summed: bool = True) -> Upload:
             **bucket.keeping.retention_arguments,
         )
     return Upload(bucket, key, made["UploadId"], is_summed)
+
+
+def copy_whole(bucket: Bucket, key: str, origin: Origin) -> bool | None:
+    """Copy with one request, on condition: False where the condition did not hold.
+
+    None says nothing: then it has to be copied in parts. Only for a bucket that was seen to refuse
+    such a copy over another object: MinIO and versitygw overwrite it.
+    """
+    if bucket.wire is None or bucket.keeping.is_checked:
+        return None
+    headers = {
+        "x-amz-copy-source": origin.source,
+        "x-amz-copy-source-if-match": origin.etag,
+        "x-amz-checksum-algorithm": "CRC32",
+        **bucket.keeping.condition,
+        **bucket.keeping.retention,
+    }
+    answer = bucket.wire.send("PUT", bucket.name, key, {}, headers)
+    if answer is None:
+        return None
+    if answer.status == 412:
+        return False
+    return True if b"<CopyObjectResult" in answer.body else None
 
 
 def abort_left(bucket: Bucket, prefix: str) -> None:
@@ -145,12 +172,11 @@ class Upload:
 
         Raises UploadGoneError, UnsummedError and GitOpsError.
         """
-        source = f"{origin.bucket.name}/{quote(origin.key)}"
         wire = self.bucket.wire
         if wire is not None:
             query = {"partNumber": str(number), "uploadId": self.id}
             headers = {
-                "x-amz-copy-source": source,
+                "x-amz-copy-source": origin.source,
                 "x-amz-copy-source-if-match": origin.etag,
                 "x-amz-copy-source-range": f"bytes={first}-{last}",
             }
@@ -164,7 +190,7 @@ class Upload:
                     Key=self.key,
                     UploadId=self.id,
                     PartNumber=number,
-                    CopySource=source,
+                    CopySource=origin.source,
                     CopySourceIfMatch=origin.etag,
                     CopySourceRange=f"bytes={first}-{last}",
                 )["CopyPartResult"]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlflow_gitops.adapters.registry_errors import causes
+from mlflow_gitops.adapters.causes import causes
 from mlflow_gitops.adapters.s3_errors import talking
 from mlflow_gitops.errors import GitOpsError, PublishError, TransientError
 from mlflow_gitops.planning.sources import shown

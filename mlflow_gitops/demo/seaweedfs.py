@@ -37,19 +37,26 @@ SERVICES = ("master", "volume", "filer", "s3")
 class SeaweedFS:
     """Everything is below `folder`, so that a server started there again has the same objects.
 
-    Without `credentials` they are made up: access key and secret key.
+    Access key and secret key are made up. With a `certificate` and its key, two PEM files, it is
+    also served over TLS.
     """
 
     folder: Path
     access_key: str = field(default_factory=lambda: f"demo{secrets.token_hex(8)}")
     secret_key: str = field(default_factory=lambda: secrets.token_hex(20))
     port: int = 0
+    certificate: tuple[Path, Path] | None = None
+    https_port: int = 0
     _server: ServerProcess | None = None
     _sockets: list[Path] = field(default_factory=list)
 
     @property
     def endpoint(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def https_endpoint(self) -> str:
+        return f"https://{HOST}:{self.https_port}"
 
     @property
     def log(self) -> Path:
@@ -112,6 +119,11 @@ class SeaweedFS:
         # As many volumes as the disk takes, and small: each bucket has its own, and where they
         # are used up the next bucket's writes are refused.
         arguments += ["-volume.max=0", f"-master.volumeSizeLimitMB={VOLUME_MIB}"]
+        if self.certificate is not None:
+            [self.https_port] = free_ports(1)
+            certificate, key = self.certificate
+            arguments += [f"-s3.port.https={self.https_port}"]
+            arguments += [f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
         return [*arguments, "-volume.preStopSeconds=0", "-master.telemetry=false"]
 
     def _write_identities(self) -> None:
@@ -139,9 +151,9 @@ class SeaweedFS:
 
 
 @contextmanager
-def seaweedfs(folder: Path) -> Iterator[SeaweedFS]:
+def seaweedfs(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[SeaweedFS]:
     """A started server, stopped at the end. Raises ServerError."""
-    server = SeaweedFS(folder.resolve())
+    server = SeaweedFS(folder.resolve(), certificate=certificate)
     server.start()
     try:
         yield server

@@ -6,6 +6,7 @@ comes here. At most `IN_FLIGHT` bytes are held, whatever the files' sizes.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
@@ -118,12 +119,11 @@ class Copy:
         with self._budget.held(size):
             with self.source.open(path) as stream:
                 content = b"".join(pieces(stream, size, max(size, 1), self._where(path)))
-            sums = sums_of(content)
-            is_ours = self.bucket.put_new(key, content, sha256=sums.sha256)
-        if not is_ours:
-            self._check_same(key, size, sums, self.bucket.kept(key))
+            sha256 = hashlib.sha256(content).hexdigest()
+            if not self.bucket.put_new(key, content, sha256=sha256):
+                self._check_same(key, size, sums_of(content), self.bucket.kept(key))
         self._advance(path, size)
-        return File(path, size, sums.sha256)
+        return File(path, size, sha256)
 
     def _uploaded(self, path: str, key: str, size: int, pool: Executor) -> File:
         sums, part = Sums(), part_size(size, self.part)
@@ -132,6 +132,7 @@ class Copy:
                 for content in pieces(stream, size, part, self._where(path), self._budget.take):
                     sent.add(partial(self._sent, content, path))
                     sums.add(content)
+                    del content
             made, kept = sent.complete()
         if not made:
             found = self.bucket.kept(key)

@@ -28,6 +28,7 @@ def pieces(
         if len(content) < asked:
             raise _resized(where)
         yield content
+        del content  # it is not to be held while the next one is waited for
     if stream.read(1):
         raise _resized(where)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, HeadersDict
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, HTTPClientError
 from botocore.httpsession import URLLib3Session
@@ -86,8 +86,16 @@ class Wire:
                 url += f"?{urlencode(query, quote_via=quote)}"
             request = AWSRequest(method, url, headers={**headers, "Content-Length": str(len(body))})
             self._signer(sha256).add_auth(request)
-            prepared = request.prepare()
-            prepared.body = body
+            signed = HeadersDict(request.headers.items())
+            prepared = (
+                AWSPreparedRequest(  # the stubs know no HeadersDict, which botocore itself gives it
+                    method,
+                    url,
+                    signed,  # type: ignore[arg-type]
+                    body,
+                    stream_output=False,
+                )
+            )
             answer = self._http.send(prepared)
         except (BotoCoreError, HTTPClientError):
             return None

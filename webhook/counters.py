@@ -8,11 +8,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from webhook.queue import Row
 
-__all__ = ["METRICS", "STATES", "Counters", "exposition"]
+__all__ = ["METRICS", "STATES", "Counters", "PublishedCounts", "exposition"]
 
 PREFIX: Final = "mlflow_gitops_"
 STATES: Final = ("dead", "failed", "retrying", "running", "queued", "waiting", "idle")
@@ -28,6 +29,8 @@ METRICS: Final[Mapping[str, str]] = {
     "resyncs": "Resyncs that ended well.",
     "resync_failures": "Resyncs that ended with an error.",
     "resync_found": "Models with work to do that no event had named.",
+    "published_files": "Files of versions that publishing copied, or found and verified.",
+    "published_bytes": "Bytes of those files.",
 }
 
 
@@ -38,15 +41,36 @@ class Counters:
         self._lock = threading.Lock()
         self._counts = Counter(dict.fromkeys(METRICS, 0))
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, amount: int = 1) -> None:
         if name not in METRICS:
             raise KeyError(name)
         with self._lock:
-            self._counts[name] += 1
+            self._counts[name] += amount
 
     def read(self) -> dict[str, int]:
         with self._lock:
             return dict(self._counts)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCounts:
+    """Counts what is published, as a progress is told of it. Any number of versions at once."""
+
+    counters: Counters
+
+    def start(self, what: str, files: int, size: int) -> None:
+        """Only what is done counts."""
+
+    def advance(self, size: int, *, file: str = "") -> None:
+        del file
+        self.counters.add("published_bytes", size)
+
+    def done(self, file: str) -> None:
+        del file
+        self.counters.add("published_files")
+
+    def finish(self) -> None:
+        """What broke off was counted too: its bytes were moved."""
 
 
 def exposition(counts: Mapping[str, int], rows: Iterable[Row]) -> str:

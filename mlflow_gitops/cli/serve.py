@@ -40,18 +40,22 @@ def serve(app: App, host: str | None, port: int | None, allow_unsigned: bool) ->
     """
     from webhook import serve as web
     from webhook.app import create_app
+    from webhook.counters import Counters, PublishedCounts
     from webhook.queue import Queue
     from webhook.worker import Worker
 
     process = app.process()
     _log_to_stderr(debug=app.debug)
-    reconciler = ServiceReconciler(app.connect(process, None).reconciler)
+    counters = Counters()
+    session = app.connect(process, PublishedCounts(counters))
+    reconciler = ServiceReconciler(session.reconciler)
     queue = Queue(_folder(process) / QUEUE)
     worker = Worker(
         queue,
         reconciler,
         threads=process.threads,
         resync_every=process.resync_seconds,
+        counters=counters,
     )
     flask = create_app(
         queue=queue,

@@ -128,3 +128,16 @@ def test_columns_line_up_on_a_screen_whatever_the_names_are() -> None:
     out = StringIO()
     print_table(["SERVICE", "GIT"], [("模型", "1"), ("é́", "2")], out)
     assert out.getvalue() == "SERVICE  GIT\n模型     1\né́        2\n"
+
+
+def test_lines_tell_files_bytes_rate_and_the_time_left() -> None:
+    moments = iter((0.0, 4.0, 10.0))
+    out = StringIO()
+    progress = LineProgress(out, clock=lambda: next(moments))
+    progress.start("s3://bucket/fraud/v1/", 3, 4_000_000)
+    progress.advance(500_000, file="a")
+    progress.done("a")
+    progress.advance(500_000, file="b")
+    assert out.getvalue().splitlines()[1] == (
+        "s3://bucket/fraud/v1/: 1 of 3 files, 1.0 MB of 4.0 MB, 100.0 KB/s, 30 s left"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.counters import METRICS, STATES, Counters, exposition
+from webhook.counters import METRICS, STATES, Counters, PublishedCounts, exposition
 from webhook.queue import Row
 
 
@@ -37,3 +37,15 @@ def test_the_exposition_explains_each_metric_once() -> None:
     assert 'mlflow_gitops_models{state="running"} 0' in lines
     assert sum(line.startswith("# TYPE ") for line in lines) == len(METRICS) + 1
     assert len(lines) == 3 * len(METRICS) + 2 + len(STATES)
+
+
+def test_what_is_published_is_counted() -> None:
+    counters = Counters()
+    progress = PublishedCounts(counters)
+    progress.start("s3://bucket/fraud/v1/", 2, 30)
+    progress.advance(10, file="a")
+    progress.advance(20, file="b")
+    progress.done("a")
+    progress.finish()
+    counts = counters.read()
+    assert (counts["published_bytes"], counts["published_files"]) == (30, 1)

@@ -191,6 +191,10 @@ def _files(examined: Examined, manifest: Manifest | None) -> Link:
             [_unread(path, objects[path]) for path in both if objects[path].problem],
         ),
         ("other bytes", [path for path in both if _differs(sealed[path], objects[path])]),
+        (
+            "written again since (--deep compares the bytes)",
+            [path for path in both if _is_rewritten(sealed[path], objects[path])],
+        ),
     ]
     if any(names for _, names in told):
         amiss = "; ".join(f"{what}: {_names(names)}" for what, names in told if names)
@@ -206,10 +210,16 @@ def _differs(file: File, kept: Kept) -> bool:
     """Bytes of the right size that are others, as far as they were looked at."""
     if file.size != kept.size:
         return False
-    is_read_differently = kept.sums is not None and not file.is_of(kept.sums)
-    return is_read_differently or (
-        kept.checksum is not None and file.agrees(kept.checksum) is False
-    )
+    if kept.sums is not None and not file.is_of(kept.sums):
+        return True
+    return kept.checksum is not None and file.agrees(kept.checksum) is False
+
+
+def _is_rewritten(file: File, kept: Kept) -> bool:
+    """The storage keeps a checksum of another kind than publishing left there."""
+    if file.size != kept.size or kept.sums is not None or kept.checksum is None:
+        return False
+    return file.agrees(kept.checksum) is None
 
 
 def _proof(paths: Iterable[str], sealed: Mapping[str, File], objects: Mapping[str, Kept]) -> str:

@@ -172,7 +172,7 @@ def test_what_was_not_looked_at_is_not_said_to_be_right() -> None:
     assert chain.broken is None
     wrong = verify(replace(GIT, spec=ServiceSpec("gs://x/", "7")), None, SNAPSHOT)
     assert list(links(wrong).values()) == ["broken", *["not checked"] * 4]
-    by_size = verify(GIT, examined(model=Kept(len(BODY), CRC32)), SNAPSHOT)
+    by_size = verify(GIT, examined(model=Kept(len(BODY), None)), SNAPSHOT)
     assert "1 file by name and size only: --deep" in by_size.links[3].why
 
 
@@ -264,3 +264,11 @@ def test_what_cannot_be_verified_is_an_error(parts: Parts) -> None:
         1,
         True,
     )
+
+
+def test_an_object_that_keeps_another_checksum_than_publishing_left_was_written_again() -> None:
+    chain = verify(GIT, examined(model=Kept(len(BODY), CRC32)), SNAPSHOT)
+    assert chain.broken is not None
+    assert "written again since (--deep compares the bytes): model.pkl" in chain.broken.why
+    read = verify(GIT, examined(model=Kept(len(BODY), CRC32, SUMS)), SNAPSHOT)
+    assert read.broken is None, "its bytes are the sealed ones"

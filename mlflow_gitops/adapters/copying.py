@@ -27,7 +27,7 @@ from mlflow_gitops.adapters.s3_uploads import (
     copy_whole,
     part_size,
 )
-from mlflow_gitops.adapters.sending import sending
+from mlflow_gitops.adapters.sending import Sending, sending
 from mlflow_gitops.adapters.sources import Source
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning.checksums import Checksum, Sums, sums_of
@@ -130,7 +130,7 @@ class Copy:
         with sending(begin(self.bucket, key), pool) as sent:
             with self.source.open(path) as stream:
                 for content in pieces(stream, size, part, self._where(path), self._budget.take):
-                    sent.add(partial(self._sent, content, path))
+                    self._add(sent, content, path)
                     sums.add(content)
                     del content
             made, kept = sent.complete()
@@ -141,6 +141,14 @@ class Copy:
         elif kept is not None and not sums.has(kept):
             raise TransientError("the bytes did not arrive as they were sent", where=self._uri(key))
         return File(path, size, sums.sha256, _crc32_of(kept))
+
+    def _add(self, sent: Sending, content: bytes, path: str) -> None:
+        """Where an earlier part failed, this one is not sent, and so not given back there."""
+        try:
+            sent.add(partial(self._sent, content, path))
+        except BaseException:
+            self._budget.give(len(content))
+            raise
 
     def _sent(self, content: bytes, path: str, upload: Upload, number: int) -> Part:
         try:

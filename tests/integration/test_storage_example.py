@@ -17,6 +17,7 @@ from botocore.validate import ParamValidator
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples/storage"
 ARN = "arn:aws:s3:::"
+KEY = "prod-ml-models/a/v1/MLmodel"
 ADMIN = "arn:aws:iam::111122223333:role/ml-storage-admin"
 OTHER = "arn:aws:iam::111122223333:role/mlflow-gitops"
 
@@ -24,6 +25,7 @@ ACTIONS: Mapping[str, Sequence[str]] = {
     "abort_multipart_upload": ["s3:AbortMultipartUpload"],
     "complete_multipart_upload": ["s3:PutObject"],
     "create_multipart_upload": ["s3:PutObject"],
+    "delete_object": ["s3:DeleteObject"],
     "get_object": ["s3:GetObject"],
     "head_object": ["s3:GetObject"],
     "list_multipart_uploads": ["s3:ListBucketMultipartUploads"],
@@ -34,6 +36,9 @@ ACTIONS: Mapping[str, Sequence[str]] = {
     "upload_part_copy": ["s3:GetObject", "s3:PutObject"],
 }
 """boto3's operation, and what S3 asks the caller to be allowed."""
+
+PRUNING = {"list_objects_v2", "get_object", "delete_object"}
+"""What `prune --yes` asks of the storage."""
 
 OF_BUCKET = {"s3:ListBucket", "s3:ListBucketMultipartUploads"}
 
@@ -79,13 +84,18 @@ def matches(name: str, effect: str, action: str, resource: str, **context: str) 
     ]
 
 
+def modules() -> Iterator[Path]:
+    """Ours, without the demo's: it has a storage of its own."""
+    for path in (ROOT / "mlflow_gitops").rglob("*.py"):
+        if "demo" not in path.parts:
+            yield path
+
+
 def operations() -> Iterator[str]:
     """Every S3 operation that a module of ours names."""
     model = Session().get_service_model("s3")
     known = {xform_name(name) for name in model.operation_names}
-    for path in (ROOT / "mlflow_gitops").rglob("*.py"):
-        if "demo" in path.parts:
-            continue
+    for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr in known:
                 yield node.attr
@@ -106,16 +116,39 @@ def test_policies_have_what_iam_asks_for(name: str) -> None:
         assert all(action.startswith("s3:") for action in listed(each["Action"]))
 
 
-def test_every_request_of_the_code_is_allowed_and_no_deletion() -> None:
+def deleting() -> Iterator[Path]:
+    """The modules of ours that delete objects."""
+    for path in modules():
+        if "delete_object" in path.read_text():
+            yield path
+
+
+def allows(policy: str, operation: str) -> bool:
+    """Whether the policy has every right that the operation needs, on a published object."""
+    return all(
+        matches(policy, "Allow", action, "prod-ml-models" if action in OF_BUCKET else KEY)
+        for action in ACTIONS[operation]
+    )
+
+
+def test_prune_may_delete_and_write_nothing() -> None:
+    assert all(allows("prune-policy.json", operation) for operation in PRUNING)
+    assert not matches("prune-policy.json", "Allow", "s3:PutObject", KEY)
+    assert not matches("prune-policy.json", "Allow", "s3:DeleteObjectVersion", KEY)
+    assert not matches("prune-policy.json", "Allow", "s3:DeleteObject", "mlflow-artifacts/1/a")
+    as_admin = {"aws__PrincipalArn": ADMIN}
+    assert not matches("bucket-policy.json", "Deny", "s3:DeleteObject", KEY, **as_admin)
+
+
+def test_every_request_of_publishing_is_allowed_and_no_deletion() -> None:
     made = set(operations())
     assert {"put_object", "upload_part", "list_objects_v2"} <= made
     assert made <= ACTIONS.keys(), "say in ACTIONS which right the new operation needs"
-    for operation in made:
-        for action in ACTIONS[operation]:
-            at = "prod-ml-models" if action in OF_BUCKET else "prod-ml-models/a/v1/MLmodel"
-            assert matches("writer-policy.json", "Allow", action, at), operation
+    assert [path.name for path in deleting()] == ["shelf.py"], "only prune deletes"
+    for operation in made - {"delete_object"}:
+        assert allows("writer-policy.json", operation), operation
     for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketPolicy"):
-        assert not matches("writer-policy.json", "Allow", action, "prod-ml-models/a/v1/MLmodel")
+        assert not matches("writer-policy.json", "Allow", action, KEY)
     assert matches("writer-policy.json", "Allow", "s3:GetObject", "mlflow-artifacts/1/a")
     assert not matches("writer-policy.json", "Allow", "s3:PutObject", "mlflow-artifacts/1/a")
 
@@ -136,7 +169,6 @@ def test_the_reader_gets_its_versions_and_nothing_beside_them() -> None:
 
 CREATES = {"s3__ObjectCreationOperation": "true"}
 CONDITIONAL = {**CREATES, "s3__if_none_match": "*"}
-KEY = "prod-ml-models/a/v1/MLmodel"
 
 
 @pytest.mark.parametrize(

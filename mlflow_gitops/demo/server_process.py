@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ __all__ = ["HOST", "ServerError", "ServerProcess", "answers", "free_ports"]
 HOST = "127.0.0.1"
 START_WITHIN = 180.0  # seconds; a loaded machine imports slowly, once for each worker
 LOOK_EVERY = 0.1
+PORTS = range(20_000, 32_000)
 LOG_SHOWN = 3000  # characters
 
 
@@ -97,12 +99,17 @@ class ServerProcess:
 
 
 def free_ports(count: int = 1) -> list[int]:
-    """Different ports that were free just now."""
+    """Different ports that were free just now, of those that no outgoing connection is given."""
+    found: list[int] = []
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        for port in random.sample(PORTS, len(PORTS)):
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind((HOST, port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise ServerError(f"no {count} ports from {PORTS.start} to {PORTS.stop - 1} are free")
 
 
 def answers(port: int, path: str) -> bool:

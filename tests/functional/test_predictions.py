@@ -143,7 +143,9 @@ def test_run_local_serves_the_published_files_until_it_is_interrupted(live: Live
     ) as process:
         try:
             assert process.stdout is not None
+            assert process.stderr is not None
             first = process.stdout.readline()
+            assert first, process.stderr.read()
             assert f"{live.model} version 1 (s3://{live.stack.bucket}/{SERVED}/v1/)" in first
             assert address in first
             assert answers(port, "/ping")

@@ -223,7 +223,7 @@ class S3ArtifactStore:
             if origin is None:
                 return False
             twice = [copy_whole(bucket, place.prefix + path, origin) for _ in range(2)]
-            if twice != [True, False]:
+            if [copied and copied[0] for copied in twice] != [True, False]:
                 return False
             self._proved.add((place.bucket, "copy"))
         return True

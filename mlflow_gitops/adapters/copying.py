@@ -173,8 +173,10 @@ class Copy:
     def _copied_whole(
         self, key: str, size: int, origin: Origin, pool: Executor
     ) -> tuple[bool, Checksum | None]:
-        if self.copies_whole and size < COPIED_WHOLE and copy_whole(self.bucket, key, origin):
-            return True, None
+        if self.copies_whole and size < COPIED_WHOLE:
+            copied = copy_whole(self.bucket, key, origin)
+            if copied and copied[0]:
+                return copied
         step = part_size(size, COPIED_PART)
         upload = begin(self.bucket, key, is_summed=self._is_summed)
         with sending(upload, pool if size > step else None) as sent:

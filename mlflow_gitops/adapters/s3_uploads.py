@@ -94,8 +94,8 @@ def begin(bucket: Bucket, key: str, *, is_summed: bool = True) -> Upload:
     return Upload(bucket, key, made["UploadId"], is_summed)
 
 
-def copy_whole(bucket: Bucket, key: str, origin: Origin) -> bool | None:
-    """Copy with one request, on condition: False where the condition did not hold.
+def copy_whole(bucket: Bucket, key: str, origin: Origin) -> tuple[bool, Checksum | None] | None:
+    """Copy with one request, on condition: whether it held, and the checksum, if told.
 
     None says nothing: then it has to be copied in parts. Only for a bucket that was seen to refuse
     such a copy over another object: MinIO and versitygw overwrite it.
@@ -113,8 +113,11 @@ def copy_whole(bucket: Bucket, key: str, origin: Origin) -> bool | None:
     if answer is None:
         return None
     if answer.status == 412:
-        return False
-    return True if b"<CopyObjectResult" in answer.body else None
+        return False, None
+    if b"<CopyObjectResult" not in answer.body:
+        return None  # S3 may answer 200, and then tell an error
+    crc32 = answer.text("ChecksumCRC32")
+    return True, Checksum("crc32", crc32) if crc32 and "-" not in crc32 else None
 
 
 def abort_left(bucket: Bucket, prefix: str) -> None:

@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 $(VENV)/.installed: setup.py requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[demo,test,github,gitlab]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[demo,test,github,gitlab,signing]'
 	touch $@
 
 # Not compiled: few of its modules are ever loaded, and what is loaded is compiled then.

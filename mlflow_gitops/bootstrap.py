@@ -37,6 +37,7 @@ from mlflow_gitops.state import People
 if TYPE_CHECKING:
     from mlflow_gitops.adapters.commit_signing import CommitSigner
     from mlflow_gitops.adapters.history_index import SqliteIndex
+    from mlflow_gitops.adapters.model_signing import ModelSigner
     from mlflow_gitops.adapters.repository import GitRepository
     from mlflow_gitops.state import Environment, Settings
 
@@ -162,7 +163,18 @@ class Session:
         if process.source_s3_endpoint or process.source_s3_profile:
             endpoint = process.source_s3_endpoint or process.s3_endpoint
             other = replace(own, endpoint_url=endpoint, profile=process.source_s3_profile)
-        return S3ArtifactStore(own, other, tracking_uri=process.tracking_uri)
+        return S3ArtifactStore(
+            own, other, tracking_uri=process.tracking_uri, signer=self.model_signer
+        )
+
+    @cached_property
+    def model_signer(self) -> ModelSigner:
+        from mlflow_gitops.adapters.model_signing import ModelSigner
+
+        process = self.process
+        return ModelSigner(
+            process.model_key_file, process.model_certificate_file, process.model_passphrase.phrase
+        )
 
     @cached_property
     def shelf(self) -> Shelf:

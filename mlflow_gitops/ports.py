@@ -33,6 +33,8 @@ from mlflow_gitops.state import (
 
 if TYPE_CHECKING:
     from mlflow_gitops.planning.kept import Examined, Shelved
+    from mlflow_gitops.planning.model_signature import Signed
+    from mlflow_gitops.state import SignedBy
 
 __all__ = [
     "ArtifactStore",
@@ -45,6 +47,7 @@ __all__ = [
     "Repository",
     "Scorer",
     "Shelf",
+    "SignatureReader",
     "Tree",
 ]
 
@@ -138,6 +141,16 @@ class ArtifactStore(Protocol):
         """The sealed files into an empty folder, each checked by its SHA-256; None where nothing
         is sealed. Raises PublishError for other bytes; nothing is then left of that file. Without
         a folder the files are read and checked, and kept nowhere.
+        """
+
+
+class SignatureReader(Protocol):
+    """Says who signed."""
+
+    def verified(self, content: bytes, trusted: SignedBy) -> Signed:
+        """What a signature says, if it is right and of one who is trusted.
+
+        Raises PublishError where it is not, and ConfigError where that cannot be found out.
         """
 
 

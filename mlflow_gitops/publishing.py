@@ -65,7 +65,8 @@ class Publisher:
         if plan.after is None or not (plan.changes_git or plan.kind is Kind.RECORD):
             return view, None
         placed = self._checked(view, settings)[0]
-        if placed.sealed is not None:
+        is_signed = settings.signed_by and plan.changes_git
+        if placed.sealed is not None and not is_signed:
             return placed.view, placed.sealed
         uri = placed.publication.uri
         self.reporter.publishing(plan, uri)
@@ -108,7 +109,7 @@ class Publisher:
         assert plan.version is not None
         check_name(plan.place.service)  # first, since it becomes a path in the bucket
         source = self.registry.artifact_location(plan.version)
-        publication = publication_of(plan.version, plan.after, source, settings.write_once)
+        publication = publication_of(plan.version, plan.after, source, settings)
         given = Placed(view, publication)
         if not plan.changes_git:
             return self._standing(given, settings)

@@ -291,6 +291,20 @@ class WriteOnce:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedBy:
+    """Who may sign published versions: public keys, and root certificates, each as PEM text.
+
+    Without any, nothing is signed and no signature is asked for.
+    """
+
+    public_keys: tuple[str, ...] = ()
+    certificates: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.public_keys or self.certificates)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`mlflow-gitops.yaml`, parsed.
 
@@ -299,7 +313,8 @@ class Settings:
     the version tag that names a published version ("" for MLflow's number). `forge` is the kind
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
-    process names no other. `write_once` is how the storage is held to keep what is published.
+    process names no other. `write_once` is how the storage is held to keep what is published,
+    `signed_by` whose signature each published version has.
     """
 
     environments: Mapping[str, Environment]
@@ -312,6 +327,7 @@ class Settings:
     forge_url: str = ""
     people: People = People()
     write_once: WriteOnce = WriteOnce()
+    signed_by: SignedBy = SignedBy()
 
     def service(self, model: str) -> str:
         return self.services.get(model, model)
@@ -439,6 +455,7 @@ class Publication:
     identity: Identity
     layout: str = AS_IS
     write_once: WriteOnce = WriteOnce()
+    signed_by: SignedBy = SignedBy()
     paths: Mapping[str, str] | None = field(default=None, hash=False)
 
 

@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from mlflow_gitops.errors import GitOpsError, RequestError
+from mlflow_gitops.errors import GitOpsError, PublishError, RequestError
 from mlflow_gitops.manifests import Manifests, ParseCache
+from mlflow_gitops.planning.kept import Examined
+from mlflow_gitops.planning.model_signature import Signed
 from mlflow_gitops.planning.verifying import Chain, Committed, address_problem, verify
-from mlflow_gitops.ports import Progress, Registry, Repository, Shelf
+from mlflow_gitops.ports import Progress, Registry, Repository, Shelf, SignatureReader
 from mlflow_gitops.state import ServiceKey, ServiceSpec, Settings, Snapshot
 
 __all__ = ["Verification", "committed_specs"]
@@ -27,6 +29,7 @@ class Verification:
     repository: Repository
     shelf: Shelf
     settings: Settings
+    signatures: SignatureReader
     registry: Registry | None = None
     progress: Progress | None = None
 
@@ -78,7 +81,19 @@ class Verification:
         if address_problem(committed.spec):
             return verify(committed, None, snapshot, unasked=unasked)
         examined = self.shelf.examine(committed.spec.uri, deep=deep, progress=self.progress)
-        return verify(committed, examined, snapshot, unasked=unasked)
+        signed = self._signed(examined)
+        return verify(committed, examined, snapshot, signed=signed, unasked=unasked)
+
+    def _signed(self, examined: Examined) -> Signed | str | None:
+        trusted = self.settings.signed_by
+        if not trusted:
+            return None
+        if examined.signature is None:
+            return "there is no signature"
+        try:
+            return self.signatures.verified(examined.signature, trusted)
+        except PublishError as error:
+            return error.what
 
 
 def committed_specs(

@@ -17,10 +17,12 @@ from mlflow_gitops import __version__
 from mlflow_gitops.adapters.copying import COPIED_WHOLE, Copy
 from mlflow_gitops.adapters.downloading import download
 from mlflow_gitops.adapters.laying_out import laid_out
+from mlflow_gitops.adapters.model_signing import ModelSigner
 from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.s3_errors import talking
 from mlflow_gitops.adapters.s3_keeping import keeping
 from mlflow_gitops.adapters.s3_uploads import abort_left, begin, copy_whole
+from mlflow_gitops.adapters.signed_files import Signatures
 from mlflow_gitops.adapters.sources import (
     MLMODEL,
     S3Source,
@@ -70,13 +72,15 @@ class S3ArtifactStore:
 
     `clients` reach the bucket, `source_clients` the buckets that versions come from, where that is
     another storage. `tracking_uri` is where `mlflow-artifacts:` leads. `scratch` is where single
-    files are kept that only MLflow can read. Safe for several threads.
+    files are kept that only MLflow can read. `signer` signs where a publication wants it. Safe for
+    several threads.
     """
 
     clients: Clients = field(default_factory=Clients)
     source_clients: Clients | None = None
     tracking_uri: str = ""
     scratch: Path | None = None
+    signer: ModelSigner = field(default_factory=ModelSigner)
     workers: int = WORKERS
     part: int = PART
     clock: Clock = now
@@ -105,12 +109,17 @@ class S3ArtifactStore:
         return read_texts(self._source(source), names)
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
-        standing = self.sealed(publication)
-        if standing is not None:
-            return standing
         place = place_of(publication.uri)
         now = datetime.fromisoformat(self.clock())
         bucket = replace(self._bucket(place), keeping=keeping(publication.write_once, now))
+        signatures = self._signatures(bucket, place, publication, progress)
+        standing = self._standing(publication)
+        if standing is not None:
+            if signatures is not None:
+                signatures.ensure(standing[0].files)
+            return standing[1]
+        if signatures is not None:
+            self.signer.check(publication.signed_by)
         found = self._source(publication.source)
         source = laid_out(found, publication.paths)
         contents = inspect(source)
@@ -127,6 +136,8 @@ class S3ArtifactStore:
         copy = Copy(source, bucket, place, self.part, progress, copies_whole)
         files = copy.run(contents.files, there, self.workers)
         _check_mlmodel(bucket, contents, files, place)
+        if signatures is not None:
+            files = signatures.sign(files)
         manifest = manifest_of(publication, files, created=self.clock(), tool=TOOL)
         is_ours = self._seal(bucket, place, publication, manifest)
         if is_resumed:
@@ -157,6 +168,15 @@ class S3ArtifactStore:
         write_once.check_manifest(manifest, publication, place)
         write_once.check_complete(manifest, _listed(bucket, place), place)
         return manifest
+
+    def _signatures(
+        self, bucket: Bucket, place: Place, publication: Publication, progress: Progress | None
+    ) -> Signatures | None:
+        trusted = publication.signed_by
+        if not trusted:
+            return None
+        name = place.prefix.rstrip("/").rpartition("/")[2]
+        return Signatures(bucket, place, self.signer, trusted, name, self.workers, progress)
 
     def _bucket(self, place: Place) -> Bucket:
         with talking(f"s3://{place.bucket}/"):

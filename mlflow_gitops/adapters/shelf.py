@@ -33,17 +33,18 @@ class S3Shelf:
     ) -> Examined:
         place = place_of(uri)
         bucket = self._bucket(place.bucket)
-        claim, manifest = (_document(bucket, key) for key in (place.claim, place.manifest))
+        keys = (place.claim, place.manifest, place.signature)
+        claim, manifest, signature = (_document(bucket, key) for key in keys)
         sizes = bucket.sizes(place.prefix)
-        if not deep:
-            return Examined(claim, manifest, _objects(bucket, place, sizes, None))
-        if progress is None:
-            return Examined(claim, manifest, _objects(bucket, place, sizes, _Reader()))
-        progress.start(uri, len(sizes), sum(sizes.values()))
+        reader = _Reader(progress) if deep else None
+        if deep and progress is not None:
+            progress.start(uri, len(sizes), sum(sizes.values()))
         try:
-            return Examined(claim, manifest, _objects(bucket, place, sizes, _Reader(progress)))
+            objects = _objects(bucket, place, sizes, reader)
         finally:
-            progress.finish()
+            if deep and progress is not None:
+                progress.finish()
+        return Examined(claim, manifest, objects, signature)
 
     def revisions(self, folder: str) -> tuple[Shelved, ...]:
         name, _, prefix = folder.removeprefix("s3://").partition("/")
@@ -70,7 +71,8 @@ class S3Shelf:
             raise TransientError(
                 f"{len(left)} objects are there again: somebody writes them", where=uri
             )
-        _delete(bucket, place.claim)
+        for key in (place.signature, place.claim):
+            _delete(bucket, key)
 
     def _bucket(self, name: str) -> Bucket:
         with talking(f"s3://{name}/"):

@@ -27,7 +27,7 @@ BROKEN = 2
 @as_json
 @click.pass_obj
 def verify(app: App, model: str, environments: tuple[str, ...], deep: bool, as_json: bool) -> int:
-    """Compare Git, the claim and the manifest, the stored files and the registry for MODEL.
+    """Compare Git, the claim, manifest and signature, the files and the registry for MODEL.
 
     For each environment the first broken link is named. Exit code 2 where there is one, 0 where
     there is none, 1 where Git or the storage cannot be read. Writes nothing.
@@ -40,6 +40,7 @@ def verify(app: App, model: str, environments: tuple[str, ...], deep: bool, as_j
         session.repository,
         session.shelf,
         settings,
+        session.model_signer,
         session.registry if process.tracking_uri or process.registry_uri else None,
         make_progress() if deep else None,
     ).verify(model_of(model, settings), names, deep=deep)

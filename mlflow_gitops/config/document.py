@@ -115,11 +115,16 @@ class Findings:
         allowed: str = "",
         *,
         quote: bool = True,
+        is_block: bool = False,
     ) -> str | None:
-        """A text of which `complaint` says ""; without `quote` it is not repeated to people."""
+        """A text of which `complaint` says ""; without `quote` it is not repeated to people.
+
+        Only a block may have several lines.
+        """
         if not self._is(value, "text", "a text", allowed):
             return None
-        wrong = "has an unprintable character" if unprintable(value.text) else complaint(value.text)
+        line = value.text.replace("\n", "") if is_block else value.text
+        wrong = "has an unprintable character" if unprintable(line) else complaint(value.text)
         if wrong:
             self.add(value, f"`{_short(value.text)}` {wrong}" if quote else wrong, allowed=allowed)
         return None if wrong else value.text

@@ -31,12 +31,16 @@ ENDPOINTS = (
     "MLFLOW_S3_ENDPOINT_URL",
 )
 KEYS = ("MLFLOW_GITOPS_SIGNING_KEY_FILE", "MLFLOW_GITOPS_SIGNING_KEY_ID")
+MODEL_KEY = "MLFLOW_GITOPS_MODEL_KEY_FILE"
 APP = "MLFLOW_GITOPS_GITHUB_APP_ID"
 NEEDS = {
     "MLFLOW_GITOPS_GIT_USERNAME": ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE"),
     "MLFLOW_GITOPS_GITHUB_APP_KEY": (APP,),
     "MLFLOW_GITOPS_GITHUB_APP_KEY_FILE": (APP,),
     "MLFLOW_GITOPS_GITHUB_APP_INSTALLATION": (APP,),
+    "MLFLOW_GITOPS_MODEL_CERTIFICATE_FILE": (MODEL_KEY,),
+    "MLFLOW_GITOPS_MODEL_KEY_PASSPHRASE": (MODEL_KEY,),
+    "MLFLOW_GITOPS_MODEL_KEY_PASSPHRASE_FILE": (MODEL_KEY,),
     "MLFLOW_GITOPS_SIGNING_PASSPHRASE": KEYS,
     "MLFLOW_GITOPS_SIGNING_PASSPHRASE_FILE": KEYS,
     "MLFLOW_GITOPS_WEBHOOK_SECRET": ("MLFLOW_GITOPS_WEBHOOK_URL",),
@@ -68,6 +72,8 @@ class Process:
     author_email: str = ""
     signing_key_file: str = field(default="", repr=False)
     signing_key_id: str = ""
+    model_key_file: str = field(default="", repr=False)
+    model_certificate_file: str = field(default="", repr=False)
     resync_seconds: int = int(ROWS["MLFLOW_GITOPS_RESYNC_SECONDS"].default)
     host: str = ROWS["MLFLOW_GITOPS_HOST"].default
     port: int = int(ROWS["MLFLOW_GITOPS_PORT"].default)
@@ -87,6 +93,9 @@ class Process:
     webhook: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRETS"), repr=False)
     forge_webhook: Secret = field(default=Secret("MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET"), repr=False)
     passphrase: Secret = field(default=Secret("MLFLOW_GITOPS_SIGNING_PASSPHRASE"), repr=False)
+    model_passphrase: Secret = field(
+        default=Secret("MLFLOW_GITOPS_MODEL_KEY_PASSPHRASE"), repr=False
+    )
     signing: Secret = field(default=Secret("MLFLOW_GITOPS_REQUEST_KEY"), repr=False)
     announcing: Secret = field(default=Secret("MLFLOW_GITOPS_WEBHOOK_SECRET"), repr=False)
 
@@ -149,6 +158,9 @@ class Process:
             signing_key_file=reader.text("MLFLOW_GITOPS_SIGNING_KEY_FILE"),
             signing_key_id=reader.text("MLFLOW_GITOPS_SIGNING_KEY_ID", _key_id_complaint),
             passphrase=reader.secret("MLFLOW_GITOPS_SIGNING_PASSPHRASE", Secret.phrase),
+            model_key_file=reader.text(MODEL_KEY),
+            model_certificate_file=reader.text("MLFLOW_GITOPS_MODEL_CERTIFICATE_FILE"),
+            model_passphrase=reader.secret("MLFLOW_GITOPS_MODEL_KEY_PASSPHRASE", Secret.phrase),
             resync_seconds=reader.number("MLFLOW_GITOPS_RESYNC_SECONDS"),
             host=reader.text("MLFLOW_GITOPS_HOST", _host_complaint),
             port=reader.number("MLFLOW_GITOPS_PORT"),

@@ -67,6 +67,28 @@ SETTINGS = (
         "How long, from the time of writing. Needed in `object-lock`.",
     ),
     Setting(
+        "artifacts.signed-by",
+        "mapping",
+        "{}",
+        "Each published version gets a signature in the format of `model-signing`, by a key that "
+        "is trusted here; `verify` checks it: docs/signed-models.md. The private key is the "
+        "process's: `MLFLOW_GITOPS_MODEL_KEY_FILE`.",
+        "A signature proves nothing until somebody keeps a key for it.",
+    ),
+    Setting(
+        "artifacts.signed-by.public-keys",
+        "list of public keys of elliptic curves, each as PEM text",
+        "[]",
+        "Whoever has the private half of one of them may sign. With several, a key can be replaced "
+        "while what the old one signed still counts.",
+    ),
+    Setting(
+        "artifacts.signed-by.certificates",
+        "root certificates, as PEM text",
+        "",
+        "Whoever has a certificate from one of them, for signing, may sign.",
+    ),
+    Setting(
         "version-name",
         "`number`, or `{tag: <key of a version tag>}`",
         "number",

@@ -72,6 +72,34 @@ VARIABLES = (
         "MLFLOW_GITOPS_SIGNING_PASSPHRASE_FILE", SECRET_FILE, "", "Instead of the variable above."
     ),
     Variable(
+        "MLFLOW_GITOPS_MODEL_KEY_FILE",
+        "path of a file",
+        "",
+        "A private key of an elliptic curve, in PEM form, that signs published versions where "
+        "`artifacts.signed-by` wants it. Read when it is used, so that it may be rotated.",
+        "Without it nothing can be published where versions have to be signed.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_MODEL_KEY_PASSPHRASE",
+        "text",
+        "",
+        "The passphrase of that key.",
+        "Without it the key has none.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_MODEL_KEY_PASSPHRASE_FILE",
+        SECRET_FILE,
+        "",
+        "Instead of the variable above.",
+    ),
+    Variable(
+        "MLFLOW_GITOPS_MODEL_CERTIFICATE_FILE",
+        "path of a file",
+        "",
+        "The certificate of that key in PEM form, then those between it and the root.",
+        "Without it the signature names the key alone.",
+    ),
+    Variable(
         "MLFLOW_GITOPS_STATE_DIR",
         "absolute path",
         "`$XDG_STATE_HOME/mlflow-gitops`, else `$HOME/.local/state/mlflow-gitops`, else "

@@ -34,6 +34,7 @@ class Examined:
     claim: bytes | None
     manifest: bytes | None
     objects: Mapping[str, Kept]
+    signature: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mlflow_gitops.state import (
     Publication,
     ServiceSpec,
     Settings,
+    SignedBy,
     Snapshot,
     WriteOnce,
     layout_in,
@@ -115,11 +116,11 @@ def publication_of(
     version: ModelVersion,
     spec: ServiceSpec,
     source: str,
-    write_once: WriteOnce = WriteOnce(),  # noqa: B008 - frozen
+    settings: Settings | None = None,
 ) -> Publication:
     """The version at its path, in the layout that this names; `source` is where its files are.
 
-    `write_once` matters only where it is published.
+    The settings matter only where it is published.
     """
     return Publication(
         uri=spec.uri,
@@ -129,7 +130,8 @@ def publication_of(
         name=spec.version,
         identity=version.identity,
         layout=layout_of(spec),
-        write_once=write_once,
+        write_once=settings.write_once if settings else WriteOnce(),
+        signed_by=settings.signed_by if settings else SignedBy(),
     )
 
 

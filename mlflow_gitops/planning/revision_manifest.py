@@ -45,12 +45,13 @@ CRC32 = re.compile(r"[A-Za-z0-9+/]{6}==")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a revision's objects are. `prefix` ends in "/"; `claim` and `manifest` are keys."""
+    """Where a revision's objects are. `prefix` ends in "/"; the others are keys."""
 
     bucket: str
     prefix: str
     claim: str
     manifest: str
+    signature: str
 
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"
@@ -145,7 +146,7 @@ def place_of(uri: str) -> Place:
             hint="give the version or the service another name",
         )
     beside = f"{folder}/{FOLDER}/{name}" if folder else f"{FOLDER}/{name}"
-    return Place(bucket, f"{path}/", f"{beside}.claim.json", f"{beside}.json")
+    return Place(bucket, f"{path}/", f"{beside}.claim.json", f"{beside}.json", f"{beside}.sig")
 
 
 def digest_of(files: Iterable[File]) -> str:

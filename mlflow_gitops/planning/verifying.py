@@ -15,6 +15,7 @@ from typing import TypeVar
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.fields import UnreadableError
 from mlflow_gitops.planning.kept import Examined, Kept
+from mlflow_gitops.planning.model_signature import Signed, disagreement, is_covered
 from mlflow_gitops.planning.revision_manifest import (
     Claim,
     File,
@@ -82,13 +83,15 @@ def verify(
     examined: Examined | None,
     snapshot: Snapshot | None,
     *,
+    signed: Signed | str | None = None,
     unasked: str = "",
 ) -> Chain:
     """`examined` is None where the address says no path to look at; `snapshot` is None where the
-    registry has no such model, or was not asked, which `unasked` says the reason of.
+    registry has no such model, or was not asked, which `unasked` says the reason of. `signed` is
+    what the signature says, or why it does not count, and None where nobody is trusted to sign.
     """
     if examined is None:
-        rest = ("claim", "manifest", "files", "registry")
+        rest = ("claim", "manifest", "signature", "files", "registry")
         links = (
             _git(committed, None),
             *(_unchecked(name, "the address is wrong") for name in rest),
@@ -99,6 +102,7 @@ def verify(
         _git(committed, manifest),
         _claim(committed, examined, manifest),
         _manifest(committed, manifest, problem),
+        _signature(examined, manifest, signed),
         _files(examined, manifest),
         _registry(committed, manifest, snapshot, unasked),
     )
@@ -167,6 +171,23 @@ def _manifest(committed: Committed, manifest: Manifest | None, problem: str) -> 
     if told:
         return _broken("manifest", f"the manifest {told}")
     return _ok("manifest", f"{_count(len(manifest.files))}, digest {manifest.digest}")
+
+
+def _signature(examined: Examined, manifest: Manifest | None, signed: Signed | str | None) -> Link:
+    if signed is None:
+        there = "there is none" if examined.signature is None else "there is one"
+        return _unchecked("signature", f"`artifacts.signed-by` names nobody; {there}")
+    if isinstance(signed, str):
+        return _broken("signature", signed)
+    if manifest is None:
+        return _unchecked("signature", "there is no manifest to compare with")
+    read = {path: kept.sums for path, kept in examined.objects.items()}
+    told = disagreement(signed.files, manifest.files, read)
+    if told:
+        return _broken("signature", told)
+    left_out = [file.path for file in manifest.files if not is_covered(file.path)]
+    rest = f"; not covered: {_names(left_out)}" if left_out else ""
+    return _ok("signature", f"{_count(len(signed.files))} signed by {signed.by}{rest}")
 
 
 def _misplaced(committed: Committed, claim: Claim) -> str:

@@ -36,16 +36,19 @@ class MemoryShelf:
                 progress.advance(len(body), file=name)
                 progress.done(name)
             progress.finish()
-        claim, manifest = place.uri(place.claim), place.uri(place.manifest)
+        claim, manifest, signature = (
+            self.objects.get(place.uri(key))
+            for key in (place.claim, place.manifest, place.signature)
+        )
         objects = {name: _kept(body, deep=deep) for name, body in found.items()}
-        return Examined(self.objects.get(claim), self.objects.get(manifest), objects)
+        return Examined(claim, manifest, objects, signature)
 
     def revisions(self, folder: str) -> tuple[Shelved, ...]:
         start = f"{folder}_manifests/"
         names = {
             uri.removeprefix(start).removesuffix(".json").removesuffix(".claim")
             for uri in self.objects
-            if uri.startswith(start)
+            if uri.startswith(start) and uri.endswith(".json")
         }
         return tuple(self._shelved(f"{folder}{name}/") for name in sorted(names))
 
@@ -59,7 +62,8 @@ class MemoryShelf:
         self.objects.pop(place.uri(place.manifest), None)
         for key in [key for key in self.objects if key.startswith(uri)]:
             del self.objects[key]
-        self.objects.pop(place.uri(place.claim), None)
+        for key in (place.signature, place.claim):
+            self.objects.pop(place.uri(key), None)
 
 
 def _kept(body: bytes, *, deep: bool) -> Kept:

@@ -66,8 +66,14 @@ def links(chain: Chain) -> dict[str, str]:
 
 def test_an_unbroken_chain() -> None:
     chain = verify(GIT, examined(), SNAPSHOT)
-    assert set(links(chain).values()) == {"ok"}
-    assert list(links(chain)) == ["git", "claim", "manifest", "files", "registry"]
+    assert links(chain) == {
+        "git": "ok",
+        "claim": "ok",
+        "manifest": "ok",
+        "signature": "not checked",
+        "files": "ok",
+        "registry": "ok",
+    }
     assert chain.digest == MANIFEST.digest
     assert chain.broken is None
 
@@ -171,9 +177,9 @@ def test_what_was_not_looked_at_is_not_said_to_be_right() -> None:
     assert chain.links[-1].verdict is Verdict.NOT_CHECKED
     assert chain.broken is None
     wrong = verify(replace(GIT, spec=ServiceSpec("gs://x/", "7")), None, SNAPSHOT)
-    assert list(links(wrong).values()) == ["broken", *["not checked"] * 4]
+    assert list(links(wrong).values()) == ["broken", *["not checked"] * 5]
     by_size = verify(GIT, examined(model=Kept(len(BODY), None)), SNAPSHOT)
-    assert "1 file by name and size only: --deep" in by_size.links[3].why
+    assert "1 file by name and size only: --deep" in by_size.links[4].why
 
 
 def test_a_file_that_only_the_storage_has_a_checksum_of_is_given_its_sha256() -> None:
@@ -250,7 +256,9 @@ def test_a_registry_that_does_not_answer_leaves_its_link_open(parts: Parts) -> N
     session = parts.session()
     parts.registry.failure = TransientError("it is down")
     settings = session.settings_from_git()
-    gathered = Verification(session.repository, session.shelf, settings, session.registry)
+    gathered = Verification(
+        session.repository, session.shelf, settings, session.model_signer, session.registry
+    )
     (chain,) = gathered.verify("fraud", ("production",), deep=False)
     assert chain.broken is None
     assert chain.links[-1] == Link(

@@ -169,8 +169,8 @@ class Shelf(Protocol):
         """Every revision in a service's folder (`s3://…/<service>/`), also unfinished ones."""
 
     def remove(self, uri: str) -> None:
-        """The manifest first, then the files, then the claim: what is left after a crash is never
-        taken for a sealed revision, and removing it again ends it.
+        """The manifest first, then the files, the signature, then the claim: what is left after a
+        crash is never taken for a sealed revision, and removing it again ends it.
         """
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mlflow_gitops.adapters.key_files import KEPT_OPEN, open_to_others
 from mlflow_gitops.adapters.private_folder import PrivateFolder
 from mlflow_gitops.adapters.signing_failures import failure, refused
 from mlflow_gitops.errors import TransientError
@@ -154,12 +154,9 @@ def _read(path: str) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no path"
         raise refused(f"the key file cannot be read: {reason}") from None
-    is_open = status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & 0o077
-    if is_open and not SSH_PUBLIC.match(data):
-        raise refused(
-            f"others than its owner may read the key file ({stat.S_IMODE(status.st_mode):04o})",
-            "run `chmod 600` on it; for a mounted Kubernetes secret set `defaultMode: 0400`",
-        )
+    told = open_to_others(status)
+    if told and not SSH_PUBLIC.match(data):
+        raise refused(told, KEPT_OPEN)
     return data
 
 

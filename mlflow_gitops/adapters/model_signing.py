@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mlflow_gitops.adapters.key_files import KEPT_OPEN, open_to_others
 from mlflow_gitops.errors import ConfigError, PublishError
 from mlflow_gitops.planning.fields import UnreadableError
 from mlflow_gitops.planning.model_signature import Signed, Statement, is_covered, read_statement
@@ -65,6 +66,10 @@ class ModelSigner:
                 where=KEY_FILE,
                 hint="set it to a file with the private key: docs/signed-models.md",
             )
+        with self._told():
+            told = open_to_others(Path(self.key_file).stat())
+        if told:
+            raise ConfigError(told, where=KEY_FILE, hint=KEPT_OPEN)
         library = _library()
         config = library.signing.Config().set_hashing_config(_known(name, files))
         with TemporaryDirectory(prefix="mlflow-gitops-") as folder, self._told():

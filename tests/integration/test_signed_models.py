@@ -308,12 +308,16 @@ def test_without_a_key_that_counts_nothing_is_written(
 ) -> None:
     locked = key_pair(tmp_path, "locked", passphrase="correct horse")
     text = tmp_path / "text.pem"
+    text.touch(0o600)
     text.write_text("secret words\n")
+    shown = key_pair(tmp_path, "shown")
+    Path(shown.file).chmod(0o644)
     gone = str(tmp_path / "gone.pem")
     own = keys.own.file
     wrong = {
         "no key to sign": ModelSigner(),
         "No such file": ModelSigner(gone),
+        "others than its owner may read the key file (0644)": ModelSigner(shown.file),
         "not trusted": ModelSigner(keys.other.file),
         "used to sign": ModelSigner(str(text)),
         "PASSPHRASE for a key": ModelSigner(locked.file),

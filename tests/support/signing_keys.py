@@ -36,6 +36,7 @@ def key_pair(
     key = ec.generate_private_key(curve or ec.SECP256R1())
     kept = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
     path = folder / f"{name}.pem"
+    path.touch(0o600)
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, kept))
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return KeyPair(str(path), public.decode(), key)

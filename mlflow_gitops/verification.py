@@ -89,7 +89,7 @@ class Verification:
         if not trusted:
             return None
         if examined.signature is None:
-            return "there is no signature"
+            return "there is no signature: it was published before anybody signed, or was removed"
         try:
             return self.signatures.verified(examined.signature, trusted)
         except PublishError as error:

@@ -15,7 +15,7 @@ from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
 from mlflow_gitops.planning.loadable import USE_MLFLOW, check_loadable, server_of
 from mlflow_gitops.planning.mlmodel import Contents, contents_of
-from mlflow_gitops.planning.sources import check_paths, shown
+from mlflow_gitops.planning.sources import check_paths, named
 from mlflow_gitops.state import AS_IS, Layout, ModelFiles, Predictor
 
 __all__ = ["choose_layout", "layouts_for"]
@@ -26,7 +26,6 @@ ABOUT = (MLMODEL, "conda.yaml", "python_env.yaml", "requirements.txt")
 
 EXAMPLES = ("input_example.json", "serving_input_example.json")
 FOREIGN_SUFFIX = {".lgb": ".bst", ".xgb": ".bst"}  # MLflow's names for what the servers call so
-SHOWN = 3  # names
 
 Rule = Callable[[Contents, str, str], Layout | None]
 """From the files, the modelFormat and the service's name; None where it cannot be made of them."""
@@ -157,11 +156,9 @@ def _parts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _collision(twice: Iterable[str]) -> PublishError:
-    found = [shown(each) for each in twice]
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return PublishError(
         "the model and its components cannot be merged into one folder: the same name is needed "
-        f"for {'; for '.join(found[:SHOWN])}{more}",
+        f"for {named(twice, 3, '; for ')}",
         where="layout merge",
         hint=f"log the model again with only the components that it needs; or {USE_MLFLOW}",
     )

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from mlflow_gitops.planning.checksums import Sums
 from mlflow_gitops.planning.fields import Fields, UnreadableError, read_object
 from mlflow_gitops.planning.revision_manifest import MOST_CHARACTERS, SHA256, File
-from mlflow_gitops.planning.sources import shown
+from mlflow_gitops.planning.sources import named, shown
 
 __all__ = ["Signed", "Statement", "disagreement", "is_covered", "read_statement"]
 
 LEFT_OUT = (".git", ".gitattributes", ".github", ".gitignore")
-SHOWN = 5  # names in a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def disagreement(
             },
         ),
     ]
-    return "; ".join(f"{what}: {_names(names)}" for what, names in told if names)
+    return "; ".join(f"{what}: {named(sorted(names))}" for what, names in told if names)
 
 
 def _certificate(material: Fields) -> bytes:
@@ -134,9 +133,3 @@ def _files(predicate: Fields) -> Mapping[str, str]:
             raise UnreadableError(f"it has no one SHA-256 of {shown(path)}")
         files[path] = digest
     return files
-
-
-def _names(names: Iterable[str]) -> str:
-    listed = sorted(map(shown, names))
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more

@@ -13,7 +13,15 @@ from urllib.parse import unquote
 
 from mlflow_gitops.errors import PublishError
 
-__all__ = ["Location", "check_path", "check_paths", "check_source", "parse_location", "shown"]
+__all__ = [
+    "Location",
+    "check_path",
+    "check_paths",
+    "check_source",
+    "named",
+    "parse_location",
+    "shown",
+]
 
 NAME = re.compile(r"[A-Za-z0-9._/-]+")
 LONGEST_NAME = 700  # characters; S3 allows 1,024 bytes for the whole key
@@ -56,6 +64,13 @@ def shown(location: str) -> str:
     bare = re.split(r"[?#]", CREDENTIALS.sub("", location), maxsplit=1)[0]
     line = "".join(c if c.isprintable() else "�" for c in bare)
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
+
+
+def named(names: Iterable[str], most: int = SHOWN_NAMES, between: str = ", ") -> str:
+    """Names for a message, the first of many."""
+    listed = [shown(name) for name in names]
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return between.join(listed[:most]) + more
 
 
 def parse_location(location: str) -> Location:

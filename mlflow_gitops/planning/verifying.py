@@ -24,13 +24,12 @@ from mlflow_gitops.planning.revision_manifest import (
     parse_manifest,
     place_of,
 )
-from mlflow_gitops.planning.sources import shown
+from mlflow_gitops.planning.sources import named, shown
 from mlflow_gitops.state import EMPTY, Delivered, Identity, ServiceKey, ServiceSpec, Snapshot
 
 __all__ = ["Chain", "Committed", "Link", "Verdict", "address_problem", "read_manifest", "verify"]
 
 T = TypeVar("T")
-SHOWN = 5  # names in a reason
 
 
 class Verdict(StrEnum):
@@ -186,7 +185,7 @@ def _signature(examined: Examined, manifest: Manifest | None, signed: Signed | s
     if told:
         return _broken("signature", told)
     left_out = [file.path for file in manifest.files if not is_covered(file.path)]
-    rest = f"; not covered: {_names(left_out)}" if left_out else ""
+    rest = f"; not covered: {named(left_out)}" if left_out else ""
     return _ok("signature", f"{_count(len(signed.files))} signed by {signed.by}{rest}")
 
 
@@ -218,7 +217,7 @@ def _files(examined: Examined, manifest: Manifest | None) -> Link:
         ),
     ]
     if any(names for _, names in told):
-        amiss = "; ".join(f"{what}: {_names(names)}" for what, names in told if names)
+        amiss = "; ".join(f"{what}: {named(names)}" for what, names in told if names)
         return _broken("files", amiss)
     return _ok("files", _proof(both, sealed, objects))
 
@@ -330,11 +329,6 @@ def _read(content: bytes | None, parse: Callable[[str], T]) -> tuple[T | None, s
         return None, "cannot be read: it is no UTF-8 text"
     except UnreadableError as error:
         return None, f"cannot be read: {error}"
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(shown(name) for name in names[:SHOWN]) + more
 
 
 def _count(files: int) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.fields import UnreadableError
 from mlflow_gitops.planning.revision_manifest import Claim, Manifest, Place
-from mlflow_gitops.planning.sources import shown
+from mlflow_gitops.planning.sources import named, shown
 from mlflow_gitops.state import Publication
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-SHOWN = 5  # names in a message
 LONGEST_KEY = 1024  # bytes, says S3
 
 
@@ -71,7 +70,7 @@ def check_same_content(sealed: Manifest, ours: Manifest, place: Place) -> None:
     if sealed.digest != ours.digest:
         different = sorted({f.path for f in set(sealed.files) ^ set(ours.files)})
         raise PublishError(
-            f"it was sealed with other content meanwhile ({_names(different)})",
+            f"it was sealed with other content meanwhile ({named(different)})",
             where=place.uri(place.prefix),
             hint="the source changed between two readings: what was sealed first stands",
         )
@@ -84,7 +83,7 @@ def check_complete(manifest: Manifest, listed: Mapping[str, int], place: Place) 
     wrong = sorted(p for p in sealed.keys() & listed.keys() if sealed[p] != listed[p])
     foreign = sorted(listed.keys() - sealed.keys())
     told = [
-        f"{what}: {_names(names)}"
+        f"{what}: {named(names)}"
         for what, names in (("missing", missing), ("other size", wrong), ("not sealed", foreign))
         if names
     ]
@@ -113,7 +112,7 @@ def check_known(files: Mapping[str, int], listed: Mapping[str, int], place: Plac
     foreign = sorted(listed.keys() - files.keys())
     if foreign:
         raise PublishError(
-            f"there are objects that are not the version's ({_names(foreign)})",
+            f"there are objects that are not the version's ({named(foreign)})",
             where=place.uri(place.prefix),
             hint="KServe would load them too. Remove them if nothing needs them, or set another "
             "`artifacts.prefix` in mlflow-gitops.yaml",
@@ -160,9 +159,3 @@ def _taken(how: str, claim: Claim, place: Place) -> PublishError:
         "or under another `artifacts.prefix` in mlflow-gitops.yaml; or, if nothing serves it any "
         f"more, remove its files, {place.uri(place.manifest)} and {place.uri(place.claim)}",
     )
-
-
-def _names(names: Iterable[str]) -> str:
-    listed = [shown(name) for name in names]
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more

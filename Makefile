@@ -2,7 +2,7 @@
 # make test   sets everything up and runs the whole test suite (ARGS="-k name" chooses)
 # make install  only what the tests need (-j2: both environments at once)
 # make check  linters, types and import contracts
-# make bench  every benchmark;  make soak  the crash and race tests, many rounds
+# make bench  every benchmark;  make soak  the crash, race and property tests, many rounds
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,7 +46,7 @@ bench: $(VENV)/.installed
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script $(ARGS) || exit 1; done
 
 soak: $(VENV)/.installed
-	MLFLOW_GITOPS_SOAK=1 $(BIN)/pytest -n 0 -k "crash or race or parallel" $(ARGS)
+	MLFLOW_GITOPS_SOAK=1 $(BIN)/pytest -n 0 -k "crash or race or parallel or property" $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(OLD) .demo build dist *.egg-info

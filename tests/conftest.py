@@ -1,5 +1,6 @@
 """Fixtures that every kind of test may ask for. A module here imports what it starts lazily."""
 
+import gc
 import signal
 
 pytest_plugins = [
@@ -13,3 +14,8 @@ pytest_plugins = [
 # A shell that starts the tests in the background ignores SIGINT, and so would all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays; else every collection of garbage would walk all of MLflow."""
+    gc.freeze()

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.support.fork_server import run_module
 from tests.support.proxy import Proxy, Seen, proxy
 from tests.support.stack import LEAF, Stack
 
@@ -34,12 +34,18 @@ class Victim:
     """The command, and whether a kill landed."""
 
     landed: list[str] = field(default_factory=list)
-    process: subprocess.Popen[bytes] | None = None
+    pid: int = 0
+    _is_born: threading.Event = field(default_factory=threading.Event)
+
+    def born(self, pid: int) -> None:
+        self.pid = pid
+        self._is_born.set()
 
     def kill(self, where: str) -> None:
-        if self.process is not None and not self.landed:
+        assert self._is_born.wait(WAIT)
+        if not self.landed:
             self.landed.append(where)
-            os.killpg(self.process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 @dataclass(slots=True)
@@ -56,16 +62,15 @@ class Stage:
             "MLFLOW_TRACKING_URI": self.mlflow.url,
             "VICTIM": "1",
         }
-        self.victim.process = subprocess.Popen(
-            self.stack.command("reconcile", *models),
+        done = run_module(
+            "mlflow_gitops.cli",
+            "reconcile",
+            *models,
             env={**self.stack.environ, **urls},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            born=self.victim.born,
         )
-        out, _ = self.victim.process.communicate(timeout=WAIT)
-        assert self.victim.landed or self.victim.process.returncode == 0, out.decode()
-        return self.victim.process.returncode
+        assert self.victim.landed or done.returncode == 0, done.stdout + done.stderr
+        return done.returncode
 
 
 @pytest.fixture

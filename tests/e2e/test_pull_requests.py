@@ -16,7 +16,7 @@ from tests.support.fork_server import run_module
 from tests.support.github_server import TOKEN, GitHubServer, github_server
 from tests.support.stack import Stack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("github")]
 
 Names = Callable[[str], str]
 

@@ -21,6 +21,7 @@ from mlflow_gitops.adapters.artifacts import S3ArtifactStore
 from tests.support.fork_server import run_module
 from tests.support.proxy import Seen, proxy
 from tests.support.publications import FILES, TestBucket, publication, write_files
+from tests.support.soak import rounds
 
 pytest_plugins = ["tests.support.s3"]
 
@@ -36,7 +37,7 @@ CONTENT: Mapping[str, bytes] = {
     "larger.bin": random.Random(2).randbytes(16 * MIB),
 }
 KILLS = 7  # of one version, one publisher after the other
-ROUNDS = range(4 if "MLFLOW_GITOPS_SOAK" not in os.environ else 100)
+ROUNDS = range(rounds(4, soak=100))
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from tests.support.publications import (
     write_files,
 )
 from tests.support.s3_servers import S3Server
+from tests.support.soak import rounds
 
 pytest_plugins = ["tests.support.s3"]
 
@@ -36,7 +37,7 @@ CLAIM = "models/fraud/_manifests/v1.claim.json"
 MANIFEST = "models/fraud/_manifests/v1.json"
 MIB = 1024 * 1024
 PUBLISHERS = 8
-TURNS = range(30 if "MLFLOW_GITOPS_SOAK" in os.environ else 1)
+TURNS = range(rounds(1, soak=30))
 
 
 @pytest.fixture

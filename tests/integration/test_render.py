@@ -289,7 +289,7 @@ class ArgoCD(BaseHTTPRequestHandler):
 def argocd() -> Iterator[tuple[str, type[ArgoCD]]]:
     handler = type("Handler", (ArgoCD,), {"revisions": [], "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", handler
     server.shutdown()

@@ -109,7 +109,7 @@ class Listener(BaseHTTPRequestHandler):
 def test_nothing_is_fetched_not_even_from_this_machine(renderer: KustomizeRenderer) -> None:
     seen: list[str] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Listener, seen)) as server:
-        Thread(target=server.serve_forever).start()
+        Thread(target=server.serve_forever, args=(0.02,)).start()
         url = f"http://127.0.0.1:{server.server_port}/one.yaml"
         for text in (
             f"resources: ['{url}']",

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +38,16 @@ _server: subprocess.Popen[str] | None = None
 
 
 def run_module(
-    module: str, *args: str, env: Mapping[str, str], cwd: Path | None = None
+    module: str,
+    *args: str,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    born: Callable[[int], object] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run([python, "-m", module, *args], capture_output=True, text=True)`."""
+    """As `subprocess.run([python, "-m", module, *args], capture_output=True, text=True)`.
+
+    `born` is told the process's id, which is also that of a session of its own, to kill it by.
+    """
     server = _started()
     assert server.stdin is not None
     assert server.stdout is not None
@@ -53,9 +60,13 @@ def run_module(
             "cwd": str(cwd or Path.cwd()),
             "out": str(out),
             "err": str(err),
+            "session": born is not None,
         }
         server.stdin.write(json.dumps(job) + "\n")
         server.stdin.flush()
+        pid = int(server.stdout.readline())
+        if born is not None:
+            born(pid)
         code = int(server.stdout.readline())
         command = [sys.executable, "-m", module, *args]
         return subprocess.CompletedProcess(command, code, out.read_text(), err.read_text())
@@ -84,7 +95,7 @@ def _stop(server: subprocess.Popen[str]) -> None:
 
 
 def _serve() -> None:
-    """A line of JSON in, a line with the exit code out."""
+    """A line of JSON in; a line with the process's id out, and at its end one with the code."""
     for module in MODULES:
         __import__(module)
     gc.freeze()
@@ -96,12 +107,15 @@ def _serve() -> None:
         if pid == 0:
             os.close(answers)
             os._exit(_become(job))
+        os.write(answers, f"{pid}\n".encode())
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.write(answers, f"{code}\n".encode())
 
 
 def _become(job: dict[str, object]) -> int:
     """As the interpreter ends a process, less the freeing of what was imported."""
+    if job["session"]:
+        os.setsid()
     flags = os.O_WRONLY | os.O_CREAT
     opened = [os.open(os.devnull, os.O_RDONLY)]
     opened += [os.open(str(job[name]), flags) for name in ("out", "err")]

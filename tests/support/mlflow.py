@@ -163,6 +163,7 @@ def plain_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSer
     """MLflow as it is."""
     with mlflow_server(tmp_path_factory.mktemp("mlflow"), workers=1) as server:
         yield server
+        server.kill()  # an orderly end takes seconds, and nobody needs it
 
 
 @pytest.fixture(scope="session")
@@ -172,6 +173,7 @@ def gitops_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
     folder = tmp_path_factory.mktemp("mlflow-gitops")
     with mlflow_server(folder, app_name="gitops", environ=environ) as server:
         yield server
+        server.kill()
 
 
 @pytest.fixture(params=["plain_mlflow", "gitops_mlflow"], ids=["plain", "plugin"])

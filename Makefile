@@ -33,8 +33,9 @@ install: $(VENV)/.installed $(OLD)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/mlflow-gitops demo $(ARGS)
 
+# Compiled once: the tests start many processes.
 test: install
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -15,7 +15,10 @@ pytest_plugins = [
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A fifth of the time that importing MLflow takes is looking for garbage, and there is none.
+gc.set_threshold(100_000)
+
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays; else every collection of garbage would walk all of MLflow."""
+    """What is there by now stays, and is not looked at again."""
     gc.freeze()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fork_server import run_module
 from tests.support.stack import Stack
 
 Names = Callable[[str], str]
@@ -21,10 +22,7 @@ PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "GIT
 
 
 def run(*args: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mlflow_gitops.cli", *args]
-    return subprocess.run(
-        command, env={**PLAIN, **environ}, capture_output=True, text=True, cwd=cwd
-    )
+    return run_module("mlflow_gitops.cli", *args, env={**PLAIN, **environ}, cwd=cwd)
 
 
 def bare(folder: Path) -> Path:

@@ -11,21 +11,22 @@ from pathlib import Path
 import pytest
 
 from mlflow_gitops.config import check_settings
+from tests.support.fork_server import run_module
 
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "GIT_", "AWS_"))}
 
 
 def init(*args: str, most: int | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """`most` is the size in bytes at which a file cannot grow any more, as on a full disk."""
+    env = {**PLAIN, **environ}
+    if most is None:
+        return run_module("mlflow_gitops.cli", "init", *args, env=env)
 
     def limit() -> None:
-        if most is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
     command = [sys.executable, "-B", "-m", "mlflow_gitops.cli", "init", *args]
-    return subprocess.run(
-        command, env={**PLAIN, **environ}, capture_output=True, text=True, preexec_fn=limit
-    )
+    return subprocess.run(command, env=env, capture_output=True, text=True, preexec_fn=limit)
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -96,6 +96,7 @@ def _stop(server: subprocess.Popen[str]) -> None:
 
 def _serve() -> None:
     """A line of JSON in; a line with the process's id out, and at its end one with the code."""
+    gc.set_threshold(100_000)  # as tests/conftest.py says; its forks inherit it
     for module in MODULES:
         __import__(module)
     gc.freeze()

@@ -45,6 +45,13 @@ def other_bucket(s3_server: SeaweedFS, s3_client: S3Client) -> Iterator[TestBuck
         yield made
 
 
+@pytest.fixture(scope="module")
+def module_bucket(s3_server: SeaweedFS, s3_client: S3Client) -> Iterator[TestBucket]:
+    """One for a module's tests, which only read what the first of them writes."""
+    with fresh_bucket(s3_client, s3_server.endpoint) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def versitygw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     why = absence("versitygw")

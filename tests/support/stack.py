@@ -43,7 +43,7 @@ class Stack:
     _clones: int = 0
 
     def __post_init__(self) -> None:
-        self.registry = Registry(self.mlflow.url)
+        self.registry = Registry(self.mlflow.url, self.mlflow.artifacts)
 
     @property
     def bare(self) -> Path:

@@ -68,7 +68,7 @@ def test_fifty_copies_of_one_delivery_are_one_run(with_plugin: World) -> None:
 def test_ten_models_move_at_once_while_a_person_pushes(with_plugin: World) -> None:
     made = with_plugin
     models = [f"parallel-{number}" for number in range(MODELS)]
-    registry = Registry(made.mlflow_url)
+    registry = Registry(made.mlflow_url, made.folder / "mlflow" / "artifacts")
     for model in models:
         for _ in range(3):
             registry.register(model)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 
+import pytest
+
 from mlflow_gitops.demo.world import World
 from tests.e2e.worlds import head_after
 from tests.support.fork_server import run_module
 from tests.support.mlflow import Registry
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("worlds")]
 
 
 def deployments(made: World, verb: str, *args: str) -> subprocess.CompletedProcess[str]:

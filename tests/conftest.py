@@ -3,6 +3,8 @@
 import gc
 import signal
 
+import pytest
+
 pytest_plugins = [
     "tests.support.mlflow",
     "tests.support.old_venv",
@@ -17,6 +19,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # A fifth of the time that importing MLflow takes is looking for garbage, and there is none.
 gc.set_threshold(100_000)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep each `xdist_group` on one worker, with what its fixtures start.
+
+    pytest-xdist 3.8 writes the group where pytest 9.2 does not look for it any more.
+    """
+    if config.getoption("loadgroup", default=False):
+        for item in items:
+            for mark in item.iter_markers("xdist_group"):
+                item._id = type(item.id).parse(f"{item.nodeid}@{mark.args[0]}")
 
 
 def pytest_collection_finish() -> None:

@@ -118,7 +118,7 @@ class Copy:
     def _put(self, path: str, key: str, size: int) -> File:
         with self._budget.held(size):
             with self.source.open(path) as stream:
-                content = b"".join(pieces(stream, size, max(size, 1), self._where(path)))
+                [content] = [*pieces(stream, size, size, self._where(path))] or [memoryview(b"")]
             sha256 = hashlib.sha256(content).hexdigest()
             if not self.bucket.put_new(key, content, sha256=sha256):
                 self._check_same(key, size, sums_of(content), self.bucket.kept(key))
@@ -142,7 +142,7 @@ class Copy:
             raise TransientError("the bytes did not arrive as they were sent", where=self._uri(key))
         return File(path, size, sums.sha256, _crc32_of(kept))
 
-    def _add(self, sent: Sending, content: bytes, path: str) -> None:
+    def _add(self, sent: Sending, content: memoryview, path: str) -> None:
         """Where an earlier part failed, this one is not sent, and so not given back there."""
         try:
             sent.add(partial(self._sent, content, path))
@@ -150,7 +150,7 @@ class Copy:
             self._budget.give(len(content))
             raise
 
-    def _sent(self, content: bytes, path: str, upload: Upload, number: int) -> Part:
+    def _sent(self, content: memoryview, path: str, upload: Upload, number: int) -> Part:
         try:
             self._budget.check()
             part = upload.put(number, content)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator
 from typing import IO
 
 from mlflow_gitops.errors import PublishError
 
 __all__ = ["pieces"]
+
+READ = 256 * 1024  # bytes at once
 
 
 def pieces(
@@ -16,33 +19,37 @@ def pieces(
     piece: int,
     where: str,
     before: Callable[[int], None] | None = None,
-) -> Iterator[bytes]:
-    """`before` is told of each piece's size before it is read. Raises PublishError."""
+) -> Iterator[memoryview]:
+    """`before` is told of each piece's size before it is read. Raises PublishError.
+
+    A piece has memory of its own, which goes back to the system with it: the allocator would keep
+    some for each thread that once held one.
+    """
     left = size
     while left:
         asked = min(piece, left)
         if before is not None:
             before(asked)
-        content = _exactly(stream, asked)
-        left -= len(content)
-        if len(content) < asked:
+        content = memoryview(mmap.mmap(-1, asked))
+        if not _is_filled(content, stream):
             raise _resized(where)
+        left -= asked
         yield content
         del content  # it is not to be held while the next one is waited for
     if stream.read(1):
         raise _resized(where)
 
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
-    """As many bytes as asked for, less only at the end: a network gives what has arrived."""
-    first = stream.read(size)
-    if len(first) == size or not first:
-        return first
-    chunks, got = [first], len(first)
-    while got < size and (chunk := stream.read(size - got)):
-        chunks.append(chunk)
+def _is_filled(content: memoryview, stream: IO[bytes]) -> bool:
+    """A network gives what has arrived: less than asked for is not the end."""
+    got = 0
+    while got < len(content):
+        chunk = stream.read(min(READ, len(content) - got))
+        if not chunk:
+            return False
+        content[got : got + len(chunk)] = chunk
         got += len(chunk)
-    return b"".join(chunks)
+    return True
 
 
 def _resized(where: str) -> PublishError:

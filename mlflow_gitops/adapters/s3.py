@@ -30,7 +30,7 @@ from mlflow_gitops.adapters.s3_errors import (
 from mlflow_gitops.adapters.s3_keeping import CONDITIONAL, Keeping, no_lock
 from mlflow_gitops.adapters.s3_wire import Wire
 from mlflow_gitops.errors import PublishError, TransientError
-from mlflow_gitops.planning.checksums import Checksum, Sums, sha256_text
+from mlflow_gitops.planning.checksums import Buffer, Checksum, Sums, sha256_text
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -179,7 +179,7 @@ class Bucket:
                 yield body
 
     def put_new(
-        self, key: str, body: bytes, *, kind: str = "application/octet-stream", sha256: str = ""
+        self, key: str, body: Buffer, *, kind: str = "application/octet-stream", sha256: str = ""
     ) -> bool:
         """Write the object, unless there is one: then False, and nothing is changed.
 
@@ -201,7 +201,7 @@ class Bucket:
                     self.client.put_object(
                         Bucket=self.name,
                         Key=key,
-                        Body=body,
+                        Body=bytes(body),
                         ContentType=kind,
                         ChecksumSHA256=checksum,
                         **self.keeping.condition_arguments,

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlflow_gitops.adapters.s3 import Bucket, changed_meanwhile, still_written
 from mlflow_gitops.adapters.s3_errors import code_of, is_conflict, is_there, talking
 from mlflow_gitops.errors import TransientError
-from mlflow_gitops.planning.checksums import Checksum, crc32_text
+from mlflow_gitops.planning.checksums import Buffer, Checksum, crc32_text
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
@@ -146,7 +146,7 @@ class Upload:
     def uri(self) -> str:
         return self.bucket.uri(self.key)
 
-    def put(self, number: int, content: bytes) -> Part:
+    def put(self, number: int, content: Buffer) -> Part:
         """Raises UploadGoneError, and GitOpsError."""
         crc32 = crc32_text(content)
         wire = self.bucket.wire
@@ -163,7 +163,7 @@ class Upload:
                     Key=self.key,
                     UploadId=self.id,
                     PartNumber=number,
-                    Body=content,
+                    Body=bytes(content),
                     ChecksumCRC32=crc32,
                 )
             except ClientError as error:

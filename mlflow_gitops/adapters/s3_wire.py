@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from botocore.session import Session
     from mypy_boto3_s3 import S3Client
 
+    from mlflow_gitops.planning.checksums import Buffer
+
 __all__ = ["UNSIGNED", "Answer", "Wire"]
 
 UNSIGNED = "UNSIGNED-PAYLOAD"  # its checksum is signed as a header
@@ -73,7 +75,7 @@ class Wire:
         key: str,
         query: Mapping[str, str],
         headers: Mapping[str, str],
-        body: bytes = b"",
+        body: Buffer = b"",
         *,
         sha256: str = UNSIGNED,
     ) -> Answer | None:
@@ -87,15 +89,9 @@ class Wire:
             request = AWSRequest(method, url, headers={**headers, "Content-Length": str(len(body))})
             self._signer(sha256).add_auth(request)
             signed = HeadersDict(request.headers.items())
-            prepared = (
-                AWSPreparedRequest(  # the stubs know no HeadersDict, which botocore itself gives it
-                    method,
-                    url,
-                    signed,  # type: ignore[arg-type]
-                    body,
-                    stream_output=False,
-                )
-            )
+            # The stubs know neither HeadersDict, which botocore gives it, nor what urllib3 sends.
+            given: tuple[Any, Any] = (signed, body)
+            prepared = AWSPreparedRequest(method, url, *given, stream_output=False)
             answer = self._http.send(prepared)
         except (BotoCoreError, HTTPClientError):
             return None

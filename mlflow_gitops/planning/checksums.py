@@ -12,7 +12,9 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Checksum", "Sums", "crc32_text", "sha256_text", "sums_of"]
+__all__ = ["Buffer", "Checksum", "Sums", "crc32_text", "sha256_text", "sums_of"]
+
+Buffer = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,7 +39,7 @@ class Sums:
     _sha256: Any = field(default_factory=hashlib.sha256)
     _crc32: int = 0
 
-    def add(self, content: bytes) -> None:
+    def add(self, content: Buffer) -> None:
         self._sha256.update(content)
         self._crc32 = zlib.crc32(content, self._crc32)
 
@@ -54,13 +56,13 @@ class Sums:
         return stored == Checksum("sha256", _text(self._sha256.digest()))
 
 
-def sums_of(content: bytes) -> Sums:
+def sums_of(content: Buffer) -> Sums:
     sums = Sums()
     sums.add(content)
     return sums
 
 
-def crc32_text(content: bytes) -> str:
+def crc32_text(content: Buffer) -> str:
     return _text(zlib.crc32(content).to_bytes(4, "big"))
 
 

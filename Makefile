@@ -44,7 +44,7 @@ check: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed
-	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script $(ARGS) || exit 1; done
+	status=0; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script $(ARGS) || status=1; done; exit $$status
 
 soak: $(VENV)/.installed
 	MLFLOW_GITOPS_SOAK=1 $(BIN)/pytest -n 0 -k "crash or race or parallel or property" $(ARGS)

@@ -1,7 +1,8 @@
-"""One publishing in a process of its own: prints its seconds and its peak memory as JSON.
+"""One publishing in a process of its own: prints its seconds and its memory in MB as JSON.
 
 Arguments: who ("ours" or "boto3"), endpoint, bucket, source, MLflow's URI. The time begins when all
-is imported and the S3 client is made, as in a service; the memory is the whole process's.
+is imported and the S3 client is made, as in a service; `peak` is the whole process's greatest
+memory, `before` what it had when the time began.
 """
 
 from __future__ import annotations
@@ -55,11 +56,15 @@ def main() -> None:
     if "mlflow-artifacts:" in arguments[2]:
         import mlflow  # noqa: F401  a service has it imported
     work = {"ours": ours, "boto3": tuned_boto3}[who](*arguments)
+    before = peak_memory()
     start = time.perf_counter()
     work()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak": peak}))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory(), "before": before}))
+
+
+def peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ From a folder, from MLflow's artifact proxy, and within one storage: mlflow-gito
 CLI, rclone, a tuned boto3 and `mlflow artifacts download` with an upload after it take turns. Only
 mlflow-gitops claims, writes on condition, hashes and seals. Medians and peak memory.
 
-    python benchmarks/publish.py [--rounds 5] [--large-rounds 3] [--scale 1.0] [--only disk]
+    python benchmarks/publish.py [--rounds 5] [--large-rounds 5] [--scale 1.0] [--only disk]
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
+    """Memory in MB: the greatest, and what the process had before it began."""
+
     seconds: float
     peak: float
+    before: float = 0.0
 
 
 @dataclass(slots=True)
@@ -249,6 +252,22 @@ TARGETS = (
 MOST_MEMORY = 200.0  # MB
 
 
+def memory_rows(world: World) -> list[tuple[str, ...]]:
+    """The whole process, and with the proxy what comes on top of MLflow, which is imported then."""
+    rows: list[tuple[str, ...]] = []
+    for kind in CONTESTANTS:
+        mine = [
+            m for key, found in world.results.items() if key[::2] == (kind, "ours") for m in found
+        ]
+        if mine:
+            has_mlflow = kind == "proxy"
+            peak = max(each.peak - (each.before if has_mlflow else 0) for each in mine)
+            what = "peak memory above MLflow" if has_mlflow else "peak memory"
+            is_met = "yes" if peak < MOST_MEMORY else "NO"
+            rows.append((kind, "all", what, f"{peak:.0f} MB", f"{MOST_MEMORY:.0f} MB", is_met))
+    return rows
+
+
 def report(world: World) -> int:
     rows = []
     for (kind, shape, name), found in world.results.items():
@@ -276,19 +295,7 @@ def report(world: World) -> int:
                     "yes" if ratio >= target else "NO",
                 )
             )
-    peaks = [
-        each.peak for key, found in world.results.items() if key[2] == "ours" for each in found
-    ]
-    checked.append(
-        (
-            "all",
-            "all",
-            "peak memory",
-            f"{max(peaks):.0f} MB",
-            f"{MOST_MEMORY:.0f} MB",
-            "yes" if max(peaks) < MOST_MEMORY else "NO",
-        )
-    )
+    checked += memory_rows(world)
     show("Their time over ours", ("from", "files", "against", "ratio", "least", "met"), checked)
     ok = all(row[-1] == "yes" for row in checked)
     against = (
@@ -300,7 +307,7 @@ def report(world: World) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--large-rounds", type=int, default=3, help="for rows of 2 GB")
+    parser.add_argument("--large-rounds", type=int, default=5, help="for rows of 2 GB")
     parser.add_argument("--scale", type=float, default=1.0, help="of the large files' sizes")
     parser.add_argument("--only", action="append", choices=list(CONTESTANTS), default=[])
     options = parser.parse_args()

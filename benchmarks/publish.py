@@ -279,7 +279,7 @@ def report(world: World) -> int:
         )
     columns = ("from", "files", "by", "median s", "least s", "most s", "peak MB")
     show("Publishing one version", columns, rows)
-    checked, worst = [], 1e9
+    checked, worst = [], float("inf")
     for kind, shape, against, target in TARGETS:
         mine, theirs = (world.results.get((kind, shape, who)) for who in ("ours", against))
         if mine and theirs:
@@ -295,6 +295,7 @@ def report(world: World) -> int:
                     "yes" if ratio >= target else "NO",
                 )
             )
+    worst = worst if checked else 1.0  # reading the proxy has no target
     checked += memory_rows(world)
     show("Their time over ours", ("from", "files", "against", "ratio", "least", "met"), checked)
     ok = all(row[-1] == "yes" for row in checked)

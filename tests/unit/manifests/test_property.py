@@ -1,4 +1,4 @@
-"""Over hundreds of hand-written files: no byte changes outside the two values."""
+"""Over a thousand hand-written files: no byte changes outside the two values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BASE = (
 )
 CACHE = ParseCache()
 MANY = settings(
-    max_examples=rounds(250, soak=2000),
+    max_examples=rounds(1000, soak=5000),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -69,7 +69,7 @@ def test_only_the_two_values_change(file: HandWritten, version: str) -> None:
     assert changes == {STAGING: wanted}
 
 
-@settings(MANY, max_examples=rounds(80, soak=400))
+@settings(MANY, max_examples=rounds(200, soak=1000))
 @given(hand_written(labelled=False))
 def test_a_missing_label_is_inserted_and_nothing_else(file: HandWritten) -> None:
     before = file.text()
@@ -103,7 +103,7 @@ def test_a_missing_label_is_inserted_and_nothing_else(file: HandWritten) -> None
         assert one == two
 
 
-@settings(MANY, max_examples=rounds(50, soak=200))
+@settings(MANY, max_examples=rounds(100, soak=500))
 @given(hand_written(), st.sampled_from([4, 7]), st.sampled_from(["\n", "\r\n"]))
 def test_inside_a_kustomization_only_the_two_values_change(
     file: HandWritten, spaces: int, eol: str

@@ -10,7 +10,8 @@ from mlflow_gitops.errors import PublishError
 
 __all__ = ["pieces"]
 
-READ = 256 * 1024  # bytes at once
+READ = 1024 * 1024  # bytes at once
+SMALL = 2 * READ  # bytes
 
 
 def pieces(
@@ -22,15 +23,15 @@ def pieces(
 ) -> Iterator[memoryview]:
     """`before` is told of each piece's size before it is read. Raises PublishError.
 
-    A piece has memory of its own, which goes back to the system with it: the allocator would keep
-    some for each thread that once held one.
+    A large piece has memory of its own, which goes back to the system with it: the allocator would
+    keep some for each thread that once held one.
     """
     left = size
     while left:
         asked = min(piece, left)
         if before is not None:
             before(asked)
-        content = memoryview(mmap.mmap(-1, asked))
+        content = memoryview(mmap.mmap(-1, asked) if asked > SMALL else bytearray(asked))
         if not _is_filled(content, stream):
             raise _resized(where)
         left -= asked

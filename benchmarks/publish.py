@@ -5,6 +5,7 @@ CLI, rclone, a tuned boto3 and `mlflow artifacts download` with an upload after 
 mlflow-gitops claims, writes on condition, hashes and seals. Medians and peak memory.
 
     python benchmarks/publish.py [--rounds 5] [--large-rounds 5] [--scale 1.0] [--only disk]
+        [--files "12 small"]
 """
 
 from __future__ import annotations
@@ -311,6 +312,8 @@ def main() -> int:
     parser.add_argument("--large-rounds", type=int, default=5, help="for rows of 2 GB")
     parser.add_argument("--scale", type=float, default=1.0, help="of the large files' sizes")
     parser.add_argument("--only", action="append", choices=list(CONTESTANTS), default=[])
+    names = [shape.name for shape in SHAPES]
+    parser.add_argument("--files", action="append", choices=names, default=[])
     options = parser.parse_args()
     for name in ("s5cmd", "aws", "rclone"):
         tool(name)
@@ -319,7 +322,7 @@ def main() -> int:
         for kind in options.only or CONTESTANTS:
             has_tls = kind.endswith("TLS")
             world.endpoint = world.server.https_endpoint if has_tls else world.server.endpoint
-            for shape in SHAPES:
+            for shape in (each for each in SHAPES if each.name in (options.files or names)):
                 size = int(shape.size * options.scale) if shape.is_large else shape.size
                 rounds = options.large_rounds if shape.is_large else options.rounds
                 measure(world, kind, Shape(shape.name, shape.files, size), rounds)

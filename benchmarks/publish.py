@@ -5,7 +5,7 @@ CLI, rclone, a tuned boto3 and `mlflow artifacts download` with an upload after 
 mlflow-gitops claims, writes on condition, hashes and seals. Medians and peak memory.
 
     python benchmarks/publish.py [--rounds 5] [--large-rounds 5] [--scale 1.0] [--only disk]
-        [--files "12 small"]
+        [--files "12 small"] [--server versitygw]
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from _tools import tool
 
 from mlflow_gitops.demo.mlflow_server import mlflow_server
 from mlflow_gitops.demo.seaweedfs import SeaweedFS, seaweedfs
+from tests.support.s3_servers import SERVERS, S3Server, absence
 
 MIB = 1024 * 1024
 CHILD = Path(__file__).with_name("_publish_child.py")
@@ -68,7 +69,7 @@ class Measured:
 class World:
     """The storage, and the same files in each kind of place."""
 
-    server: SeaweedFS
+    server: S3Server
     folder: Path
     tracking_uri: str
     artifacts: Path
@@ -153,7 +154,8 @@ def aws(world: World, bucket: str, source: str) -> Measured:
 
 
 def rclone(world: World, bucket: str, source: str) -> Measured:
-    remote = f":s3,provider=SeaweedFS,env_auth=true,endpoint='{world.endpoint}'"
+    provider = "SeaweedFS" if isinstance(world.server, SeaweedFS) else "Other"
+    remote = f":s3,provider={provider},env_auth=true,endpoint='{world.endpoint}'"
     if source.startswith("s3://"):
         source = f"{remote}:{source.removeprefix('s3://')}"
     options = ["--transfers=16", "--ca-cert", world.certificate, "--s3-no-check-bucket"]
@@ -222,7 +224,7 @@ def measure(world: World, kind: str, shape: Shape, rounds: int) -> None:
 
 
 @contextmanager
-def world_in(folder: Path) -> Iterator[World]:
+def world_in(folder: Path, name: str) -> Iterator[World]:
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     named = ["-addext", "subjectAltName=IP:127.0.0.1"]
@@ -231,8 +233,13 @@ def world_in(folder: Path) -> Iterator[World]:
     artifacts = folder / "artifacts"
     artifacts.mkdir()
     options = ["--serve-artifacts", "--artifacts-destination", str(artifacts)]
+    started = (
+        seaweedfs(folder / "s3", (certificate, key))
+        if name == "seaweedfs"
+        else SERVERS[name](folder / "s3")
+    )
     with (
-        seaweedfs(folder / "s3", (certificate, key)) as server,
+        started as server,
         mlflow_server(folder / "mlflow", options=options) as mlflow,
     ):
         yield World(server, folder, mlflow.url, artifacts, certificate)
@@ -314,14 +321,22 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(CONTESTANTS), default=[])
     names = [shape.name for shape in SHAPES]
     parser.add_argument("--files", action="append", choices=names, default=[])
+    servers = [name for name in SERVERS if not absence(name)]
+    parser.add_argument("--server", choices=servers, default="seaweedfs")
     options = parser.parse_args()
     for name in ("s5cmd", "aws", "rclone"):
         tool(name)
     base = SHARED if SHARED.is_dir() and shutil.disk_usage(SHARED).free > 12 * 1024 * MIB else None
-    with tempfile.TemporaryDirectory(dir=base) as folder, world_in(Path(folder)) as world:
+    with (
+        tempfile.TemporaryDirectory(dir=base) as folder,
+        world_in(Path(folder), options.server) as world,
+    ):
         for kind in options.only or CONTESTANTS:
-            has_tls = kind.endswith("TLS")
-            world.endpoint = world.server.https_endpoint if has_tls else world.server.endpoint
+            world.endpoint = world.server.endpoint
+            if kind.endswith("TLS"):
+                if not isinstance(world.server, SeaweedFS):
+                    continue  # the others are started without a certificate
+                world.endpoint = world.server.https_endpoint
             for shape in (each for each in SHAPES if each.name in (options.files or names)):
                 size = int(shape.size * options.scale) if shape.is_large else shape.size
                 rounds = options.large_rounds if shape.is_large else options.rounds

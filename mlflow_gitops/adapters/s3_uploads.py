@@ -57,9 +57,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Part:
+    """`crc32` is of its bytes; "" where nobody said it. `is_copied`: the storage said it."""
+
     number: int
     etag: str
     crc32: str
+    is_copied: bool = False
 
 
 class UploadGoneError(TransientError):
@@ -67,7 +70,10 @@ class UploadGoneError(TransientError):
 
 
 class UnsummedError(TransientError):
-    """The storage computes no checksum of a part that it copies, and so refuses it, as MinIO."""
+    """The storage computes no checksum of a part that it copies.
+
+    MinIO refuses to copy it then; versitygw takes what the source has as a whole for each part's.
+    """
 
 
 def part_size(size: int, least: int) -> int:
@@ -185,7 +191,7 @@ class Upload:
             }
             answer = wire.send("PUT", self.bucket.name, self.key, query, headers)
             if answer is not None and (etag := answer.text("ETag")):
-                return Part(number, etag, answer.text("ChecksumCRC32"))
+                return Part(number, etag, answer.text("ChecksumCRC32"), is_copied=True)
         with talking(self.uri):
             try:
                 made = self.bucket.client.upload_part_copy(
@@ -203,14 +209,16 @@ class Upload:
                 if self.is_summed and code_of(error) == "InvalidArgument":
                     raise UnsummedError("the storage refuses to copy", where=self.uri) from None
                 raise self._gone_or(error) from None
-        return Part(number, made["ETag"], made.get("ChecksumCRC32", ""))
+        return Part(number, made["ETag"], made.get("ChecksumCRC32", ""), is_copied=True)
 
     def complete(self, parts: Sequence[Part]) -> tuple[bool, Checksum | None]:
         """Whether the object is made by this, not there before; and the whole's checksum, if told.
 
-        Ends the upload in any case.
+        Ends the upload in any case. Raises UnsummedError and GitOpsError.
         """
         try:
+            if self.is_summed and _are_echoes(parts):
+                raise UnsummedError("the storage does not sum up what it copies", where=self.uri)
             done = self._completed(parts)
         except BaseException:
             self.abort()
@@ -271,6 +279,12 @@ class Upload:
         if code_of(error) != "NoSuchUpload":
             return error
         return UploadGoneError("the upload was ended from outside", where=self.uri)
+
+
+def _are_echoes(parts: Sequence[Part]) -> bool:
+    """Whether the storage told of copied parts what it has of their source: no part's own sum."""
+    told = [part.crc32 for part in parts if part.is_copied and part.crc32]
+    return any("-" in crc32 for crc32 in told) or (len(told) > 1 and len(set(told)) == 1)
 
 
 def _completed_part(part: Part) -> CompletedPartTypeDef:

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 
+from mlflow_gitops.adapters import copying
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
 from mlflow_gitops.adapters.s3 import Clients
 from mlflow_gitops.demo.seaweedfs import SeaweedFS
 from mlflow_gitops.errors import PublishError
-from mlflow_gitops.planning.checksums import Checksum
+from mlflow_gitops.planning.checksums import Checksum, sums_of
 from mlflow_gitops.planning.revision_manifest import Manifest, parse_manifest
+from tests.support.lying_s3 import lying_s3
 from tests.support.proxy import Seen, proxy
 from tests.support.publications import FILES, TestBucket, clients_of, publication, store_on
 from tests.support.s3_servers import S3Server
@@ -60,6 +63,49 @@ def test_a_storage_copies_what_it_has_without_a_byte_through_the_client(
     if all(file.stored for file in manifest_of(bucket).files if file.size > MIB):
         assert gets == [], "the storage has a checksum of its own"
     assert bucket.uploads() == []
+
+
+@pytest.mark.parametrize("part", [5, 128], ids=["in parts", "in one"])
+@pytest.mark.parametrize("uploaded", [5, 64], ids=["source in parts", "source whole"])
+def test_no_checksum_but_the_files_own_is_kept(
+    race_bucket: TestBucket,
+    race_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    part: int,
+    uploaded: int,
+) -> None:
+    """versitygw tells of each part what its source has as a whole."""
+    monkeypatch.setattr(copying, "COPIED_PART", part * MIB)
+    how = TransferConfig(multipart_threshold=uploaded * MIB, multipart_chunksize=uploaded * MIB)
+    large, source = tmp_path / "large.bin", fill(race_bucket, FILES)
+    large.write_bytes(CONTENT["large.bin"])
+    race_bucket.client.upload_file(str(large), race_bucket.name, "source/large.bin", Config=how)
+    store = store_on(clients_of(race_server), tmp_path)
+    asked = publication(race_bucket.name, source)
+    store.publish(asked)
+    assert published(race_bucket) == CONTENT
+    sums = sums_of(CONTENT["large.bin"])
+    [file] = [file for file in manifest_of(race_bucket).files if file.path == "large.bin"]
+    assert file.sha256 in ("", sums.sha256)
+    assert file.is_of(sums)
+    assert store.download(asked, None) is not None
+    assert race_bucket.uploads() == []
+
+
+@pytest.mark.parametrize(("echo", "part"), [("-3", 128), ("", 5)])
+def test_a_storage_that_tells_the_sources_sum_of_each_part_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, echo: str, part: int
+) -> None:
+    monkeypatch.setattr(copying, "COPIED_PART", part * MIB)
+    with lying_s3(honours_put=True, honours_multipart=True) as server:
+        server.echo = echo
+        server.objects |= {f"source/{path}": body for path, body in CONTENT.items()}
+        asked = publication("models", "s3://models/source")
+        store_on(server.clients(), tmp_path).publish(asked)
+        assert server.objects[f"{PATH}large.bin"] == CONTENT["large.bin"]
+        files = parse_manifest(server.objects[MANIFEST].decode()).files
+    assert all(file.is_of(sums_of(CONTENT[file.path])) for file in files)
 
 
 def test_the_manifest_has_the_checksum_of_the_storage(

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from mlflow_gitops.adapters.s3 import Clients
+from mlflow_gitops.planning.checksums import crc32_text
 from tests.support.publications import clients_of
 
 Interfere = Callable[[str, str], tuple[int, str] | None]
@@ -41,6 +42,8 @@ class LyingS3:
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     summed: set[str] = field(default_factory=set)
+    echo: str | None = None
+    told: dict[str, str] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -86,13 +89,20 @@ def lying_s3(
                 self._answer(200, b"", ETag='"etag"')
 
         def _copy(self, query: dict[str, str]) -> None:
-            """As MinIO: not into an upload that is to have checksums."""
-            if query["uploadId"] in made.summed:
+            """As MinIO, not into an upload that is to have checksums; or as versitygw, with that of
+            the whole source for every part, and `echo` after it.
+            """
+            is_summed = query["uploadId"] in made.summed
+            if is_summed and made.echo is None:
                 self._fail(400, "InvalidArgument")
                 return
             source = unquote(self.headers["x-amz-copy-source"]).partition("/")[2]
-            made.uploads[query["uploadId"]][int(query["partNumber"])] = made.objects[source]
-            self._answer(200, _xml("CopyPartResult", ETag="etag"))
+            span = self.headers["x-amz-copy-source-range"].removeprefix("bytes=").split("-")
+            part = made.objects[source][int(span[0]) : int(span[1]) + 1]
+            made.uploads[query["uploadId"]][int(query["partNumber"])] = part
+            told = f"{crc32_text(made.objects[source])}{made.echo}" if is_summed else ""
+            made.told[query["uploadId"]] = told
+            self._answer(200, _xml("CopyPartResult", ETag="etag", ChecksumCRC32=told))
 
         def on_post(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
             if "uploads" in query:
@@ -103,12 +113,17 @@ def lying_s3(
                 self._answer(200, _xml("InitiateMultipartUploadResult", UploadId=upload))
             elif made.honours_multipart and self._is_refused(key):
                 self._fail(412, "PreconditionFailed")
+            elif b"-" in body.partition(b"<ChecksumCRC32>")[2].partition(b"<")[0]:
+                self._fail(400, "InvalidArgument")
             elif query["uploadId"] not in made.uploads:
                 self._fail(404, "NoSuchUpload")
             else:
                 parts = made.uploads.pop(query["uploadId"])
                 self._write(key, b"".join(parts[number] for number in sorted(parts)))
-                self._answer(200, _xml("CompleteMultipartUploadResult", Key=key))
+                told = made.told.get(query["uploadId"], "")
+                if told and len(parts) > 1:
+                    told = crc32_text(told.encode())  # of sums that were none
+                self._answer(200, _xml("CompleteMultipartUploadResult", ChecksumCRC32=told))
 
         def on_delete(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
             made.uploads.pop(query.get("uploadId", ""), None)

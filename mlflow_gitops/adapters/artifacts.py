@@ -32,6 +32,7 @@ from mlflow_gitops.adapters.sources import (
     open_source,
     read_texts,
 )
+from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning import write_once
 from mlflow_gitops.planning.checksums import sums_of
@@ -119,7 +120,7 @@ class S3ArtifactStore:
                 signatures.ensure(standing[0].files)
             return standing[1]
         if signatures is not None:
-            self.signer.check(publication.signed_by)
+            signatures.check_key()
         found = self._source(publication.source)
         source = laid_out(found, publication.paths)
         contents = inspect(source)
@@ -133,7 +134,7 @@ class S3ArtifactStore:
         copies_whole = _is_copied(found, bucket) and self._copies_whole(
             bucket, place, source, {path: contents.files[path] for path in missing}
         )
-        copy = Copy(source, bucket, place, self.part, progress, copies_whole)
+        copy = Copy(source, bucket, place, self.part, Telling(progress), copies_whole)
         files = copy.run(contents.files, there, self.workers)
         _check_mlmodel(bucket, contents, files, place)
         if signatures is not None:

@@ -7,10 +7,8 @@ comes here. At most `IN_FLIGHT` bytes are held, whatever the files' sizes.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,12 +27,12 @@ from mlflow_gitops.adapters.s3_uploads import (
 )
 from mlflow_gitops.adapters.sending import Sending, sending
 from mlflow_gitops.adapters.sources import Source
+from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning.checksums import Checksum, Sums, sums_of
 from mlflow_gitops.planning.revision_manifest import File, Place
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.planning.write_once import changed
-from mlflow_gitops.ports import Progress
 
 __all__ = ["COPIED_WHOLE", "Copy"]
 
@@ -56,11 +54,10 @@ class Copy:
     bucket: Bucket
     place: Place
     part: int
-    progress: Progress | None = None
+    telling: Telling = field(default_factory=Telling)
     copies_whole: bool = False
     _is_summed: bool = True  # whether the storage computes checksums of parts that it copies
     _budget: Budget = field(default_factory=lambda: Budget(IN_FLIGHT))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
         self, files: Mapping[str, int], there: Collection[str], workers: int
@@ -68,7 +65,7 @@ class Copy:
         """Write what is not there and verify what is. The first error stops the rest."""
         largest_first = sorted(files, key=lambda path: (-files[path], path))
         with (
-            self._told(files),
+            self.telling.of(self._uri(self.place.prefix), files.values()),
             ThreadPoolExecutor(PART_WORKERS, "publish-part") as parts,
             ThreadPoolExecutor(workers, "publish") as pool,
         ):
@@ -101,9 +98,7 @@ class Copy:
             if self.bucket.kept(key) is None:
                 raise
             file = self._verified(path, key, size, origin)
-        if self.progress is not None:
-            with self._lock:
-                self.progress.done(path)
+        self.telling.done(path)
         return file
 
     def _origin(self, path: str) -> Origin | None:
@@ -122,7 +117,7 @@ class Copy:
             sha256 = hashlib.sha256(content).hexdigest()
             if not self.bucket.put_new(key, content, sha256=sha256):
                 self._check_same(key, size, sums_of(content), self.bucket.kept(key))
-        self._advance(path, size)
+        self.telling.advance(size, path)
         return File(path, size, sha256)
 
     def _uploaded(self, path: str, key: str, size: int, pool: Executor) -> File:
@@ -156,7 +151,7 @@ class Copy:
             part = upload.put(number, content)
         finally:
             self._budget.give(len(content))
-        self._advance(path, len(content))
+        self.telling.advance(len(content), path)
         return part
 
     def _copied(self, path: str, key: str, size: int, origin: Origin, pool: Executor) -> File:
@@ -167,7 +162,7 @@ class Copy:
             made, kept = self._copied_whole(key, size, origin, pool)
         if not made:
             return self._verified(path, key, size, origin)
-        self._advance(path, size)
+        self.telling.advance(size, path)
         return self._by_storage(path, key, size, kept or self._kept(key))
 
     def _copied_whole(
@@ -189,14 +184,14 @@ class Copy:
         found = self.bucket.kept(key)
         kept = found[1] if found else None
         if origin is not None and kept is not None and found == origin.bucket.kept(origin.key):
-            self._advance(path, size)
+            self.telling.advance(size, path)
             return self._by_storage(path, key, size, kept)
         sums = Sums()
         with self.source.open(path) as stream:
             for content in pieces(stream, size, CHUNK, self._where(path)):
                 self._budget.check()
                 sums.add(content)
-                self._advance(path, len(content))
+                self.telling.advance(len(content), path)
         self._check_same(key, size, sums, found)
         if origin is not None and kept is not None:
             return self._by_storage(path, key, size, kept)
@@ -233,22 +228,6 @@ class Copy:
 
     def _where(self, path: str) -> str:
         return f"{shown(self.source.location).rstrip('/')}/{path}"
-
-    def _advance(self, path: str, size: int) -> None:
-        if self.progress is not None:
-            with self._lock:
-                self.progress.advance(size, file=path)
-
-    @contextmanager
-    def _told(self, files: Mapping[str, int]) -> Iterator[None]:
-        if self.progress is None:
-            yield
-            return
-        self.progress.start(self.place.uri(self.place.prefix), len(files), sum(files.values()))
-        try:
-            yield
-        finally:
-            self.progress.finish()
 
 
 def _copied_part(origin: Origin, first: int, last: int, upload: Upload, number: int) -> Part:

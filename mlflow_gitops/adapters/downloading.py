@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import IO
 
 from mlflow_gitops.adapters.s3 import Bucket
+from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import PublishError
-from mlflow_gitops.planning.checksums import Sums
 from mlflow_gitops.planning.revision_manifest import File, Place
 from mlflow_gitops.planning.write_once import not_as_sealed
 from mlflow_gitops.ports import Progress
 
 __all__ = ["download"]
-
-CHUNK = 1024 * 1024  # bytes
 
 
 def download(
@@ -26,28 +24,23 @@ def download(
     progress: Progress | None = None,
 ) -> None:
     """Without a folder the files are only read and checked."""
-    if progress is not None:
-        progress.start(place.uri(place.prefix), len(files), sum(file.size for file in files))
-    try:
+    telling = Telling(progress)
+    with telling.of(place.uri(place.prefix), [file.size for file in files]):
         for file in files:
             if folder is None:
-                is_as_sealed = _read(bucket, place, file, None, progress)
+                is_as_sealed = _read(bucket, place, file, None, telling)
             else:
-                is_as_sealed = _write(bucket, place, file, folder / file.path, progress)
+                is_as_sealed = _write(bucket, place, file, folder / file.path, telling)
             if not is_as_sealed:
                 raise not_as_sealed(place.uri(place.prefix + file.path))
-            if progress is not None:
-                progress.done(file.path)
-    finally:
-        if progress is not None:
-            progress.finish()
+            telling.done(file.path)
 
 
-def _write(bucket: Bucket, place: Place, file: File, path: Path, progress: Progress | None) -> bool:
+def _write(bucket: Bucket, place: Place, file: File, path: Path, telling: Telling) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as out:
-            is_as_sealed = _read(bucket, place, file, out, progress)
+            is_as_sealed = _read(bucket, place, file, out, telling)
     except OSError as error:
         raise PublishError(
             f"the file cannot be written here ({error.strerror})",
@@ -60,14 +53,11 @@ def _write(bucket: Bucket, place: Place, file: File, path: Path, progress: Progr
 
 
 def _read(
-    bucket: Bucket, place: Place, file: File, out: IO[bytes] | None, progress: Progress | None
+    bucket: Bucket, place: Place, file: File, out: IO[bytes] | None, telling: Telling
 ) -> bool:
-    sums = Sums()
-    with bucket.open(place.prefix + file.path) as body:
-        while chunk := body.read(CHUNK):
-            sums.add(chunk)
-            if out is not None:
-                out.write(chunk)
-            if progress is not None:
-                progress.advance(len(chunk), file=file.path)
-    return file.is_of(sums)
+    def each(chunk: bytes) -> None:
+        if out is not None:
+            out.write(chunk)
+        telling.advance(len(chunk), file.path)
+
+    return file.is_of(bucket.sums(place.prefix + file.path, each))

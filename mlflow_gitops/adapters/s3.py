@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef
 
-__all__ = ["CHUNK", "Bucket", "Clients", "Listed", "changed_meanwhile", "still_written"]
+__all__ = [
+    "CHUNK",
+    "Bucket",
+    "Clients",
+    "Listed",
+    "changed_meanwhile",
+    "still_written",
+    "whole_checksum",
+]
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 120
@@ -230,7 +238,7 @@ class Bucket:
                 headers = answer.headers
                 sha256 = headers.get("x-amz-checksum-sha256", "")
                 crc32 = headers.get("x-amz-checksum-crc32", "")
-                return int(headers["Content-Length"]), _checksum(sha256, crc32)
+                return int(headers["Content-Length"]), whole_checksum(sha256, crc32)
         with talking(self.uri(key)):
             try:
                 head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
@@ -239,18 +247,19 @@ class Bucket:
                     return None
                 raise
         sums = head.get("ChecksumSHA256", ""), head.get("ChecksumCRC32", "")
-        return head["ContentLength"], _checksum(*sums)
+        return head["ContentLength"], whole_checksum(*sums)
 
-    def sums(self, key: str) -> Sums:
-        """Of the bytes that are there, read once."""
+    def sums(self, key: str, each: Callable[[bytes], object] = len) -> Sums:
+        """Of the bytes that are there, read once; `each` is given them as they come."""
         sums = Sums()
         with self.open(key) as body:
             while chunk := body.read(CHUNK):
                 sums.add(chunk)
+                each(chunk)
         return sums
 
 
-def _checksum(sha256: str, crc32: str) -> Checksum | None:
+def whole_checksum(sha256: str, crc32: str) -> Checksum | None:
     """Of the whole; from the parts' checksums, which S3 may keep instead, nothing follows."""
     for algorithm, value in (("sha256", sha256), ("crc32", crc32)):
         if value and "-" not in value:

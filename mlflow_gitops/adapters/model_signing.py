@@ -2,7 +2,7 @@
 
 The library hashes folders; here it is given the SHA-256s that publishing computed. What it writes
 is a plain signature of the format: the library alone verifies a downloaded folder with it. It is an
-extra, imported when it is first needed, which takes about a second.
+extra, imported when it is first needed: that takes longer than a signature.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlflow_gitops.adapters.key_files import KEPT_OPEN, open_to_others
@@ -37,7 +38,7 @@ HINT_SHOWN = 12  # hexadecimal digits of a key's hash
 
 @dataclass(frozen=True, slots=True)
 class ModelSigner:
-    """`ports.ModelSigner` with an elliptic-curve key in a file, and its certificates in another.
+    """`ports.SignatureReader`; signs with a key and its certificates, each in a file.
 
     The files and the passphrase are read at each use, so that they may be rotated. Safe for
     threads. No error shows what is in them.
@@ -70,8 +71,7 @@ class ModelSigner:
             told = open_to_others(Path(self.key_file).stat())
         if told:
             raise ConfigError(told, where=KEY_FILE, hint=KEPT_OPEN)
-        library = _library()
-        config = library.signing.Config().set_hashing_config(_known(name, files))
+        config = _library().signing.Config().set_hashing_config(_known(name, files))
         with TemporaryDirectory(prefix="mlflow-gitops-") as folder, self._told():
             path = Path(folder, "signature")
             if self.certificate_file:
@@ -88,9 +88,10 @@ class ModelSigner:
             statement = read_statement(content)
         except UnreadableError as error:
             raise _refused(f"the signature cannot be read: {error}") from None
-        library = _library()
-        config = library.verifying.Config().set_hashing_config(
-            _known(statement.name, statement.files)
+        config = (
+            _library()
+            .verifying.Config()
+            .set_hashing_config(_known(statement.name, statement.files))
         )
         with TemporaryDirectory(prefix="mlflow-gitops-") as folder:
             signature, trust = Path(folder, "signature"), Path(folder, "trust.pem")
@@ -156,22 +157,18 @@ class ModelSigner:
             raise ConfigError("the key cannot be used to sign", where=KEY_FILE, hint=hint) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Library:
-    signing: Any
-    verifying: Any
-
-
-def _library() -> _Library:
+def _library() -> ModuleType:
+    """With its modules `signing` and `verifying`."""
     try:
-        from model_signing import signing, verifying
+        import model_signing.signing
+        import model_signing.verifying
     except ImportError:
         raise ConfigError(
             f"`{SETTING}` needs the library model-signing, which is not installed",
             where=SETTING,
             hint="install it: pip install 'mlflow-gitops[signing]'",
         ) from None
-    return _Library(signing, verifying)
+    return model_signing
 
 
 def _known(name: str, files: Mapping[str, str]) -> hashing.Config:

@@ -79,20 +79,16 @@ def disagreement(
     """
     known = {file.path: file.sha256 for file in sealed if is_covered(file.path)}
     found = {path: sums.sha256 for path, sums in read.items() if sums is not None}
+    other = {
+        path
+        for path in known.keys() & signed.keys()
+        for sha256 in (known[path], found.get(path, ""))
+        if sha256 and sha256 != signed[path]
+    }
     told = [
         ("not signed", known.keys() - signed.keys()),
         ("signed, but not sealed", signed.keys() - known.keys()),
-        (
-            "signed with another SHA-256",
-            {
-                path
-                for path in known.keys() & signed.keys()
-                if any(
-                    sha256 and sha256 != signed[path]
-                    for sha256 in (known[path], found.get(path, ""))
-                )
-            },
-        ),
+        ("signed with another SHA-256", other),
     ]
     return "; ".join(f"{what}: {named(sorted(names))}" for what, names in told if names)
 

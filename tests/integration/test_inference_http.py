@@ -15,6 +15,7 @@ from mlflow_gitops.adapters.inference import HttpScorer
 from mlflow_gitops.demo.server_process import HOST, free_ports
 from mlflow_gitops.errors import ConfigError, GitOpsError, TransientError
 from mlflow_gitops.state import Reply
+from tests.support.in_thread import in_thread
 
 TOKEN = "the-token-of-this-test"
 
@@ -52,17 +53,12 @@ def web() -> Iterator[Web]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer((HOST, 0), Handler) as server:
-        web.url = f"http://{HOST}:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with in_thread(ThreadingHTTPServer((HOST, 0), Handler)) as web.url:
         try:
             yield web
         finally:
             if web.waits is not None:
                 web.waits.set()
-            server.shutdown()
-            thread.join()
 
 
 def scorer(token: str = "", timeout: float = 20) -> HttpScorer:

@@ -24,6 +24,7 @@ from mlflow_gitops.errors import (
     TransientError,
 )
 from mlflow_gitops.state import Selector
+from tests.support.in_thread import in_thread
 from tests.support.mlflow import MODEL_FILES, Registry
 
 Names = Callable[[str], str]
@@ -257,15 +258,11 @@ def answering(
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://{LOGIN}@127.0.0.1:{server.server_address[1]}"
-    finally:
-        done.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with in_thread(server):
+        try:
+            yield f"http://{LOGIN}@127.0.0.1:{server.server_port}"
+        finally:
+            done.set()
 
 
 def failure(registry: MlflowRegistry) -> GitOpsError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
 from mlflow_gitops.state import Environment, Predictor, ServiceSpec
 from tests.support.crd import APPLICATION, INFERENCE_SERVICE, errors_of
+from tests.support.in_thread import in_thread
 from tests.support.kubectl import build, objects, require, write_tree
 from tests.support.memory_tree import MemoryTree
 
@@ -288,13 +288,8 @@ class ArgoCD(BaseHTTPRequestHandler):
 @pytest.fixture
 def argocd() -> Iterator[tuple[str, type[ArgoCD]]]:
     handler = type("Handler", (ArgoCD,), {"revisions": [], "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        yield url, handler
 
 
 def git(folder: Path, *args: str) -> str:

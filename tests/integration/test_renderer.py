@@ -8,7 +8,6 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -17,6 +16,7 @@ from mlflow_gitops.errors import RenderError
 from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
 from mlflow_gitops.rendering import NO_PROGRAM, Rendered, rendered
 from mlflow_gitops.state import Predictor, ServiceSpec
+from tests.support.in_thread import in_thread
 from tests.support.kubectl import kubectl, require
 from tests.support.memory_tree import MemoryTree
 
@@ -108,16 +108,13 @@ class Listener(BaseHTTPRequestHandler):
 
 def test_nothing_is_fetched_not_even_from_this_machine(renderer: KustomizeRenderer) -> None:
     seen: list[str] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Listener, seen)) as server:
-        Thread(target=server.serve_forever, args=(0.02,)).start()
-        url = f"http://127.0.0.1:{server.server_port}/one.yaml"
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), partial(Listener, seen))) as url:
         for text in (
-            f"resources: ['{url}']",
-            f"configMapGenerator: [{{name: c, envs: ['{url}']}}]",
+            f"resources: ['{url}/one.yaml']",
+            f"configMapGenerator: [{{name: c, envs: ['{url}/one.yaml']}}]",
         ):
             with pytest.raises(RenderError, match="nothing is fetched"):
                 renderer.render({"kustomization.yaml": text}, "")
-        server.shutdown()
     assert seen == []
 
 

@@ -23,6 +23,7 @@ from mlflow_gitops.adapters.forge import open_forge
 from mlflow_gitops.ports import Forge
 from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.git import Person, git
+from tests.support.in_thread import in_thread
 from tests.support.openapi import description
 from tests.support.published import Published
 
@@ -239,12 +240,6 @@ def serving(forge: LocalForge, prefix: str = "") -> Iterator[None]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     forge.url = f"http://127.0.0.1:{server.server_address[1]}{prefix}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(server):
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     assert not forge.faults, "\n".join(forge.faults)

@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape
 
 from mlflow_gitops.adapters.s3 import Clients
 from mlflow_gitops.planning.checksums import crc32_text
+from tests.support.in_thread import in_thread
 from tests.support.publications import clients_of
 
 Interfere = Callable[[str, str], tuple[int, str] | None]
@@ -179,15 +180,8 @@ def lying_s3(
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    made.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(server) as made.endpoint:
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 def _xml(root: str, **values: str) -> bytes:

@@ -7,13 +7,14 @@ has no switches for that. The Host header goes through untouched, so signed requ
 from __future__ import annotations
 
 import http.client
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.in_thread import in_thread
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"}
 
@@ -112,14 +113,5 @@ def proxy(upstream: str) -> Iterator[Proxy]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that was killed mid-request is what these tests are for."""
 
-    server = Server(("127.0.0.1", 0), Handler)
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(Server(("127.0.0.1", 0), Handler)) as made.url:
         yield made
-    finally:
-        server.shutdown()
-        with suppress(OSError):
-            server.server_close()
-        thread.join(5)

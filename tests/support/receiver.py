@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.in_thread import in_thread
 
 WAIT = 30  # seconds for a delivery, which is made in the background
 
@@ -44,12 +45,6 @@ def listening() -> Iterator[Receiver]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver = Receiver(f"http://127.0.0.1:{server.server_address[1]}/hook")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
+    with in_thread(server):
         yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

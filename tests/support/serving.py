@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from mlflow_gitops.demo.server_process import HOST, ServerProcess, answers, free_ports
+from tests.support.in_thread import in_thread
 from tests.support.old_venv import COMPILED
 
 SERVED = "fraud-detector"
@@ -170,12 +170,5 @@ def kubernetes_api() -> Iterator[Kubernetes]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer((HOST, 0), Handler) as server:
-        kubernetes.url = f"http://{HOST}:{server.server_port}"
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield kubernetes
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_thread(ThreadingHTTPServer((HOST, 0), Handler)) as kubernetes.url:
+        yield kubernetes

@@ -10,6 +10,8 @@ from functools import cache, partial
 
 from _storage import LEAST_PART, Answer, Property, Storage, refused
 
+from mlflow_gitops.planning.checksums import etag_of
+
 BODY, OTHER = b"these bytes", b"other bytes"
 TWO_PARTS = (b"\0" * LEAST_PART, BODY)
 POLYNOMIAL = 0x9A6C9329AC4BC9B5  # CRC-64/NVME, reflected
@@ -118,11 +120,28 @@ def of_copied_whole(algorithm: str, storage: Storage) -> Answer:
     return _same(given, OF[algorithm](b"".join(TWO_PARTS)))
 
 
+def etag_of_copied(storage: Storage) -> Answer:
+    """Where no checksums are asked for, the MD5 of the parts' MD5s, as of an upload."""
+    key = storage.key()
+    upload, parts = storage.begin(key), []
+    for number, body in enumerate(TWO_PARTS, start=1):
+        source = storage.key("source")
+        storage.put(source, body)
+        parts.append(storage.part_copy(key, upload, source, number))
+    storage.complete(key, upload, parts)
+    given = storage.head(key).get("ETag", "").strip('"')
+    return _same(given, etag_of(_md5(body) for body in TWO_PARTS))
+
+
 def size(storage: Storage) -> Answer:
     key = storage.key()
     upload, parts = storage.uploaded(key, BODY)
     code = refused(partial(storage.complete, key, upload, parts, MpuObjectSize=len(BODY) + 1))
     return Answer(bool(code), "" if code else "taken")
+
+
+def _md5(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()
 
 
 def _same(given: str, right: str) -> Answer:
@@ -173,5 +192,6 @@ CHECKSUMS = (
         "UploadPartCopy computes a CRC32 of the whole",
         partial(of_copied_whole, "CRC32"),
     ),
+    Property("copied-etag", "ETag of a multipart copy: of its MD5s", etag_of_copied),
     Property("size", "wrong size on completion: refused", size),
 )

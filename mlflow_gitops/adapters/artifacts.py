@@ -283,7 +283,7 @@ def _sealed_mlmodel(bucket: Bucket, place: Place, manifest: Manifest) -> str:
         return ""
     content = bucket.read(place.prefix + MLMODEL, file.size) or b""
     uri = place.uri(place.prefix + MLMODEL)
-    if not file.is_of(sums_of(content)):
+    if not file.is_of(sums_of(content, file.part_size)):
         raise write_once.not_as_sealed(uri)
     return mlmodel_text(content, uri)
 
@@ -293,7 +293,9 @@ def _check_mlmodel(
 ) -> None:
     """What was judged before the copy has to be what was copied."""
     copied = next((file for file in files if file.path == MLMODEL), None)
-    if copied is not None and not copied.is_of(sums_of(contents.mlmodel.encode())):
+    if copied is None:
+        return
+    if not copied.is_of(sums_of(contents.mlmodel.encode(), copied.part_size)):
         raise write_once.changed(bucket.uri(place.prefix + MLMODEL), place)
 
 

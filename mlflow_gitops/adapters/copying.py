@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from mlflow_gitops.adapters.budget import Budget
 from mlflow_gitops.adapters.reading import pieces
-from mlflow_gitops.adapters.s3 import CHUNK, Bucket
+from mlflow_gitops.adapters.s3 import CHUNK, Bucket, Head
+from mlflow_gitops.adapters.s3_etags import etag_of_copy
 from mlflow_gitops.adapters.s3_uploads import (
     Origin,
     Part,
@@ -24,6 +26,7 @@ from mlflow_gitops.adapters.s3_uploads import (
     begin,
     copy_whole,
     part_size,
+    sums_copies,
 )
 from mlflow_gitops.adapters.sending import Sending, sending
 from mlflow_gitops.adapters.sources import Source
@@ -56,7 +59,7 @@ class Copy:
     part: int
     telling: Telling = field(default_factory=Telling)
     copies_whole: bool = False
-    _is_summed: bool = True  # whether the storage computes checksums of parts that it copies
+    _sums_copies: bool | None = None  # whether the storage computes CRC32s of them; None: untried
     _budget: Budget = field(default_factory=lambda: Budget(IN_FLIGHT))
 
     def run(
@@ -116,7 +119,7 @@ class Copy:
                 [content] = [*pieces(stream, size, size, self._where(path))] or [memoryview(b"")]
             sha256 = hashlib.sha256(content).hexdigest()
             if not self.bucket.put_new(key, content, sha256=sha256):
-                self._check_same(key, size, sums_of(content), self.bucket.kept(key))
+                self._check_same(key, sums_of(content), self.bucket.kept(key), size)
         self.telling.advance(size, path)
         return File(path, size, sha256)
 
@@ -131,8 +134,8 @@ class Copy:
             made, kept = sent.complete()
         if not made:
             found = self.bucket.kept(key)
-            self._check_same(key, size, sums, found)
-            kept = found[1] if found else None
+            self._check_same(key, sums, found, size)
+            kept = found.checksum if found else None
         elif kept is not None and not sums.has(kept):
             raise TransientError("the bytes did not arrive as they were sent", where=self._uri(key))
         return File(path, size, sums.sha256, _crc32_of(kept))
@@ -155,71 +158,98 @@ class Copy:
         return part
 
     def _copied(self, path: str, key: str, size: int, origin: Origin, pool: Executor) -> File:
-        try:
-            made, kept = self._copied_whole(key, size, origin, pool)
-        except UnsummedError:
-            self._is_summed = False
-            made, kept = self._copied_whole(key, size, origin, pool)
-        if not made:
+        made, kept = self._copied_at_once(key, size, origin) or self._copied_in_parts(
+            key, size, origin, pool
+        )
+        if made and kept is None:
+            found = self.bucket.kept(key)
+            kept = found.checksum if found else None
+        if kept is None:
             return self._verified(path, key, size, origin)
         self.telling.advance(size, path)
-        return self._by_storage(path, key, size, kept or self._kept(key))
+        return _by_storage(path, size, kept)
 
-    def _copied_whole(
+    def _copied_at_once(
+        self, key: str, size: int, origin: Origin
+    ) -> tuple[bool, Checksum | None] | None:
+        if not self.copies_whole or size >= COPIED_WHOLE:
+            return None
+        copied = copy_whole(self.bucket, key, origin)
+        return copied if copied and copied[0] else None
+
+    def _copied_in_parts(
         self, key: str, size: int, origin: Origin, pool: Executor
     ) -> tuple[bool, Checksum | None]:
-        if self.copies_whole and size < COPIED_WHOLE:
-            copied = copy_whole(self.bucket, key, origin)
-            if copied and copied[0]:
-                return copied
-        step = part_size(size, COPIED_PART)
-        upload = begin(self.bucket, key, is_summed=self._is_summed)
-        with sending(upload, pool if size > step else None) as sent:
+        if self._is_summed(key, size, origin):
+            with suppress(UnsummedError):
+                step = part_size(size, COPIED_PART)
+                return self._completed(begin(self.bucket, key), origin, size, step, pool)
+            self._sums_copies = False
+        expected = etag_of_copy(origin, size)
+        step = expected.part_size if expected else part_size(size, COPIED_PART)
+        upload = begin(self.bucket, key, is_summed=False)
+        made, kept = self._completed(upload, origin, size, step, pool)
+        return made, expected if kept == expected else None
+
+    def _is_summed(self, key: str, size: int, origin: Origin) -> bool:
+        """Small files are taken to be like the first one: most come from one upload."""
+        if self._sums_copies is None or (self._sums_copies and size > COPIED_WHOLE):
+            self._sums_copies = sums_copies(self.bucket, key, origin)
+        return self._sums_copies
+
+    def _completed(
+        self, upload: Upload, origin: Origin, size: int, step: int, pool: Executor
+    ) -> tuple[bool, Checksum | None]:
+        if size <= step:
+            with sending(upload, None) as sent:
+                sent.add(partial(_copied_part, origin, None))
+                return sent.complete()
+        with sending(upload, pool) as sent:
             for first in range(0, size, step):
-                sent.add(partial(_copied_part, origin, first, min(first + step, size) - 1))
+                sent.add(partial(_copied_part, origin, (first, min(first + step, size) - 1)))
             return sent.complete()
 
     def _verified(self, path: str, key: str, size: int, origin: Origin | None) -> File:
         """The file as it is there already. Raises PublishError where its source differs."""
         found = self.bucket.kept(key)
-        kept = found[1] if found else None
-        if origin is not None and kept is not None and found == origin.bucket.kept(origin.key):
-            self.telling.advance(size, path)
-            return self._by_storage(path, key, size, kept)
+        kept = found.checksum if found else None
+        if origin is not None and found is not None and found.size == size:
+            proof = self._same(found, origin)
+            if proof is not None:
+                self.telling.advance(size, path)
+                return _by_storage(path, size, proof)
         sums = Sums()
         with self.source.open(path) as stream:
             for content in pieces(stream, size, CHUNK, self._where(path)):
                 self._budget.check()
                 sums.add(content)
                 self.telling.advance(len(content), path)
-        self._check_same(key, size, sums, found)
+        self._check_same(key, sums, found, size)
         if origin is not None and kept is not None:
-            return self._by_storage(path, key, size, kept)
+            return _by_storage(path, size, kept)
         return File(path, size, sums.sha256, _crc32_of(kept))
 
     # What is known of an object that is there
 
-    def _by_storage(self, path: str, key: str, size: int, kept: Checksum | None) -> File:
-        """As the storage vouches for it; where it keeps no checksum, what was copied is read."""
-        if kept is None:
-            return File(path, size, self.bucket.sums(key).sha256)
-        if kept.algorithm == "sha256":
-            return File(path, size, kept.hexadecimal)
-        return File(path, size, "", kept)
+    def _same(self, found: Head, origin: Origin) -> Checksum | None:
+        """What shows that it is the origin's copy, without reading."""
+        if found.checksum is None:
+            expected = etag_of_copy(origin, found.size)
+            return expected if expected == Checksum("etag", found.etag) else None
+        source = origin.bucket.kept(origin.key)
+        is_same = source is not None and (source.size, source.checksum) == (
+            found.size,
+            found.checksum,
+        )
+        return found.checksum if is_same else None
 
-    def _check_same(
-        self, key: str, size: int, sums: Sums, found: tuple[int, Checksum | None] | None
-    ) -> None:
-        is_same = found is not None and found[0] == size
+    def _check_same(self, key: str, sums: Sums, found: Head | None, size: int) -> None:
+        is_same = found is not None and found.size == size
         if found is not None and is_same:
-            kept = found[1]
+            kept = found.checksum
             is_same = sums.has(kept) if kept else self.bucket.sums(key).sha256 == sums.sha256
         if not is_same:
             raise changed(self._uri(key), self.place)
-
-    def _kept(self, key: str) -> Checksum | None:
-        found = self.bucket.kept(key)
-        return found[1] if found else None
 
     # What is told
 
@@ -230,8 +260,15 @@ class Copy:
         return f"{shown(self.source.location).rstrip('/')}/{path}"
 
 
-def _copied_part(origin: Origin, first: int, last: int, upload: Upload, number: int) -> Part:
-    return upload.copy(number, origin, first, last)
+def _copied_part(origin: Origin, span: tuple[int, int] | None, upload: Upload, number: int) -> Part:
+    return upload.copy(number, origin, span)
+
+
+def _by_storage(path: str, size: int, kept: Checksum) -> File:
+    """As the storage vouches for it."""
+    if kept.algorithm == "sha256":
+        return File(path, size, kept.hexadecimal)
+    return File(path, size, "", kept)
 
 
 def _crc32_of(kept: Checksum | None) -> Checksum | None:

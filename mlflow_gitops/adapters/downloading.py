@@ -60,4 +60,4 @@ def _read(
             out.write(chunk)
         telling.advance(len(chunk), file.path)
 
-    return file.is_of(bucket.sums(place.prefix + file.path, each))
+    return file.is_of(bucket.sums(place.prefix + file.path, each, file.part_size))

@@ -40,7 +40,9 @@ __all__ = [
     "CHUNK",
     "Bucket",
     "Clients",
+    "Head",
     "Listed",
+    "bare",
     "changed_meanwhile",
     "still_written",
     "whole_checksum",
@@ -113,6 +115,15 @@ class Listed:
     """An object as a list shows it: bytes, and the ETag, which another content does not have."""
 
     size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An object: bytes, the checksum of the whole where the storage keeps one, and the ETag."""
+
+    size: int
+    checksum: Checksum | None
     etag: str
 
 
@@ -230,15 +241,16 @@ class Bucket:
         """Looked for only where the storage itself would not refuse the write."""
         return self.keeping.is_checked and self.kept(key) is not None
 
-    def kept(self, key: str) -> tuple[int, Checksum | None] | None:
-        """Size, and the checksum of the whole object where the storage keeps one; None if gone."""
+    def kept(self, key: str) -> Head | None:
+        """None if it is gone."""
         if self.wire is not None:
             answer = self.wire.send("HEAD", self.name, key, {}, {"x-amz-checksum-mode": "ENABLED"})
             if answer is not None and answer.status == 200:
                 headers = answer.headers
                 sha256 = headers.get("x-amz-checksum-sha256", "")
                 crc32 = headers.get("x-amz-checksum-crc32", "")
-                return int(headers["Content-Length"]), whole_checksum(sha256, crc32)
+                checksum = whole_checksum(sha256, crc32)
+                return Head(int(headers["Content-Length"]), checksum, bare(headers["ETag"]))
         with talking(self.uri(key)):
             try:
                 head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
@@ -246,17 +258,21 @@ class Bucket:
                 if is_missing_key(error):
                     return None
                 raise
-        sums = head.get("ChecksumSHA256", ""), head.get("ChecksumCRC32", "")
-        return head["ContentLength"], whole_checksum(*sums)
+        checksum = whole_checksum(head.get("ChecksumSHA256", ""), head.get("ChecksumCRC32", ""))
+        return Head(head["ContentLength"], checksum, bare(head["ETag"]))
 
-    def sums(self, key: str, each: Callable[[bytes], object] = len) -> Sums:
+    def sums(self, key: str, each: Callable[[bytes], object] = len, part_size: int = 0) -> Sums:
         """Of the bytes that are there, read once; `each` is given them as they come."""
-        sums = Sums()
+        sums = Sums(part_size)
         with self.open(key) as body:
             while chunk := body.read(CHUNK):
                 sums.add(chunk)
                 each(chunk)
         return sums
+
+
+def bare(etag: str) -> str:
+    return etag.strip('"')
 
 
 def whole_checksum(sha256: str, crc32: str) -> Checksum | None:

@@ -17,7 +17,13 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlflow_gitops.adapters.s3 import Bucket, changed_meanwhile, still_written, whole_checksum
+from mlflow_gitops.adapters.s3 import (
+    Bucket,
+    bare,
+    changed_meanwhile,
+    still_written,
+    whole_checksum,
+)
 from mlflow_gitops.adapters.s3_errors import code_of, is_conflict, is_there, talking
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning.checksums import Buffer, Checksum, crc32_text
@@ -34,12 +40,14 @@ __all__ = [
     "abort_left",
     "begin",
     "part_size",
+    "sums_copies",
 ]
 
 MOST_PARTS = 10_000
 LARGEST_PART = 5 * 1024**3  # bytes
 XML = {"Content-Type": "application/xml"}
 WHOLE: dict[str, Any] = {"ChecksumType": "FULL_OBJECT"}
+REFUSALS = ("InvalidArgument", "InvalidRequest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +65,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`crc32` is of its bytes; "" where nobody said it. `is_copied`: the storage said it."""
+    """`crc32` is of its bytes; "" where nobody said it."""
 
     number: int
     etag: str
     crc32: str
-    is_copied: bool = False
 
 
 class UploadGoneError(TransientError):
@@ -70,7 +77,7 @@ class UploadGoneError(TransientError):
 
 
 class UnsummedError(TransientError):
-    """The storage computes no checksum of a part that it copies.
+    """The storage computes no CRC32 of a part that it copies.
 
     MinIO refuses to copy it then; versitygw takes what the source has as a whole for each part's.
     """
@@ -125,6 +132,18 @@ def copy_whole(bucket: Bucket, key: str, origin: Origin) -> tuple[bool, Checksum
     return True, whole_checksum("", answer.text("ChecksumCRC32"))
 
 
+def sums_copies(bucket: Bucket, key: str, origin: Origin) -> bool:
+    """Whether the storage computes the CRC32 of a part that it copies: tried with one byte."""
+    upload = begin(bucket, key)
+    try:
+        told = upload.copy(1, origin, (0, 0)).crc32
+    except UnsummedError:
+        return False
+    finally:
+        upload.abort()
+    return not told or any(told == crc32_text(bytes([byte])) for byte in range(256))
+
+
 def abort_left(bucket: Bucket, prefix: str) -> None:
     """End the uploads that killed publishers left open below the prefix.
 
@@ -175,8 +194,9 @@ class Upload:
                 raise self._gone_or(error) from None
         return Part(number, made["ETag"], crc32)
 
-    def copy(self, number: int, origin: Origin, first: int, last: int) -> Part:
-        """The origin's bytes from `first` to `last`, both counted.
+    def copy(self, number: int, origin: Origin, span: tuple[int, int] | None = None) -> Part:
+        """All of the origin's bytes, or those from one to another, both counted. S3 copies no span
+        of an object of less than 5 MiB.
 
         Raises UploadGoneError, UnsummedError and GitOpsError.
         """
@@ -186,11 +206,13 @@ class Upload:
             headers = {
                 "x-amz-copy-source": origin.source,
                 "x-amz-copy-source-if-match": origin.etag,
-                "x-amz-copy-source-range": f"bytes={first}-{last}",
             }
+            if span:
+                headers["x-amz-copy-source-range"] = _range(span)
             answer = wire.send("PUT", self.bucket.name, self.key, query, headers)
             if answer is not None and (etag := answer.text("ETag")):
-                return Part(number, etag, answer.text("ChecksumCRC32"), is_copied=True)
+                return self._copied(number, etag, answer.text("ChecksumCRC32"))
+        ranged: dict[str, Any] = {"CopySourceRange": _range(span)} if span else {}
         with talking(self.uri):
             try:
                 made = self.bucket.client.upload_part_copy(
@@ -200,24 +222,27 @@ class Upload:
                     PartNumber=number,
                     CopySource=origin.source,
                     CopySourceIfMatch=origin.etag,
-                    CopySourceRange=f"bytes={first}-{last}",
+                    **ranged,
                 )["CopyPartResult"]
             except ClientError as error:
                 if is_there(error):
                     raise changed_meanwhile(origin.bucket.uri(origin.key)) from None
-                if self.is_summed and code_of(error) == "InvalidArgument":
+                if self.is_summed and code_of(error) in REFUSALS:
                     raise UnsummedError("the storage refuses to copy", where=self.uri) from None
                 raise self._gone_or(error) from None
-        return Part(number, made["ETag"], made.get("ChecksumCRC32", ""), is_copied=True)
+        return self._copied(number, made["ETag"], made.get("ChecksumCRC32", ""))
+
+    def _copied(self, number: int, etag: str, crc32: str) -> Part:
+        if self.is_summed and "-" in crc32:  # of the source's parts, not of this one
+            raise UnsummedError("the storage does not sum up what it copies", where=self.uri)
+        return Part(number, etag, crc32)
 
     def complete(self, parts: Sequence[Part]) -> tuple[bool, Checksum | None]:
         """Whether the object is made by this, not there before; and the whole's checksum, if told.
 
-        Ends the upload in any case. Raises UnsummedError and GitOpsError.
+        Without sums, that is the ETag. Ends the upload in any case. Raises GitOpsError.
         """
         try:
-            if self.is_summed and _are_echoes(parts):
-                raise UnsummedError("the storage does not sum up what it copies", where=self.uri)
             done = self._completed(parts)
         except BaseException:
             self.abort()
@@ -225,6 +250,8 @@ class Upload:
         if done is None:
             self.abort()
             return False, None
+        if not self.is_summed:
+            return True, Checksum("etag", bare(done))
         return True, whole_checksum("", done)
 
     def abort(self) -> None:
@@ -235,7 +262,7 @@ class Upload:
             )
 
     def _completed(self, parts: Sequence[Part]) -> str | None:
-        """The CRC32 that is told, or ""; None where there is an object already."""
+        """The CRC32 that is told, or "", or the ETag; None where there is an object already."""
         if self.bucket.is_taken(self.key):
             return None
         wire = self.bucket.wire
@@ -249,7 +276,7 @@ class Upload:
                 return None
             # S3 may answer 200, and then tell an error.
             if answer is not None and b"<CompleteMultipartUploadResult" in answer.body:
-                return answer.text("ChecksumCRC32")
+                return answer.text("ChecksumCRC32" if self.is_summed else "ETag")
         with talking(self.uri):
             try:
                 return self._ask_to_complete(parts)
@@ -272,7 +299,7 @@ class Upload:
             **(WHOLE if self.is_summed else {}),
             **self.bucket.keeping.condition_arguments,
         )
-        return made.get("ChecksumCRC32", "")
+        return made.get("ChecksumCRC32", "") if self.is_summed else made["ETag"]
 
     def _gone_or(self, error: ClientError) -> Exception:
         if code_of(error) != "NoSuchUpload":
@@ -280,10 +307,8 @@ class Upload:
         return UploadGoneError("the upload was ended from outside", where=self.uri)
 
 
-def _are_echoes(parts: Sequence[Part]) -> bool:
-    """Whether the storage told of copied parts what it has of their source: no part's own sum."""
-    told = [part.crc32 for part in parts if part.is_copied and part.crc32]
-    return any("-" in crc32 for crc32 in told) or (len(told) > 1 and len(set(told)) == 1)
+def _range(span: tuple[int, int]) -> str:
+    return f"bytes={span[0]}-{span[1]}"
 
 
 def _completed_part(part: Part) -> CompletedPartTypeDef:

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.s3_errors import talking
 from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import PublishError, TransientError
-from mlflow_gitops.planning.checksums import Sums
+from mlflow_gitops.planning.checksums import Checksum, Sums
+from mlflow_gitops.planning.fields import UnreadableError
 from mlflow_gitops.planning.kept import Examined, Kept, Shelved
-from mlflow_gitops.planning.revision_manifest import FOLDER, MOST_CHARACTERS, Place, place_of
+from mlflow_gitops.planning.revision_manifest import (
+    FOLDER,
+    MOST_CHARACTERS,
+    Place,
+    parse_manifest,
+    place_of,
+)
 from mlflow_gitops.ports import Progress
 
 __all__ = ["S3Shelf"]
@@ -37,11 +44,11 @@ class S3Shelf:
         claim, manifest, signature = (_document(bucket, key) for key in keys)
         sizes = bucket.sizes(place.prefix)
         if not deep:
-            objects = _objects(bucket, place, sizes, None)
+            objects = _objects(bucket, place, sizes, None, {})
         else:
             telling = Telling(progress)
             with telling.of(uri, sizes.values()):
-                objects = _objects(bucket, place, sizes, telling)
+                objects = _objects(bucket, place, sizes, telling, _part_sizes(manifest))
         return Examined(claim, manifest, objects, signature)
 
     def revisions(self, folder: str) -> tuple[Shelved, ...]:
@@ -132,13 +139,26 @@ def _document(bucket: Bucket, key: str) -> bytes | None:
         return b""
 
 
+def _part_sizes(manifest: bytes | None) -> Mapping[str, int]:
+    """Of the files that the manifest has an ETag of."""
+    try:
+        files = parse_manifest((manifest or b"").decode()).files
+    except (UnicodeDecodeError, UnreadableError):
+        return {}
+    return {file.path: file.part_size for file in files}
+
+
 def _objects(
-    bucket: Bucket, place: Place, keys: Iterable[str], telling: Telling | None
+    bucket: Bucket,
+    place: Place,
+    keys: Iterable[str],
+    telling: Telling | None,
+    part_sizes: Mapping[str, int],
 ) -> Mapping[str, Kept]:
     """An object that went away since it was listed is not there. Read if there is a `telling`."""
 
-    def read(key: str, telling: Telling) -> Sums:
-        sums = bucket.sums(key, lambda chunk: telling.advance(len(chunk), key))
+    def read(key: str, part_size: int, telling: Telling) -> Sums:
+        sums = bucket.sums(key, lambda chunk: telling.advance(len(chunk), key), part_size)
         telling.done(key)
         return sums
 
@@ -147,13 +167,13 @@ def _objects(
         head = bucket.kept(key)
         if head is None:
             return name, None
-        size, checksum = head
+        kept = Kept(head.size, head.checksum or Checksum("etag", head.etag))
         if telling is None:
-            return name, Kept(size, checksum)
+            return name, kept
         try:
-            return name, Kept(size, checksum, read(key, telling))
+            return name, replace(kept, sums=read(key, part_sizes.get(name, 0), telling))
         except PublishError as error:
-            return name, Kept(size, checksum, problem=error.what)
+            return name, replace(kept, problem=error.what)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(pool.map(look, keys))

@@ -105,7 +105,9 @@ class Signatures:
 
         def read(file: File) -> tuple[str, Sums]:
             key = self.place.prefix + file.path
-            sums = self.bucket.sums(key, lambda chunk: telling.advance(len(chunk), file.path))
+            sums = self.bucket.sums(
+                key, lambda chunk: telling.advance(len(chunk), file.path), file.part_size
+            )
             if not file.is_of(sums):
                 raise not_as_sealed(self.place.uri(key))
             telling.done(file.path)

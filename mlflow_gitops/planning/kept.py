@@ -12,7 +12,7 @@ __all__ = ["Examined", "Kept", "Shelved"]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One object: bytes, and the checksum that the storage keeps of the whole of it, if any.
+    """One object: bytes, and the checksum that the storage keeps of the whole of it, or its ETag.
 
     `sums` are of the bytes as they were read, None where they were not. `problem` says why the
     bytes could not be read.

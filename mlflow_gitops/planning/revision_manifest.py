@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,7 +41,10 @@ MOST_CHARACTERS = 64 * 1024 * 1024  # some 400,000 files
 FOLDER = "_manifests"
 URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)/")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-CRC32 = re.compile(r"[A-Za-z0-9+/]{6}==")
+STORED = {
+    "crc32": re.compile(r"[A-Za-z0-9+/]{6}=="),
+    "etag": re.compile(r"[0-9a-f]{32}-[1-9][0-9]{0,4}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,11 @@ class File:
     sha256: str
     stored: Checksum | None = None
 
+    @property
+    def part_size(self) -> int:
+        """What `Sums` need to know for `is_of`."""
+        return self.stored.part_size if self.stored else 0
+
     def is_of(self, sums: Sums) -> bool:
         """Whether bytes that were read are this file's."""
         if self.sha256:
@@ -78,9 +87,12 @@ class File:
         return self.stored is not None and sums.has(self.stored)
 
     def agrees(self, kept: Checksum) -> bool | None:
-        """Whether what the storage keeps now is of this file; None where that cannot be told."""
+        """Whether what the storage keeps now is of this file; None where that cannot be told, as
+        of another ETag: the same bytes have it when they are uploaded in other parts.
+        """
         if self.stored is not None and self.stored.algorithm == kept.algorithm:
-            return self.stored == kept
+            is_same = self.stored == kept
+            return None if kept.algorithm == "etag" and not is_same else is_same
         if self.sha256 and kept.algorithm == "sha256":
             return kept.value == sha256_text(self.sha256)
         return None
@@ -241,7 +253,8 @@ def _file_values(file: File) -> dict[str, object]:
         values["sha256"] = file.sha256
     if file.stored is not None:
         kept = {"algorithm": file.stored.algorithm, "value": file.stored.value}
-        values["stored"] = {**kept, "by": "storage"}
+        parts = {"part_size": file.part_size} if file.part_size else {}
+        values["stored"] = {**kept, **parts, "by": "storage"}
     return values
 
 
@@ -286,9 +299,10 @@ def _file(value: object, path: str) -> File:
     if not isinstance(value, dict):
         raise UnreadableError(f"`{path[:-1]}` has to be an object")
     fields = Fields(value, path)
-    stored = _stored(fields) if "stored" in fields.values else None
+    size = fields.number("size")
+    stored = _stored(fields, size) if "stored" in fields.values else None
     sha256 = fields.text("sha256") if stored is None or "sha256" in fields.values else ""
-    file = File(fields.text("path"), fields.number("size"), sha256, stored)
+    file = File(fields.text("path"), size, sha256, stored)
     if file.size < 0 or not (SHA256.fullmatch(sha256) or (stored and not sha256)):
         raise UnreadableError(f"`{path[:-1]}` has no right size and sha256")
     try:
@@ -298,9 +312,15 @@ def _file(value: object, path: str) -> File:
     return file
 
 
-def _stored(fields: Fields) -> Checksum:
+def _stored(fields: Fields, size: int) -> Checksum:
     stored = fields.object("stored")
-    found = Checksum(stored.choice("algorithm", ("crc32",)), stored.text("value"))
-    if not CRC32.fullmatch(found.value):
+    algorithm, value = stored.choice("algorithm", tuple(STORED)), stored.text("value")
+    part_size = 0
+    if algorithm == "etag":
+        part_size = stored.number("part_size")
+        parts = math.ceil(size / part_size) if part_size > 0 else 0
+        if not value.endswith(f"-{parts}"):
+            raise UnreadableError("`stored` is of other parts than the file has")
+    if not STORED[algorithm].fullmatch(value):
         raise UnreadableError("`stored` has no right value")
-    return found
+    return Checksum(algorithm, value, part_size)

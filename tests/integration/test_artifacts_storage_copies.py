@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,10 +17,14 @@ from boto3.s3.transfer import TransferConfig
 from mlflow_gitops.adapters import copying
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
 from mlflow_gitops.adapters.s3 import Clients
+from mlflow_gitops.adapters.shelf import S3Shelf
 from mlflow_gitops.demo.seaweedfs import SeaweedFS
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.checksums import Checksum, sums_of
+from mlflow_gitops.planning.kept import Examined
 from mlflow_gitops.planning.revision_manifest import Manifest, parse_manifest
+from mlflow_gitops.planning.verifying import Committed, Link, Verdict, verify
+from mlflow_gitops.state import ServiceKey, ServiceSpec
 from tests.support.lying_s3 import lying_s3
 from tests.support.proxy import Seen, proxy
 from tests.support.publications import FILES, TestBucket, clients_of, publication, store_on
@@ -75,7 +80,7 @@ def test_no_checksum_but_the_files_own_is_kept(
     part: int,
     uploaded: int,
 ) -> None:
-    """versitygw tells of each part what its source has as a whole."""
+    """versitygw tells of each part what its source has as a whole; MinIO copies none with sums."""
     monkeypatch.setattr(copying, "COPIED_PART", part * MIB)
     how = TransferConfig(multipart_threshold=uploaded * MIB, multipart_chunksize=uploaded * MIB)
     large, source = tmp_path / "large.bin", fill(race_bucket, FILES)
@@ -85,12 +90,78 @@ def test_no_checksum_but_the_files_own_is_kept(
     asked = publication(race_bucket.name, source)
     store.publish(asked)
     assert published(race_bucket) == CONTENT
-    sums = sums_of(CONTENT["large.bin"])
+    sealed = race_bucket.read(MANIFEST)
     [file] = [file for file in manifest_of(race_bucket).files if file.path == "large.bin"]
-    assert file.sha256 in ("", sums.sha256)
+    sums = sums_of(CONTENT["large.bin"], file.part_size)
+    assert file.stored is not None
+    assert file.stored.algorithm == ("crc32" if isinstance(race_server, SeaweedFS) else "etag")
     assert file.is_of(sums)
     assert store.download(asked, None) is not None
     assert race_bucket.uploads() == []
+    race_bucket.delete(MANIFEST)
+    store.publish(asked)
+    again = race_bucket.read(MANIFEST)
+    assert json.loads(again)["digest"] == json.loads(sealed)["digest"], "the next run goes on"
+
+
+def test_a_copy_that_only_its_etag_proves_is_verified_by_it_and_by_its_bytes(
+    tmp_path: Path,
+) -> None:
+    with lying_s3(honours_put=True, honours_multipart=True) as server:
+        server.objects |= {f"source/{path}": body for path, body in CONTENT.items()}
+        server.parts["source/large.bin"] = 5 * MIB
+        store = store_on(server.clients(), tmp_path)
+        store.publish(publication("models", "s3://models/source"))
+        assert "GET source/large.bin" not in server.requests
+        assert f"GET {PATH}large.bin" not in server.requests
+        shelf, uri = S3Shelf(server.clients()), f"s3://models/{PATH}"
+        assert "by the storage's checksum" in files_link(shelf.examine(uri)).why
+        assert files_link(shelf.examine(uri, deep=True)).verdict is Verdict.OK
+        server.parts[f"{PATH}large.bin"] = 8 * MIB
+        uploaded_again = files_link(shelf.examine(uri))
+        assert "written again since (--deep compares the bytes): large.bin" in uploaded_again.why
+        assert files_link(shelf.examine(uri, deep=True)).verdict is Verdict.OK
+        server.objects[f"{PATH}large.bin"] = os.urandom(11 * MIB)
+        assert "other bytes: large.bin" in files_link(shelf.examine(uri, deep=True)).why
+
+
+def files_link(found: Examined) -> Link:
+    spec = ServiceSpec(f"s3://models/{PATH}", "1")
+    chain = verify(Committed(ServiceKey("production", "fraud"), "fraud", spec), found, None)
+    return next(link for link in chain.links if link.name == "files")
+
+
+UNPROVEN = {
+    "no MD5": ("5d41402abc4b2a76b9719d911017c592", 0),
+    "other parts": ("", 3 * MIB),
+    "no ETag": ("none", 0),
+}
+
+
+@pytest.mark.parametrize("case", UNPROVEN)
+def test_where_the_etag_proves_nothing_both_are_read(tmp_path: Path, case: str) -> None:
+    etag, parts = UNPROVEN[case]
+    with lying_s3(honours_put=True, honours_multipart=True) as server:
+        server.objects |= {f"source/{path}": body for path, body in CONTENT.items()}
+        server.etags |= {"source/large.bin": etag} if etag else {}
+        server.parts |= {"source/large.bin": parts} if parts else {}
+        store_on(server.clients(), tmp_path).publish(publication("models", "s3://models/source"))
+        files = parse_manifest(server.objects[MANIFEST].decode()).files
+    [large] = [file for file in files if file.path == "large.bin"]
+    assert large.sha256 == hashlib.sha256(CONTENT["large.bin"]).hexdigest()
+    assert large.stored is None
+
+
+def test_what_the_storage_copies_wrongly_is_found(tmp_path: Path) -> None:
+    with lying_s3(honours_put=True, honours_multipart=True) as server:
+        server.objects |= {f"source/{path}": body for path, body in CONTENT.items()}
+        server.corrupt = "source/large.bin"
+        with pytest.raises(PublishError, match="other bytes") as error:
+            store_on(server.clients(), tmp_path).publish(
+                publication("models", "s3://models/source")
+            )
+        assert MANIFEST not in server.objects
+    assert error.value.where == f"s3://models/{PATH}large.bin"
 
 
 @pytest.mark.parametrize(("echo", "part"), [("-3", 128), ("", 5)])
@@ -105,7 +176,7 @@ def test_a_storage_that_tells_the_sources_sum_of_each_part_is_not_believed(
         store_on(server.clients(), tmp_path).publish(asked)
         assert server.objects[f"{PATH}large.bin"] == CONTENT["large.bin"]
         files = parse_manifest(server.objects[MANIFEST].decode()).files
-    assert all(file.is_of(sums_of(CONTENT[file.path])) for file in files)
+    assert all(file.is_of(sums_of(CONTENT[file.path], file.part_size)) for file in files)
 
 
 def test_the_manifest_has_the_checksum_of_the_storage(

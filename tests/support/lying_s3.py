@@ -1,7 +1,9 @@
 """A tiny S3 server that answers 200 to conditional writes and overwrites all the same.
 
 Which of its lies it tells is set by `honours_put` and `honours_multipart`. `interfere` may answer
-a request with a status and an S3 error code instead: how a storage refuses or breaks.
+a request with a status and an S3 error code instead: how a storage refuses or breaks. `parts` has
+the part size of what came in parts, of which it keeps no checksum; `etags` are told in place of the
+right ones; of the key `corrupt` it copies other bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from mlflow_gitops.adapters.s3 import Clients
-from mlflow_gitops.planning.checksums import crc32_text
+from mlflow_gitops.planning.checksums import crc32_text, etag_of
 from tests.support.in_thread import in_thread
 from tests.support.publications import clients_of
 
@@ -44,6 +46,9 @@ class LyingS3:
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     summed: set[str] = field(default_factory=set)
     echo: str | None = None
+    parts: dict[str, int] = field(default_factory=dict)
+    etags: dict[str, str] = field(default_factory=dict)
+    corrupt: str = ""
     told: dict[str, str] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -98,8 +103,12 @@ def lying_s3(
                 self._fail(400, "InvalidArgument")
                 return
             source = unquote(self.headers["x-amz-copy-source"]).partition("/")[2]
-            span = self.headers["x-amz-copy-source-range"].removeprefix("bytes=").split("-")
-            part = made.objects[source][int(span[0]) : int(span[1]) + 1]
+            part = made.objects[source]
+            if asked := self.headers["x-amz-copy-source-range"]:
+                span = asked.removeprefix("bytes=").split("-")
+                part = part[int(span[0]) : int(span[1]) + 1]
+            if source == made.corrupt:
+                part = bytes([part[0] ^ 1]) + part[1:]
             made.uploads[query["uploadId"]][int(query["partNumber"])] = part
             told = f"{crc32_text(made.objects[source])}{made.echo}" if is_summed else ""
             made.told[query["uploadId"]] = told
@@ -121,10 +130,14 @@ def lying_s3(
             else:
                 parts = made.uploads.pop(query["uploadId"])
                 self._write(key, b"".join(parts[number] for number in sorted(parts)))
+                made.parts[key] = len(parts[1])
                 told = made.told.get(query["uploadId"], "")
                 if told and len(parts) > 1:
                     told = crc32_text(told.encode())  # of sums that were none
-                self._answer(200, _xml("CompleteMultipartUploadResult", ChecksumCRC32=told))
+                self._answer(
+                    200,
+                    _xml("CompleteMultipartUploadResult", ChecksumCRC32=told, ETag=self._etag(key)),
+                )
 
         def on_delete(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
             made.uploads.pop(query.get("uploadId", ""), None)
@@ -136,7 +149,7 @@ def lying_s3(
                 found = sorted(k for k in made.objects if k.startswith(prefix))
                 items = "".join(
                     f"<Contents><Key>{escape(k)}</Key><Size>{len(made.objects[k])}</Size>"
-                    "<ETag>etag</ETag></Contents>"
+                    f"<ETag>{escape(self._etag(k))}</ETag></Contents>"
                     for k in found
                 )
                 more = f"<IsTruncated>false</IsTruncated>{items}"
@@ -150,15 +163,26 @@ def lying_s3(
             if key not in made.objects:
                 self._fail(404, "NoSuchKey")
                 return
-            content = made.objects[key]
+            content, etag = made.objects[key], self._etag(key)
+            if key in made.parts:
+                size = made.parts[key] if "partNumber" in query else len(content)
+                self._answer(200, content[:size], ETag=etag)
+                return
             digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
-            self._answer(200, content, **{"x-amz-checksum-sha256": digest})
+            self._answer(200, content, **{"x-amz-checksum-sha256": digest, "ETag": etag})
+
+        def _etag(self, key: str) -> str:
+            body, size = made.objects[key], made.parts.get(key, 0)
+            md5s = [md5(body[at : at + size]) for at in range(0, len(body), size)] if size else []
+            right = etag_of(md5s) if md5s else md5(body).hex()
+            return made.etags.get(key, f'"{right}"')
 
         def _is_refused(self, key: str) -> bool:
             return self.headers.get("If-None-Match") == "*" and key in made.objects
 
         def _write(self, key: str, body: bytes) -> None:
             made.objects[key] = body
+            made.parts.pop(key, None)
             made.writes.append(key)
 
         def _fail(self, status: int, code: str) -> None:
@@ -182,6 +206,10 @@ def lying_s3(
     server.daemon_threads = True
     with in_thread(server) as made.endpoint:
         yield made
+
+
+def md5(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()
 
 
 def _xml(root: str, **values: str) -> bytes:

@@ -21,7 +21,7 @@ import pytest
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
 from mlflow_gitops.demo.seaweedfs import SeaweedFS
 from tests.support.publications import TestBucket, clients_of, store_on
-from tests.support.s3_servers import S3Server, absence, versitygw
+from tests.support.s3_servers import SERVERS, S3Server, absence
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,14 +54,26 @@ def module_bucket(s3_server: SeaweedFS, s3_client: S3Client) -> Iterator[TestBuc
 
 @pytest.fixture(scope="session")
 def versitygw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    why = absence("versitygw")
+    yield from _on_path("versitygw", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    yield from _on_path("minio", tmp_path_factory)
+
+
+def _on_path(name: str, folders: pytest.TempPathFactory) -> Iterator[S3Server]:
+    why = absence(name)
     if why:
         pytest.skip(why)
-    with versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+    with SERVERS[name](folders.mktemp(name)) as server:
         yield server
 
 
-@pytest.fixture(params=["s3_server", "versitygw_server"], ids=["seaweedfs", "versitygw"])
+@pytest.fixture(
+    params=["s3_server", "versitygw_server", "minio_server"],
+    ids=["seaweedfs", "versitygw", "minio"],
+)
 def race_server(request: pytest.FixtureRequest) -> S3Server:
     server: S3Server = request.getfixturevalue(request.param)
     return server

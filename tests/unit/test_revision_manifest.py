@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import write_once
+from mlflow_gitops.planning.checksums import Checksum
 from mlflow_gitops.planning.fields import UnreadableError
 from mlflow_gitops.planning.revision_manifest import (
     File,
+    Manifest,
     claim_of,
     claim_text,
     digest_of,
@@ -86,6 +88,34 @@ def test_any_names_survive_the_way_through_text(model: str, name: str, sizes: li
     files = [File(f"f{i}", size, A) for i, size in enumerate(sizes)]
     made = manifest_of(publication, files, created="now", tool="test")
     assert parse_manifest(manifest_text(made)) == made
+
+
+def copied(value: str, part_size: int, size: int = 11) -> Manifest:
+    stored = Checksum("etag", value, part_size)
+    return replace(MANIFEST, files=(File("model.pkl", size, "", stored),))
+
+
+def test_an_etag_survives_with_the_size_of_its_parts() -> None:
+    made = parse_manifest(manifest_text(copied(f"{'0' * 32}-3", 5)))
+    assert made.files[0].stored == Checksum("etag", f"{'0' * 32}-3")
+    assert made.files[0].part_size == 5
+
+
+@pytest.mark.parametrize(
+    ("value", "part_size", "size", "words"),
+    [
+        (f"{'0' * 32}-3", 4, 7, "other parts"),
+        (f"{'0' * 32}-3", -5, 11, "other parts"),
+        (f"{'0' * 32}-1000000", 1, 1_000_000, "no right value"),
+        (f"{'0' * 32}", 5, 11, "other parts"),
+        ("AAAAAA==-3", 5, 11, "no right value"),
+    ],
+)
+def test_an_etag_is_of_the_parts_that_the_file_has(
+    value: str, part_size: int, size: int, words: str
+) -> None:
+    with pytest.raises(UnreadableError, match=words):
+        parse_manifest(manifest_text(copied(value, part_size, size)))
 
 
 def test_files_are_sorted_so_that_the_same_content_has_the_same_text() -> None:

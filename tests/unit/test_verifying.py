@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,13 @@ from dataclasses import replace
 import pytest
 
 from mlflow_gitops.errors import TransientError
-from mlflow_gitops.planning.checksums import Checksum, crc32_text, sha256_text, sums_of
+from mlflow_gitops.planning.checksums import (
+    Checksum,
+    crc32_text,
+    etag_of,
+    sha256_text,
+    sums_of,
+)
 from mlflow_gitops.planning.kept import Examined, Kept
 from mlflow_gitops.planning.revision_manifest import (
     Claim,
@@ -192,6 +199,23 @@ def test_a_file_that_only_the_storage_has_a_checksum_of_is_given_its_sha256() ->
     other = verify(git, examined(copied, model=Kept(len(BODY), wrong)), SNAPSHOT)
     assert links(other)["files"] == "broken"
     assert other.found == {}
+
+
+def test_another_etag_is_an_upload_in_other_parts_until_the_bytes_are_read() -> None:
+    part = hashlib.md5(BODY, usedforsecurity=False).digest()
+    right, wrong = Checksum("etag", etag_of([part]), 8), Checksum("etag", "0" * 32)
+    copied = replace(MANIFEST, files=(File("model.pkl", len(BODY), "", right),))
+
+    def files(kept: Kept, manifest: Manifest = copied) -> tuple[Verdict, str]:
+        found = verify(replace(GIT, digest=""), examined(manifest, model=kept), SNAPSHOT)
+        return found.links[4].verdict, found.links[4].why
+
+    size = len(BODY)
+    assert files(Kept(size, right)) == (Verdict.OK, "1 file by the storage's checksum")
+    assert "written again since" in files(Kept(size, wrong))[1]
+    assert files(Kept(size, wrong, sums_of(BODY, 8)))[0] is Verdict.OK
+    assert "other bytes" in files(Kept(size, wrong, sums_of(b"Weights", 8)))[1]
+    assert "by name and size only" in files(Kept(size, wrong), MANIFEST)[1]
 
 
 # The command

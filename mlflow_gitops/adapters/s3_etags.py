@@ -1,0 +1,49 @@
+"""What a storage proves of its own copies where it computes no checksum of them: their ETags.
+
+The ETag of an upload is the MD5 of its parts' MD5s. A copy in the source's own parts therefore has
+the source's ETag if it has the source's bytes. Where ETags are no MD5s (SSE-KMS), none agrees.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from mlflow_gitops.adapters.s3 import bare
+from mlflow_gitops.adapters.s3_errors import talking
+from mlflow_gitops.adapters.s3_uploads import Origin
+from mlflow_gitops.planning.checksums import Checksum, etag_of
+
+__all__ = ["etag_of_copy"]
+
+ETAG = re.compile(r"([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?")
+LEAST_PART = 5 * 1024 * 1024  # bytes, of all parts but the last
+MOST_PART = 1024**3  # bytes that one request copies before it could be given up as hanging
+
+
+def etag_of_copy(origin: Origin, size: int) -> Checksum | None:
+    """The ETag that a copy has in parts of the `part_size` there; None where that is not known."""
+    found = ETAG.fullmatch(bare(origin.etag))
+    if found is None:
+        return None
+    if found[2] is None:
+        return (
+            Checksum("etag", etag_of([bytes.fromhex(found[1])]), size)
+            if size <= MOST_PART
+            else None
+        )
+    parts = int(found[2])
+    part_size = size if parts == 1 else _first_part(origin)
+    fits = part_size > 0 and parts == math.ceil(size / part_size)
+    if not fits or part_size > MOST_PART or (parts > 1 and part_size < LEAST_PART):
+        return None
+    return Checksum("etag", found[0], part_size)
+
+
+def _first_part(origin: Origin) -> int:
+    """In bytes. The others have as many, but the last, or the ETags will differ."""
+    with talking(origin.bucket.uri(origin.key)):
+        head = origin.bucket.client.head_object(
+            Bucket=origin.bucket.name, Key=origin.key, PartNumber=1
+        )
+    return head["ContentLength"]

@@ -250,7 +250,7 @@ class Bucket:
                 sha256 = headers.get("x-amz-checksum-sha256", "")
                 crc32 = headers.get("x-amz-checksum-crc32", "")
                 checksum = whole_checksum(sha256, crc32)
-                return Head(int(headers["Content-Length"]), checksum, bare(headers["ETag"]))
+                return Head(int(headers["Content-Length"]), checksum, bare(headers.get("ETag", "")))
         with talking(self.uri(key)):
             try:
                 head = self.client.head_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
@@ -259,7 +259,7 @@ class Bucket:
                     return None
                 raise
         checksum = whole_checksum(head.get("ChecksumSHA256", ""), head.get("ChecksumCRC32", ""))
-        return Head(head["ContentLength"], checksum, bare(head["ETag"]))
+        return Head(head["ContentLength"], checksum, bare(head.get("ETag", "")))
 
     def sums(self, key: str, each: Callable[[bytes], object] = len, part_size: int = 0) -> Sums:
         """Of the bytes that are there, read once; `each` is given them as they come."""

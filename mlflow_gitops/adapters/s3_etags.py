@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 
+from botocore.exceptions import ClientError
+
 from mlflow_gitops.adapters.s3 import bare
 from mlflow_gitops.adapters.s3_errors import talking
 from mlflow_gitops.adapters.s3_uploads import Origin
@@ -26,24 +28,23 @@ def etag_of_copy(origin: Origin, size: int) -> Checksum | None:
     found = ETAG.fullmatch(bare(origin.etag))
     if found is None:
         return None
-    if found[2] is None:
-        return (
-            Checksum("etag", etag_of([bytes.fromhex(found[1])]), size)
-            if size <= MOST_PART
-            else None
-        )
-    parts = int(found[2])
+    parts = int(found[2] or 1)
     part_size = size if parts == 1 else _first_part(origin)
-    fits = part_size > 0 and parts == math.ceil(size / part_size)
-    if not fits or part_size > MOST_PART or (parts > 1 and part_size < LEAST_PART):
+    least = 1 if parts == 1 else LEAST_PART
+    if not least <= part_size <= MOST_PART or parts != math.ceil(size / part_size):
         return None
-    return Checksum("etag", found[0], part_size)
+    value = found[0] if found[2] else etag_of([bytes.fromhex(found[1])])  # not uploaded in parts
+    return Checksum("etag", value, part_size)
 
 
 def _first_part(origin: Origin) -> int:
-    """In bytes. The others have as many, but the last, or the ETags will differ."""
-    with talking(origin.bucket.uri(origin.key)):
-        head = origin.bucket.client.head_object(
-            Bucket=origin.bucket.name, Key=origin.key, PartNumber=1
-        )
+    """In bytes, 0 where the storage does not tell. The others have as many, but the last, or the
+    ETags will differ.
+    """
+    bucket = origin.bucket
+    with talking(bucket.uri(origin.key)):
+        try:
+            head = bucket.client.head_object(Bucket=bucket.name, Key=origin.key, PartNumber=1)
+        except ClientError:
+            return 0
     return head["ContentLength"]

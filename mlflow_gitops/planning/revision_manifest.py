@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -318,7 +317,7 @@ def _stored(fields: Fields, size: int) -> Checksum:
     part_size = 0
     if algorithm == "etag":
         part_size = stored.number("part_size")
-        parts = math.ceil(size / part_size) if part_size > 0 else 0
+        parts = -(-size // part_size) if part_size > 0 else 0  # whole numbers of any size
         if not value.endswith(f"-{parts}"):
             raise UnreadableError("`stored` is of other parts than the file has")
     if not STORED[algorithm].fullmatch(value):

@@ -2,8 +2,8 @@
 
 Which of its lies it tells is set by `honours_put` and `honours_multipart`. `interfere` may answer
 a request with a status and an S3 error code instead: how a storage refuses or breaks. `parts` has
-the part size of what came in parts, of which it keeps no checksum; `etags` are told in place of the
-right ones; of the key `corrupt` it copies other bytes.
+the part size of what came in parts, of which it keeps no checksum; of what is `untold` it does not
+say it. `etags` are told in place of the right ones; of the key `corrupt` it copies other bytes.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class LyingS3:
     echo: str | None = None
     parts: dict[str, int] = field(default_factory=dict)
     etags: dict[str, str] = field(default_factory=dict)
+    untold: set[str] = field(default_factory=set)
     corrupt: str = ""
     told: dict[str, str] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
@@ -164,12 +165,14 @@ def lying_s3(
                 self._fail(404, "NoSuchKey")
                 return
             content, etag = made.objects[key], self._etag(key)
-            if key in made.parts:
+            if "partNumber" in query and key in made.untold:
+                self._fail(501, "NotImplemented")
+            elif key in made.parts:
                 size = made.parts[key] if "partNumber" in query else len(content)
                 self._answer(200, content[:size], ETag=etag)
-                return
-            digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
-            self._answer(200, content, **{"x-amz-checksum-sha256": digest, "ETag": etag})
+            else:
+                digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+                self._answer(200, content, **{"x-amz-checksum-sha256": digest, "ETag": etag})
 
         def _etag(self, key: str) -> str:
             body, size = made.objects[key], made.parts.get(key, 0)

@@ -108,6 +108,7 @@ def test_an_etag_survives_with_the_size_of_its_parts() -> None:
         (f"{'0' * 32}-3", -5, 11, "other parts"),
         (f"{'0' * 32}-1000000", 1, 1_000_000, "no right value"),
         (f"{'0' * 32}", 5, 11, "other parts"),
+        (f"{'0' * 32}-3", 1, 10**400, "other parts"),
         ("AAAAAA==-3", 5, 11, "no right value"),
     ],
 )

@@ -7,6 +7,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from typing import Any
 
 from _storage import LEAST_PART, Answer, Property, Storage, refused
 
@@ -110,11 +111,7 @@ def of_copied_part(storage: Storage) -> Answer:
 def of_copied_whole(algorithm: str, storage: Storage) -> Answer:
     key = storage.key()
     upload = storage.begin(key, ChecksumAlgorithm=algorithm, ChecksumType="FULL_OBJECT")
-    parts = []
-    for number, body in enumerate(TWO_PARTS, start=1):
-        source = storage.key("source")
-        storage.put(source, body)
-        parts.append(storage.part_copy(key, upload, source, number))
+    parts = _two_copied(storage, key, upload)
     storage.complete(key, upload, parts, ChecksumType="FULL_OBJECT")
     given = storage.head(key).get(f"Checksum{algorithm}", "")
     return _same(given, OF[algorithm](b"".join(TWO_PARTS)))
@@ -123,12 +120,8 @@ def of_copied_whole(algorithm: str, storage: Storage) -> Answer:
 def etag_of_copied(storage: Storage) -> Answer:
     """Where no checksums are asked for, the MD5 of the parts' MD5s, as of an upload."""
     key = storage.key()
-    upload, parts = storage.begin(key), []
-    for number, body in enumerate(TWO_PARTS, start=1):
-        source = storage.key("source")
-        storage.put(source, body)
-        parts.append(storage.part_copy(key, upload, source, number))
-    storage.complete(key, upload, parts)
+    upload = storage.begin(key)
+    storage.complete(key, upload, _two_copied(storage, key, upload))
     given = storage.head(key).get("ETag", "").strip('"')
     return _same(given, etag_of(_md5(body) for body in TWO_PARTS))
 
@@ -138,6 +131,15 @@ def size(storage: Storage) -> Answer:
     upload, parts = storage.uploaded(key, BODY)
     code = refused(partial(storage.complete, key, upload, parts, MpuObjectSize=len(BODY) + 1))
     return Answer(bool(code), "" if code else "taken")
+
+
+def _two_copied(storage: Storage, key: str, upload: str) -> list[Any]:
+    parts = []
+    for number, body in enumerate(TWO_PARTS, start=1):
+        source = storage.key("source")
+        storage.put(source, body)
+        parts.append(storage.part_copy(key, upload, source, number))
+    return parts
 
 
 def _md5(content: bytes) -> bytes:

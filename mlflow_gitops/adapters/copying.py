@@ -59,7 +59,7 @@ class Copy:
     part: int
     telling: Telling = field(default_factory=Telling)
     copies_whole: bool = False
-    _sums_copies: bool | None = None  # whether the storage computes CRC32s of them; None: untried
+    _sums_copies: bool | None = None  # whether the storage computes CRC32s of its copies
     _budget: Budget = field(default_factory=lambda: Budget(IN_FLIGHT))
 
     def run(
@@ -119,7 +119,7 @@ class Copy:
                 [content] = [*pieces(stream, size, size, self._where(path))] or [memoryview(b"")]
             sha256 = hashlib.sha256(content).hexdigest()
             if not self.bucket.put_new(key, content, sha256=sha256):
-                self._check_same(key, sums_of(content), self.bucket.kept(key), size)
+                self._check_same(key, size, sums_of(content), self.bucket.kept(key))
         self.telling.advance(size, path)
         return File(path, size, sha256)
 
@@ -134,7 +134,7 @@ class Copy:
             made, kept = sent.complete()
         if not made:
             found = self.bucket.kept(key)
-            self._check_same(key, sums, found, size)
+            self._check_same(key, size, sums, found)
             kept = found.checksum if found else None
         elif kept is not None and not sums.has(kept):
             raise TransientError("the bytes did not arrive as they were sent", where=self._uri(key))
@@ -183,31 +183,24 @@ class Copy:
         if self._is_summed(key, size, origin):
             with suppress(UnsummedError):
                 step = part_size(size, COPIED_PART)
-                return self._completed(begin(self.bucket, key), origin, size, step, pool)
+                return _parts_copied(begin(self.bucket, key), origin, size, step, pool)
             self._sums_copies = False
         expected = etag_of_copy(origin, size)
         step = expected.part_size if expected else part_size(size, COPIED_PART)
         upload = begin(self.bucket, key, is_summed=False)
-        made, kept = self._completed(upload, origin, size, step, pool)
+        made, kept = _parts_copied(upload, origin, size, step, pool)
         return made, expected if kept == expected else None
 
     def _is_summed(self, key: str, size: int, origin: Origin) -> bool:
-        """Small files are taken to be like the first one: most come from one upload."""
-        if self._sums_copies is None or (self._sums_copies and size > COPIED_WHOLE):
-            self._sums_copies = sums_copies(self.bucket, key, origin)
-        return self._sums_copies
-
-    def _completed(
-        self, upload: Upload, origin: Origin, size: int, step: int, pool: Executor
-    ) -> tuple[bool, Checksum | None]:
-        if size <= step:
-            with sending(upload, None) as sent:
-                sent.add(partial(_copied_part, origin, None))
-                return sent.complete()
-        with sending(upload, pool) as sent:
-            for first in range(0, size, step):
-                sent.add(partial(_copied_part, origin, (first, min(first + step, size) - 1)))
-            return sent.complete()
+        """Small files are taken to be like the first one: most come from one upload. Other threads
+        try other files meanwhile: what this one's has told is for this one, and a no is for all.
+        """
+        known = self._sums_copies
+        if known is None or (known and size > COPIED_WHOLE):
+            known = sums_copies(self.bucket, key, origin)
+            if not known or self._sums_copies is None:
+                self._sums_copies = known
+        return known
 
     def _verified(self, path: str, key: str, size: int, origin: Origin | None) -> File:
         """The file as it is there already. Raises PublishError where its source differs."""
@@ -224,7 +217,7 @@ class Copy:
                 self._budget.check()
                 sums.add(content)
                 self.telling.advance(len(content), path)
-        self._check_same(key, sums, found, size)
+        self._check_same(key, size, sums, found)
         if origin is not None and kept is not None:
             return _by_storage(path, size, kept)
         return File(path, size, sums.sha256, _crc32_of(kept))
@@ -237,13 +230,11 @@ class Copy:
             expected = etag_of_copy(origin, found.size)
             return expected if expected == Checksum("etag", found.etag) else None
         source = origin.bucket.kept(origin.key)
-        is_same = source is not None and (source.size, source.checksum) == (
-            found.size,
-            found.checksum,
-        )
-        return found.checksum if is_same else None
+        if source is None or (source.size, source.checksum) != (found.size, found.checksum):
+            return None
+        return found.checksum
 
-    def _check_same(self, key: str, sums: Sums, found: Head | None, size: int) -> None:
+    def _check_same(self, key: str, size: int, sums: Sums, found: Head | None) -> None:
         is_same = found is not None and found.size == size
         if found is not None and is_same:
             kept = found.checksum
@@ -258,6 +249,18 @@ class Copy:
 
     def _where(self, path: str) -> str:
         return f"{shown(self.source.location).rstrip('/')}/{path}"
+
+
+def _parts_copied(
+    upload: Upload, origin: Origin, size: int, step: int, pool: Executor
+) -> tuple[bool, Checksum | None]:
+    """One part is the whole, without a span, and needs no pool."""
+    spans = [(first, min(first + step, size) - 1) for first in range(0, size, step)]
+    is_whole = len(spans) == 1
+    with sending(upload, None if is_whole else pool) as sent:
+        for span in spans:
+            sent.add(partial(_copied_part, origin, None if is_whole else span))
+        return sent.complete()
 
 
 def _copied_part(origin: Origin, span: tuple[int, int] | None, upload: Upload, number: int) -> Part:

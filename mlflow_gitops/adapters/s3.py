@@ -89,6 +89,7 @@ class Clients:
 
     def _make(self) -> tuple[S3Client, Wire]:
         config = Config(
+            signature_version="s3v4",  # with the older one, botocore presigns for another address
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             retries={"mode": "standard", "total_max_attempts": self.attempts},

@@ -166,6 +166,12 @@ def _not_answered(error: Exception, where: str) -> GitOpsError:
         return PublishError("the region cannot be used", where=where, hint=CHECK_REGION)
     if isinstance(error, boto.FlexibleChecksumError):
         return TransientError("the bytes did not arrive as the storage keeps them", where=where)
+    if isinstance(error, boto.HTTPClientError) and isinstance(error.kwargs["error"], ValueError):
+        return PublishError(
+            "the credentials cannot be sent: they have a line end, or what else no header may have",
+            where=where,
+            hint=CHECK_LOGIN,
+        )
     host = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", ""))).netloc
     at = f" at {host.rpartition('@')[2]}" if host else ""
     return TransientError(

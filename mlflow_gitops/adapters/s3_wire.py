@@ -1,4 +1,4 @@
-"""S3 requests that cost a third of boto3's: signed by botocore, sent over its pooled connections.
+"""S3 requests at a fraction of boto3's cost: signed here, sent over urllib3's pooled connections.
 
 Only the way of a request that goes well is here. Whatever else happens (an error, a redirect, a
 connection that broke) gives None, and the caller asks boto3, whose retries and errors count. What
@@ -10,16 +10,20 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
-from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSPreparedRequest, AWSRequest, HeadersDict
+import urllib3
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, HTTPClientError
-from botocore.httpsession import URLLib3Session
+from botocore.exceptions import BotoCoreError
+from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
+from urllib3.util.ssl_ import create_urllib3_context
+
+from mlflow_gitops.adapters.s3_signing import UNSIGNED, Request, Signer, query_text
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -27,10 +31,11 @@ if TYPE_CHECKING:
 
     from mlflow_gitops.planning.checksums import Buffer
 
-__all__ = ["UNSIGNED", "Answer", "Wire"]
+__all__ = ["Answer", "Wire"]
 
-UNSIGNED = "UNSIGNED-PAYLOAD"  # its checksum is signed as a header
 KEY = "k"
+MOST_POOLS = 1000  # one for each bucket with an address of its own
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,16 @@ class Answer:
         return html.unescape(found[1]) if found else ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """A bucket's: `path` ends in "/". `origin` is "" unless a proxy has to be told it."""
+
+    pool: urllib3.HTTPConnectionPool
+    origin: str
+    host: str
+    path: str
+
+
 @dataclass(slots=True)
 class Wire:
     """The same credentials, endpoint, proxies and certificates as the client's. For all threads."""
@@ -56,17 +71,15 @@ class Wire:
     connections: int
     timeout: tuple[float, float]
     _credentials: Credentials | None = None
-    _bases: dict[str, str] = field(default_factory=dict)
-    _http: URLLib3Session = field(init=False)
+    _addresses: dict[str, _Address] = field(default_factory=dict)
+    _signer: Signer = field(init=False)
+    _http: urllib3.PoolManager | None = None
 
     def __post_init__(self) -> None:
         self._credentials = self.core.get_credentials()
-        self._http = URLLib3Session(
-            verify=self.core.get_config_variable("ca_bundle") or True,
-            proxies=get_environ_proxies(self.client.meta.endpoint_url),
-            timeout=self.timeout,  # type: ignore[arg-type]  # the stubs know no pair
-            max_pool_connections=self.connections,
-        )
+        self._signer = Signer(self.client.meta.region_name)
+        with suppress(OSError, ValueError, urllib3.exceptions.HTTPError):  # boto3 tells what it is
+            self._http = self._connections()
 
     def send(
         self,
@@ -80,48 +93,65 @@ class Wire:
         sha256: str = UNSIGNED,
     ) -> Answer | None:
         """The answer, if it is one of the two. `sha256` is the body's, in hexadecimal."""
-        if self._credentials is None:
+        if self._credentials is None or self._http is None:
             return None
         try:
-            url = f"{self._base(bucket)}{quote(key, safe='/-._~')}"
-            if query:
-                url += f"?{urlencode(query, quote_via=quote)}"
-            request = AWSRequest(method, url, headers={**headers, "Content-Length": str(len(body))})
-            self._signer(sha256).add_auth(request)
-            signed = HeadersDict(request.headers.items())
-            # The stubs know neither HeadersDict, which botocore gives it, nor what urllib3 sends.
-            given: tuple[Any, Any] = (signed, body)
-            prepared = AWSPreparedRequest(method, url, *given, stream_output=False)
-            answer = self._http.send(prepared)
-        except (BotoCoreError, HTTPClientError):
+            address = self._address(bucket, self._http)
+            path = address.path + quote(key, safe="/~")
+            sent = {**headers, "content-length": str(len(body))}
+            asked = Request(method, address.host, path, query, sent, sha256)
+            credentials = self._credentials.get_frozen_credentials()
+            content: Any = body  # the hints know no memoryview
+            answer = address.pool.urlopen(
+                method,
+                address.origin + path + (f"?{query_text(query)}" if query else ""),
+                body=content,
+                headers=self._signer.headers(asked, credentials, datetime.now(UTC)),
+                assert_same_host=False,
+                redirect=False,
+                retries=False,
+                decode_content=False,
+            )
+        except (BotoCoreError, ValueError, urllib3.exceptions.HTTPError):
             return None
-        if answer.status_code not in (200, 412):
+        if answer.status not in (200, 412):
             return None
-        return Answer(answer.status_code, answer.headers, answer.content)
+        return Answer(answer.status, answer.headers, answer.data)
 
-    def _signer(self, sha256: str) -> SigV4Auth:
-        assert self._credentials is not None
-        frozen = self._credentials.get_frozen_credentials()
-        return _Signer(frozen, "s3", self.client.meta.region_name, sha256)
+    def _connections(self) -> urllib3.PoolManager:
+        endpoint = self.client.meta.endpoint_url
+        connect, read = self.timeout
+        options: dict[str, Any] = {
+            "num_pools": MOST_POOLS,
+            "maxsize": self.connections,
+            "timeout": urllib3.Timeout(connect=connect, read=read),
+        }
+        if endpoint.startswith("https:"):
+            bundle = self.core.get_config_variable("ca_bundle") or True
+            options["ssl_context"] = create_urllib3_context()
+            options["ssl_context"].load_verify_locations(get_cert_path(bundle))
+        proxies = ProxyConfiguration(get_environ_proxies(endpoint))
+        proxy = proxies.proxy_url_for(endpoint)
+        if not proxy:
+            return urllib3.PoolManager(**options)
+        return urllib3.ProxyManager(
+            proxy, proxy_headers=proxies.proxy_headers_for(proxy), **options
+        )
 
-    def _base(self, bucket: str) -> str:
-        """The bucket's address with "/" at its end, by botocore's rules for endpoints."""
-        base = self._bases.get(bucket)
-        if base is None:
+    def _address(self, bucket: str, http: urllib3.PoolManager) -> _Address:
+        """By botocore's rules for endpoints."""
+        address = self._addresses.get(bucket)
+        if address is None:
             parameters = {"Bucket": bucket, "Key": KEY}
-            parts = urlsplit(self.client.generate_presigned_url("get_object", Params=parameters))
-            base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(KEY)}"
-            self._bases[bucket] = base
-        return base
-
-
-class _Signer(S3SigV4Auth):
-    """Takes the body's hash as it is known, and does not compute it again."""
-
-    def __init__(self, credentials: Any, service: str, region: str, sha256: str) -> None:
-        super().__init__(credentials, service, region)
-        self._sha256 = sha256
-
-    def payload(self, request: AWSRequest) -> str:
-        del request
-        return self._sha256
+            url = self.client.generate_presigned_url("get_object", Params=parameters)
+            parts = urlsplit(url)
+            is_forwarded = http.proxy is not None and parts.scheme == "http"
+            origin = f"{parts.scheme}://{parts.netloc}"
+            address = _Address(
+                http.connection_from_url(origin),
+                origin if is_forwarded else "",
+                parts.netloc.lower().removesuffix(DEFAULT_PORTS[parts.scheme]),
+                parts.path.removesuffix(KEY),
+            )
+            self._addresses[bucket] = address
+        return address

@@ -28,16 +28,15 @@ CHECK_SERVER = "check MLFLOW_TRACKING_URI, and that the server with the artifact
 @contextmanager
 def reading(location: str) -> Iterator[None]:
     """Whatever is raised while a source is read comes out as a GitOpsError."""
-    where = shown(location)
     try:
         yield
     except GitOpsError:
         raise
     except (ClientError, BotoCoreError):
-        with talking(where):
+        with talking(shown(location)):
             raise
     except Exception as error:
-        raise _told(error, where) from None
+        raise _told(error, shown(location)) from None
 
 
 def _told(error: Exception, where: str) -> GitOpsError:

@@ -139,10 +139,10 @@ class LocalSource:
         found: dict[str, int] = {}
         with reading(self.location):
             for folder, folders, names in os.walk(self.root, onerror=_raise):
+                inside = os.path.relpath(folder, self.root)
                 for name in (*folders, *names):
-                    path = Path(folder, name)
-                    relative = path.relative_to(self.root).as_posix()
-                    kind = path.lstat()
+                    relative = os.path.normpath(os.path.join(inside, name))
+                    kind = os.lstat(os.path.join(folder, name))
                     if stat.S_ISREG(kind.st_mode):
                         found[relative] = kind.st_size
                         self._listed[relative] = _written(kind)

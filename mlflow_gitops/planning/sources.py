@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from mlflow_gitops.errors import PublishError
@@ -59,6 +60,7 @@ class Location:
         return is_same_store and other.segments[: len(self.segments)] == self.segments
 
 
+@lru_cache(maxsize=256)
 def shown(location: str) -> str:
     """The location for a message: one line, without credentials, query and fragment."""
     bare = re.split(r"[?#]", CREDENTIALS.sub("", location), maxsplit=1)[0]

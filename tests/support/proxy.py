@@ -7,7 +7,7 @@ has no switches for that. The Host header goes through untouched, so signed requ
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +27,7 @@ class Seen:
     path: str
     body: bytes
     answer: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Watcher = Callable[[Seen], None]
@@ -54,7 +55,7 @@ def proxy(upstream: str) -> Iterator[Proxy]:
         def forward(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length) if length else self._chunks()
-            seen = Seen(self.command, self.path, body)
+            seen = Seen(self.command, self.path, body, headers=dict(self.headers))
             for watch in list(made.before):
                 watch(seen)
             answer, seen.answer = self._ask(seen.body)

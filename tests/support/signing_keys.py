@@ -1,9 +1,10 @@
-"""Keys and certificates to sign models with, made for one test run."""
+"""Keys and certificates to sign models with, or to serve over TLS, made for one test run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -43,9 +44,14 @@ def key_pair(
 
 
 def certificate(
-    name: str, pair: KeyPair, issuer: tuple[str, KeyPair] | None = None, *, is_ca: bool = False
+    name: str,
+    pair: KeyPair,
+    issuer: tuple[str, KeyPair] | None = None,
+    *,
+    is_ca: bool = False,
+    address: str = "127.0.0.1",
 ) -> str:
-    """In PEM form; by itself where nobody issues it."""
+    """In PEM form; by itself where nobody issues it. A server at the address may show it."""
     by, signing = issuer or (name, pair)
     usage = x509.KeyUsage(not is_ca, False, False, False, False, is_ca, is_ca, False, False)
     now = datetime.now(UTC)
@@ -59,6 +65,7 @@ def certificate(
         .not_valid_after(now + YEAR)
         .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
         .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False)
         .sign(signing.key, hashes.SHA256())
     )
     return made.public_bytes(Encoding.PEM).decode()

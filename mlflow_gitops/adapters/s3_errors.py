@@ -166,7 +166,8 @@ def _not_answered(error: Exception, where: str) -> GitOpsError:
         return PublishError("the region cannot be used", where=where, hint=CHECK_REGION)
     if isinstance(error, boto.FlexibleChecksumError):
         return TransientError("the bytes did not arrive as the storage keeps them", where=where)
-    if isinstance(error, boto.HTTPClientError) and isinstance(error.kwargs["error"], ValueError):
+    cause = getattr(error, "kwargs", {}).get("error")
+    if isinstance(cause, ValueError) and str(cause).startswith("Invalid header value"):
         return PublishError(
             "the credentials cannot be sent: they have a line end, or what else no header may have",
             where=where,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote
 
@@ -41,7 +41,7 @@ class Signer:
     """Keeps the key that follows from a secret, a day and the region. For all threads."""
 
     region: str
-    _key: tuple[tuple[str, str], bytes] = (("", ""), b"")
+    _key: tuple[tuple[str, str], bytes] = field(default=(("", ""), b""), repr=False)
 
     def headers(
         self, request: Request, credentials: ReadOnlyCredentials, now: datetime

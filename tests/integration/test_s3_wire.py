@@ -13,7 +13,7 @@ import pytest
 from mlflow_gitops.adapters.s3 import Bucket, Clients
 from mlflow_gitops.adapters.s3_wire import Answer
 from mlflow_gitops.demo.seaweedfs import SeaweedFS, seaweedfs
-from mlflow_gitops.errors import PublishError
+from mlflow_gitops.errors import PublishError, TransientError
 from tests.support.proxy import Seen, proxy
 from tests.support.publications import TestBucket, clients_of
 from tests.support.s3_servers import S3Server
@@ -83,7 +83,10 @@ def test_what_does_not_go_well_is_left_to_boto3(
     assert put(clients_of(s3_server).bucket("no-such-bucket")) is None
     assert put(Clients("http://127.0.0.1:1", credentials=("a", "b")).bucket("models")) is None
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:99999")
-    assert put(clients_of(s3_server).bucket(bucket.name)) is None
+    no_port = clients_of(s3_server, attempts=1).bucket(bucket.name)
+    assert put(no_port) is None
+    with pytest.raises(TransientError, match="cannot be reached"):
+        no_port.put_new(KEY, b"weights")
 
 
 def test_a_line_end_in_a_credential_is_told_without_it(

@@ -71,3 +71,4 @@ def test_a_signer_goes_on_with_another_days_key_and_with_rotated_credentials() -
         for secret in secrets:
             fresh = Signer("us-east-1").headers(request, secret, day)
             assert kept.headers(request, secret, day) == fresh
+    assert "two" not in repr(kept)

@@ -23,7 +23,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is signed. `host` is as in its header, `path` is quoted.
+    """What is signed. `host` is as in its header, `path` is quoted, `query` is `query_text`'s.
 
     `sha256` is the body's, in hexadecimal, or UNSIGNED.
     """
@@ -31,7 +31,7 @@ class Request:
     method: str
     host: str
     path: str
-    query: Mapping[str, str]
+    query: str
     headers: Mapping[str, str]
     sha256: str
 
@@ -61,7 +61,7 @@ class Signer:
         lines = (
             request.method,
             request.path,
-            query_text(request.query),
+            request.query,
             *(f"{name}:{' '.join(signed[name].split())}" for name in names),
             "",
             listed,

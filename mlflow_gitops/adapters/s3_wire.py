@@ -99,12 +99,13 @@ class Wire:
             address = self._address(bucket, self._http)
             path = address.path + quote(key, safe="/~")
             sent = {**headers, "content-length": str(len(body))}
-            asked = Request(method, address.host, path, query, sent, sha256)
+            sorted_query = query_text(query)
+            asked = Request(method, address.host, path, sorted_query, sent, sha256)
             credentials = self._credentials.get_frozen_credentials()
             content: Any = body  # the hints know no memoryview
             answer = address.pool.urlopen(
                 method,
-                address.origin + path + (f"?{query_text(query)}" if query else ""),
+                address.origin + path + (f"?{sorted_query}" if query else ""),
                 body=content,
                 headers=self._signer.headers(asked, credentials, datetime.now(UTC)),
                 assert_same_host=False,

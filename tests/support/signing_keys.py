@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from cryptography import x509
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 YEAR = timedelta(days=365)
+LOOPBACK = IPv4Address("127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,9 @@ def key_pair(
 
 
 def certificate(
-    name: str,
-    pair: KeyPair,
-    issuer: tuple[str, KeyPair] | None = None,
-    *,
-    is_ca: bool = False,
-    address: str = "127.0.0.1",
+    name: str, pair: KeyPair, issuer: tuple[str, KeyPair] | None = None, *, is_ca: bool = False
 ) -> str:
-    """In PEM form; by itself where nobody issues it. A server at the address may show it."""
+    """In PEM form; by itself where nobody issues it. A server on loopback may show it."""
     by, signing = issuer or (name, pair)
     usage = x509.KeyUsage(not is_ca, False, False, False, False, is_ca, is_ca, False, False)
     now = datetime.now(UTC)
@@ -65,7 +61,7 @@ def certificate(
         .not_valid_after(now + YEAR)
         .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOOPBACK)]), False)
         .sign(signing.key, hashes.SHA256())
     )
     return made.public_bytes(Encoding.PEM).decode()

@@ -41,10 +41,7 @@ def tunnel() -> Iterator[Tunnel]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-    with in_thread(Server(("127.0.0.1", 0), Handler)) as made.url:
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as made.url:
         yield made
 
 

@@ -46,14 +46,15 @@ def test_the_signature_is_botocores(
 ) -> None:
     headers = {name.lower(): value for name, value in headers.items()}
     path = f"/bucket/{quote(key, safe='/~')}"
-    request = Request(method, "s3.example:8333", path, query, headers, sha256)
+    sent = query_text(query)
+    request = Request(method, "s3.example:8333", path, sent, headers, sha256)
     signed = Signer("eu-central-1").headers(request, credentials, now)
 
     class Known(S3SigV4Auth):
         def payload(self, request: AWSRequest) -> str:
             return sha256
 
-    url = f"http://s3.example:8333{path}" + (f"?{query_text(query)}" if query else "")
+    url = f"http://s3.example:8333{path}" + (f"?{sent}" if query else "")
     theirs = AWSRequest(method, url, headers=dict(headers))
     given: Any = credentials
     with patch("botocore.auth.get_current_datetime", return_value=now):
@@ -63,7 +64,7 @@ def test_the_signature_is_botocores(
 
 
 def test_a_signer_goes_on_with_another_days_key_and_with_rotated_credentials() -> None:
-    request = Request("GET", "s3.example", "/b/k", {}, {}, UNSIGNED)
+    request = Request("GET", "s3.example", "/b/k", "", {}, UNSIGNED)
     days = datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC)
     secrets = ReadOnlyCredentials("A", "one", None), ReadOnlyCredentials("A", "two", None)
     kept = Signer("us-east-1")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from mlflow_gitops.errors import GitOpsError, HeadMovedError
 from mlflow_gitops.observe import View
 from mlflow_gitops.outcome import Outcome
+from mlflow_gitops.stacking import Draft
 from mlflow_gitops.state import Environment, Revision, ServiceKey, Snapshot
 
 __all__ = ["Batch", "Ended", "Job", "Patience", "Result", "Results", "Seen"]
@@ -38,11 +39,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The same, looked at; `revision` is there once it is published."""
+    """A job with its observed state and plan. `draft` is the proved edit, `revision` is set after
+    publishing.
+    """
 
     job: Job
     view: View
     revision: Revision | None = None
+    draft: Draft | None = None
 
 
 Result = tuple[Outcome, ...] | GitOpsError

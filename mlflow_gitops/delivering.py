@@ -1,4 +1,4 @@
-"""The one place that knows the order of effects: publish, commit and push, record.
+"""The one place that knows the order of effects: prove, publish, commit and push, record.
 
 For one service, or for many with one push for each branch. After a crash at any point, running
 again gives the same end state. One service's error never stops another. All decisions are made in
@@ -16,7 +16,9 @@ from itertools import groupby
 from typing import TypeVar
 
 from mlflow_gitops.batch import Batch, Job, Seen
+from mlflow_gitops.drafter import Wanted
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError
+from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import Observer, View
 from mlflow_gitops.outcome import Outcome, accepted, failed
 from mlflow_gitops.planning.evidence_body import body_of
@@ -26,9 +28,9 @@ from mlflow_gitops.planning.proposing import moot
 from mlflow_gitops.ports import Repository
 from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.proposer import Proposal, Proposer
-from mlflow_gitops.publishing import Publisher
+from mlflow_gitops.publishing import Placed, Publisher
 from mlflow_gitops.pull_requests import PullRequest
-from mlflow_gitops.stacking import Stack, edit_of
+from mlflow_gitops.stacking import Stack, draft_of, edit_of
 from mlflow_gitops.state import Change, Request, Settings, Snapshot, State
 from mlflow_gitops.take_up import RefusedError
 
@@ -38,6 +40,14 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A service that passed every check. `placed` is None where no files are needed."""
+
+    seen: Seen
+    placed: Placed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +80,7 @@ class Deliverer:
         looked = [seen for job in jobs for seen in self._look(job)]
         changing = [seen for seen in looked if seen.view.plan.changes_git]
         settled = [seen for seen in looked if not seen.view.plan.changes_git]
-        unsigned = self._unsigned() if changing else None  # before anything is published
-        for published in self._published(changing, unsigned):
+        for published in self._published(self._prepared(changing)):
             self._push(published)
         by_forge = [seen for seen in settled if seen.view.plan.place.by_pull_request]
         by_commit = [seen for seen in settled if not seen.view.plan.place.by_pull_request]
@@ -79,16 +88,63 @@ class Deliverer:
         for seen in by_forge:  # forges take many questions at once for an attack
             self._settle(seen)
 
-    def _published(
-        self, changing: Sequence[Seen], unsigned: GitOpsError | None
-    ) -> Iterator[list[Seen]]:
+    # Before anything is published: all that can refuse a change
+
+    def _prepared(self, changing: Sequence[Seen]) -> list[Ready]:
+        """Those that pass every check, with their proved edits."""
+        if not changing:
+            return []
+        unsigned = self._unsigned()
+        ready = [
+            each
+            for found in self._each(lambda seen: self._place(seen, unsigned), changing)
+            for each in found
+        ]
+        proposed = [each for each in ready if each.seen.view.plan.place.by_pull_request]
+        committed = [each for each in ready if not each.seen.view.plan.place.by_pull_request]
+        groups = [[each] for each in proposed]  # a pull request is an edit on its own
+        groups += [group for _, group in _by_branch(committed, lambda each: each.seen)]
+        return [each for found in self._each(self._draft, groups) for each in found]
+
+    def _place(self, seen: Seen, unsigned: GitOpsError | None) -> list[Ready]:
+        placed: list[Ready] = []
+        with self._own(seen.job), self._foreseen(seen.view):
+            if unsigned is not None:
+                raise unsigned
+            found = self.publisher.place(seen.view, self.settings)
+            view = found.view if found else seen.view
+            placed.append(Ready(replace(seen, view=view), found))
+        return placed
+
+    @contextmanager
+    def _foreseen(self, view: View) -> Iterator[None]:
+        """Build while the storage is asked for the sealed files."""
+        with _pool(1) as pool:
+            pool.submit(self.previewer.drafter.foresee, view)
+            yield
+
+    def _draft(self, group: Sequence[Ready]) -> list[Ready]:
+        wanted = [
+            Wanted(each.seen.view, each.placed.contents if each.placed else None) for each in group
+        ]
+        drafted: list[Ready] = []
+        found = self.previewer.drafter.draft_together(wanted)
+        for each, result in zip(group, found, strict=True):
+            with self._own(each.seen.job):
+                if isinstance(result, GitOpsError):
+                    raise result
+                view, draft = result
+                drafted.append(replace(each, seen=replace(each.seen, view=view, draft=draft)))
+        return drafted
+
+    def _published(self, ready: Sequence[Ready]) -> Iterator[list[Seen]]:
         """What is published, in their order; a version that takes long holds nobody else up."""
         shows = self.publisher.progress is not None  # of one at a time
-        if len(changing) < 2 or self.threads < 2 or shows:
-            yield [each for seen in changing for each in self._publish(seen, unsigned)]
+        if len(ready) < 2 or self.threads < 2 or shows:
+            yield [seen for each in ready for seen in self._publish(each)]
             return
-        with _pool(min(self.threads, len(changing))) as pool:
-            left = [pool.submit(self._publish, seen, unsigned) for seen in changing]
+        with _pool(min(self.threads, len(ready))) as pool:
+            left = [pool.submit(self._publish, each) for each in ready]
             while left:
                 wait(left, self.publish_wait)
                 wait(left, return_when=FIRST_COMPLETED)
@@ -99,7 +155,7 @@ class Deliverer:
     def _push(self, ready: Sequence[Seen]) -> None:
         proposed = [seen for seen in ready if seen.view.plan.place.by_pull_request]
         committed = [seen for seen in ready if not seen.view.plan.place.by_pull_request]
-        for branch, group in _by_branch(committed):
+        for branch, group in _by_branch(committed, lambda seen: seen):
             self._commit(branch, group)
         self._open(proposed)
 
@@ -123,7 +179,9 @@ class Deliverer:
     def _settle(self, seen: Seen) -> None:
         """What changes nothing in Git."""
         with self._own(seen.job):
-            view, revision = self.publisher.publish(seen.view, self.settings)
+            placed = self.publisher.place(seen.view, self.settings)
+            view = placed.view if placed else seen.view
+            revision = self.publisher.publish(placed, self.settings) if placed else None
             if (old := moot(view.plan)) is not None:
                 self._proposer().withdraw(view, old)
             self._refresh(view)
@@ -136,13 +194,12 @@ class Deliverer:
             return error
         return None
 
-    def _publish(self, seen: Seen, unsigned: GitOpsError | None) -> list[Seen]:
+    def _publish(self, ready: Ready) -> list[Seen]:
         published: list[Seen] = []
-        with self._own(seen.job):
-            if unsigned is not None:
-                raise unsigned
-            view, revision = self.publisher.publish(seen.view, self.settings)
-            published.append(replace(seen, view=view, revision=revision))
+        with self._own(ready.seen.job):
+            placed = ready.placed
+            revision = self.publisher.publish(placed, self.settings) if placed else None
+            published.append(replace(ready.seen, revision=revision))
         return published
 
     def _commit(self, branch: str, group: Sequence[Seen]) -> None:
@@ -150,8 +207,11 @@ class Deliverer:
         stack, stacked = Stack(group[-1].view.tree.head), []
         for seen in group:
             with self._own(seen.job):
-                stack.add(seen.view, seen.revision)
-                stacked.append(seen)
+                stack.check(seen.view)
+                drafted = self._drafted_on(seen, stack.manifests)
+                assert drafted.draft is not None
+                stack.add(drafted.view, drafted.draft, drafted.revision)
+                stacked.append(drafted)
         if not stacked:
             return
         try:
@@ -162,6 +222,18 @@ class Deliverer:
         self.batch.refusals.pop(branch, None)
         pairs = list(zip(stacked, changes, strict=True))
         self._each(lambda pair: self._finish(*pair), pairs)
+
+    def _drafted_on(self, seen: Seen, manifests: Manifests | None) -> Seen:
+        """With the edit made on these manifests: where one before it was not published, anew."""
+        on, draft = manifests or seen.view.manifests, seen.draft
+        assert draft is not None
+        if draft.on is on:
+            return seen
+        made = draft_of(seen.view, draft.contents, on)
+        if made.files == draft.files:
+            return replace(seen, draft=replace(made, proof=draft.proof))
+        view, draft = self.previewer.drafter.draft(seen.view, draft.contents, on)
+        return replace(seen, view=view, draft=draft)
 
     def _not_pushed(self, branch: str, group: Sequence[Seen], error: GitOpsError) -> None:
         """The server may refuse what one service brings: then the others go without it."""
@@ -205,10 +277,11 @@ class Deliverer:
                 self._finish(seen, result, proposer.show(proposal, result))
 
     def _propose(self, seen: Seen) -> Proposal:
-        view, revision = seen.view, seen.revision
-        edit = edit_of(view, revision.contents if revision else None, revision)
+        view, revision, draft = seen.view, seen.revision, seen.draft
+        assert draft is not None
+        edit = edit_of(view, draft, revision)
         contents, digest = (revision.contents, revision.digest) if revision else (None, "")
-        evidence = self.previewer.gatherer.gather(view, edit, self.settings, contents, digest)
+        evidence = self.previewer.gatherer.gather(view, draft, self.settings, contents, digest)
         return Proposal(view, edit, body_of(evidence), commit_statuses(evidence.gates))
 
     def _refresh(self, view: View) -> None:
@@ -221,8 +294,9 @@ class Deliverer:
         asked = replace(view, plan=replace(plan, kind=Kind.PROMOTE))
         try:
             asked, contents, digest = self.publisher.loadable(asked, self.settings)
-            edit = edit_of(asked, contents)
-            evidence = self.previewer.gatherer.gather(asked, edit, self.settings, contents, digest)
+            asked, draft = self.previewer.drafter.draft(asked, contents)
+            edit = edit_of(asked, draft)
+            evidence = self.previewer.gatherer.gather(asked, draft, self.settings, contents, digest)
             statuses = commit_statuses(evidence.gates)
             self._proposer().refresh(Proposal(asked, edit, body_of(evidence), statuses), plan.pull)
         except GitOpsError as error:
@@ -280,9 +354,9 @@ def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def _by_branch(group: Sequence[Seen]) -> Iterator[tuple[str, list[Seen]]]:
-    def branch(seen: Seen) -> str:
-        return seen.view.plan.place.branch
+def _by_branch(group: Sequence[T], seen_of: Callable[[T], Seen]) -> Iterator[tuple[str, list[T]]]:
+    def branch(each: T) -> str:
+        return seen_of(each).view.plan.place.branch
 
     for name, found in groupby(sorted(group, key=branch), branch):
         yield name, list(found)

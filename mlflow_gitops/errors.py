@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow_gitops.gates import Gate
 
 __all__ = [
+    "CannotBuildError",
     "ClusterError",
     "ConfigError",
     "ForgeError",
@@ -97,6 +98,10 @@ class ForgeError(TerminalError):
 
 class RenderError(TerminalError):
     """The manifests cannot be built; `where` is the folder."""
+
+
+class CannotBuildError(RenderError):
+    """This machine does not build the manifests, which says nothing about whether they build."""
 
 
 class GateError(TerminalError):

@@ -25,6 +25,7 @@ from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.ports import ArtifactStore, Registry, Renderer, Repository
 from mlflow_gitops.rendering import rendered
 from mlflow_gitops.runs import RunFacts
+from mlflow_gitops.stacking import Draft
 from mlflow_gitops.state import Edit, ModelFiles, ModelVersion, ServiceSpec, Settings
 
 __all__ = ["Gatherer"]
@@ -40,7 +41,7 @@ class Gatherer:
     def gather(
         self,
         view: View,
-        edit: Edit,
+        draft: Draft,
         settings: Settings,
         contents: ModelFiles | None,
         digest: str = "",
@@ -59,8 +60,9 @@ class Gatherer:
                 before=self._before(plan.before, committed) if plan.before else None,
                 after=self._after(plan, contents, digest),
                 judged=Judged(gates, rules, schema),
-                shown=self._shown(view, edit),
+                shown=self._shown(view, draft),
                 hold=hold_told(plan),
+                not_proved=draft.proof.why,
             ),
         )
 
@@ -114,10 +116,10 @@ class Gatherer:
             return None
         return found if len(found) == len(names) else None
 
-    def _shown(self, view: View, edit: Edit) -> Shown:
+    def _shown(self, view: View, draft: Draft) -> Shown:
         """The built objects that change; where none do, or they cannot be built, the files."""
         key, place = view.plan.key, view.plan.place
-        built = rendered(self.renderer, view.manifests, key.environment, place.service, edit.files)
+        built = rendered(self.renderer, draft.on, key.environment, place.service, draft.files)
         if built.diff:
             return Shown(built.diff, is_rendered=True)
-        return Shown(self.repository.diff(view.tree.head, [edit]), note=built.why)
+        return Shown(self.repository.diff(view.tree.head, [Edit(draft.files, "")]), note=built.why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlflow_gitops.batch import Patience
+from mlflow_gitops.drafter import Drafter
 from mlflow_gitops.errors import GitOpsError, HeadMovedError
 from mlflow_gitops.evidencing import Gatherer
 from mlflow_gitops.observe import Observer
@@ -22,6 +23,7 @@ class Previewer:
     observer: Observer
     publisher: Publisher
     gatherer: Gatherer
+    drafter: Drafter
     patience: Patience
 
     @property
@@ -54,7 +56,9 @@ class Previewer:
         plan = view.plan
         if not plan.changes_git:
             return Outcome(plan.key, plan.state, plan.reason, plan)
-        evidence = self.gatherer.gather(view, edit_of(view, contents), settings, contents, digest)
+        view, draft = self.drafter.draft(view, contents)
+        evidence = self.gatherer.gather(view, draft, settings, contents, digest)
+        plan = view.plan
         return Outcome(
             plan.key, plan.state, plan.reason, plan, gates=evidence.gates, evidence=evidence
         )
@@ -62,8 +66,9 @@ class Previewer:
     def _look(self, snapshot: Snapshot, environment: Environment, settings: Settings) -> Outcome:
         view = self.observer.view(snapshot, environment, settings, recover=True)
         view, contents, gates = self.publisher.look(view, settings)
-        plan, diff = view.plan, ""
-        if plan.changes_git:
-            edit = edit_of(view, contents)
-            diff = self.observer.repository.diff(view.tree.head, [edit])
+        diff = ""
+        if view.plan.changes_git:
+            view, draft = self.drafter.draft(view, contents)
+            diff = self.observer.repository.diff(view.tree.head, [edit_of(view, draft)])
+        plan = view.plan
         return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff, gates=gates)

@@ -26,7 +26,7 @@ from mlflow_gitops.reporting import Reporter
 from mlflow_gitops.stacking import predictor_of
 from mlflow_gitops.state import AS_IS, ModelFiles, Publication, Revision, Settings
 
-__all__ = ["Publisher"]
+__all__ = ["Placed", "Publisher"]
 
 log = logging.getLogger(__name__)
 
@@ -57,22 +57,26 @@ class Publisher:
     def gatekeeper(self) -> Gatekeeper:
         return Gatekeeper(self.registry, self.store)
 
-    def publish(self, view: View, settings: Settings) -> tuple[View, Revision | None]:
-        """The sealed files of what the plan commits or records, None where it needs none; and the
-        look, whose plan then names their path.
+    def place(self, view: View, settings: Settings) -> Placed | None:
+        """Where the files of a plan go, after every check that can be made before a byte is
+        written. None where the plan needs no files.
         """
         plan = view.plan
         if plan.after is None or not (plan.changes_git or plan.kind is Kind.RECORD):
-            return view, None
-        placed = self._checked(view, settings)[0]
+            return None
+        return self._checked(view, settings)[0]
+
+    def publish(self, placed: Placed, settings: Settings) -> Revision:
+        """The sealed files."""
+        plan = placed.view.plan
         has_to_be_signed = bool(settings.signed_by) and plan.changes_git
         if placed.sealed is not None and not has_to_be_signed:
-            return placed.view, placed.sealed
+            return placed.sealed
         uri = placed.publication.uri
         self.reporter.publishing(plan, uri)
         for warning in settings_warnings(settings):
             log.warning("%s: %s", uri, warning, extra={"action": "publish.unsafe"})
-        return placed.view, self.store.publish(placed.publication, self.progress)
+        return self.store.publish(placed.publication, self.progress)
 
     def look(
         self, view: View, settings: Settings

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 from mlflow_gitops.batch import Batch, Ended, Job, Patience, Result, Results
 from mlflow_gitops.delivering import Deliverer
+from mlflow_gitops.drafter import Drafter
 from mlflow_gitops.errors import GitOpsError, HeadMovedError
 from mlflow_gitops.evidencing import Gatherer
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.outcome import Outcome, Survey, failed
 from mlflow_gitops.ports import ArtifactStore, Clock, Progress, Registry, Renderer, Repository
 from mlflow_gitops.previewing import Previewer
+from mlflow_gitops.prover import Prover
 from mlflow_gitops.publishing import Publisher
 from mlflow_gitops.reporting import Reporter
 from mlflow_gitops.state import Environment, Settings, Snapshot
@@ -68,7 +70,8 @@ class Reconciler:
     def previewer(self) -> Previewer:
         publisher = Publisher(self.registry, self.store, Reporter(self.observer), self.progress)
         gatherer = Gatherer(self.registry, self.store, self.repository, self.renderer)
-        return Previewer(self.observer, publisher, gatherer, self.patience)
+        drafter = Drafter(Prover(self.renderer))
+        return Previewer(self.observer, publisher, gatherer, drafter, self.patience)
 
     @property
     def patience(self) -> Patience:

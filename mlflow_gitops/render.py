@@ -164,6 +164,7 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "action": plan.kind.value if plan else "none",
         "message": outcome.message,
         "notes": list(plan.notes) if plan else [],
+        "not_proved": plan.not_proved if plan else "",
         "before": _spec_fields(plan.before if plan else None),
         "after": _spec_fields(plan.after if plan else None),
         "commit": outcome.commit,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError, RenderError
 from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.manifests.closure import Build
 from mlflow_gitops.planning.objects import objects_diff
 from mlflow_gitops.ports import Renderer
 
@@ -37,17 +38,22 @@ def rendered(
     if renderer is None:
         return Rendered(why=NO_PROGRAM)
     try:
-        wanted = manifests.builds(environment, service, changes)
-        if wanted is None:
+        builds = manifests.closure(environment, [service], changes).builds
+        if not builds:
             return Rendered(why="No kustomization builds the service.")
-        before, after = (
-            "" if files is None else renderer.render(files, wanted.folder)
-            for files in (wanted.before, wanted.after)
-        )
+        diffs = [_diff(renderer, build) for build in builds]
     except (ManifestError, RenderError) as error:
         place = f"{error.where}: " if error.where else ""
         return Rendered(why=f"The manifests could not be built: {place}{error.what}")
-    if before is None or after is None:
+    if None in diffs:
         return Rendered(why=NO_PROGRAM)
-    diff = objects_diff(before, after)
+    diff = "".join(filter(None, diffs))
     return Rendered(diff, "" if diff else "The objects that are built stay as they are.")
+
+
+def _diff(renderer: Renderer, build: Build) -> str | None:
+    before, after = (
+        "" if files is None else renderer.render(files, build.folder)
+        for files in (build.before, build.after)
+    )
+    return None if before is None or after is None else objects_diff(before, after)

@@ -6,17 +6,19 @@ can be reverted on its own. Decides nothing and pushes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.manifests.proof import PROVED, Intent, Proof
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.state import Edit, ModelFiles, Predictor, Revision
 
-__all__ = ["Stack", "edit_of", "predictor_of"]
+__all__ = ["Draft", "Stack", "draft_of", "edit_of", "intent_of", "predictor_of"]
 
 
 def predictor_of(view: View, contents: ModelFiles) -> Predictor:
@@ -26,29 +28,42 @@ def predictor_of(view: View, contents: ModelFiles) -> Predictor:
     return found or default_predictor(contents)
 
 
-def edit_of(
-    view: View,
-    contents: ModelFiles | None,
-    revision: Revision | None = None,
-    manifests: Manifests | None = None,
-) -> Edit:
-    """The files' new texts and the commit's message, for a plan that changes Git.
-
-    `manifests` are those to edit, where they are not the view's any more.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One service's edit: path to new text, the manifests that it was made on, and what they
+    become. `contents` are the files to be served, None for a retirement.
     """
-    plan = view.plan
-    assert plan.request is not None
-    manifests = manifests or view.manifests
+
+    files: Mapping[str, str | None]
+    on: Manifests
+    after: Manifests
+    contents: ModelFiles | None
+    proof: Proof = PROVED
+
+
+def draft_of(view: View, contents: ModelFiles | None, on: Manifests | None = None) -> Draft:
+    """The files' new texts, for a plan that changes Git.
+
+    `on` are the manifests to edit, where they are not the view's any more.
+    """
+    plan, manifests = view.plan, on or view.manifests
     name, service = plan.key.environment, plan.place.service
     if plan.after is None:
         files = manifests.remove_service(name, service)
     else:
         assert contents is not None
         files = manifests.set_service(name, service, plan.after, predictor_of(view, contents))
+    return Draft(files, manifests, manifests.edited(files), contents)
+
+
+def edit_of(view: View, draft: Draft, revision: Revision | None = None) -> Edit:
+    """The draft with the commit's message."""
+    plan = view.plan
+    assert plan.request is not None
     undoes = view.delivered.commit if view.delivered and plan.request.action == "rollback" else ""
     message = commit_message(
-        environment=name,
-        service=service,
+        environment=plan.key.environment,
+        service=plan.place.service,
         model=plan.key.model,
         action=plan.request.action,
         before=plan.before,
@@ -58,8 +73,17 @@ def edit_of(
         digest=revision.digest if revision else "",
         undoes=undoes,
         hold=hold_told(plan),
+        not_proved=draft.proof.why,
     )
-    return Edit(files=files, message=message)
+    return Edit(files=draft.files, message=message)
+
+
+def intent_of(view: View) -> Intent:
+    """What the plan means to do to the objects that are built."""
+    plan = view.plan
+    environment, service = plan.key.environment, plan.place.service
+    is_elsewhere = view.manifests.is_elsewhere(environment, service)
+    return Intent(service, plan.before, plan.after, is_elsewhere)
 
 
 @dataclass(slots=True)
@@ -70,8 +94,13 @@ class Stack:
     edits: list[Edit] = field(default_factory=list)
     _manifests: Manifests | None = None
 
-    def add(self, view: View, revision: Revision | None) -> None:
-        """Raises HeadMovedError where the view is of another commit, or of what is no more."""
+    @property
+    def manifests(self) -> Manifests | None:
+        """As the edits so far leave them; None where there are none yet."""
+        return self._manifests
+
+    def check(self, view: View) -> None:
+        """Raise HeadMovedError where the view is of another commit, or of what is no more."""
         plan = view.plan
         manifests = self._manifests or view.manifests
         stands = manifests.committed(plan.key.environment, plan.place.service)
@@ -81,6 +110,8 @@ class Stack:
                 where=str(plan.key),
                 hint="plan again on the new head",
             )
-        edit = edit_of(view, revision.contents if revision else None, revision, manifests)
-        self._manifests = manifests.edited(edit.files)
-        self.edits.append(edit)
+
+    def add(self, view: View, draft: Draft, revision: Revision | None) -> None:
+        """`draft` was made on the manifests as they are now."""
+        self._manifests = draft.after
+        self.edits.append(edit_of(view, draft, revision))

@@ -229,6 +229,7 @@ class Environment:
     `path` is the folder of its manifests, relative to the repository's root, without a trailing
     slash. `branch` is "" for the repository's default branch. `models` are glob patterns of the
     models that it takes. `max_changes` bounds what one resync may change by itself, in services.
+    `unproved` says what becomes of an edit that no build can prove.
     Of `values`, the first rule that takes a model says where it is served from. `labels` and
     `reviewers` are for its pull requests.
     """
@@ -243,6 +244,7 @@ class Environment:
     reviewers: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     max_changes: int = 20
+    unproved: Literal["mark", "refuse"] = "mark"
     endpoint: Endpoint = Endpoint()
     values: tuple[ValueRule, ...] = ()
     gates: GateRules = field(default_factory=GateRules)
@@ -346,7 +348,8 @@ class Delivered:
     request was to retire. `refused` are the versions that people turned down. `left` says how the
     delivered version left the selector: "moved on", "dropped", "gone" (deleted), "adopted" (it
     never was in it), or "". `pull` is the number of the pull request that it was proposed with, 0
-    for a commit; `commit` is then "" until people have merged it.
+    for a commit; `commit` is then "" until people have merged it. `not_proved` says why no build
+    proved the edit, "" where one did.
     """
 
     request: Request
@@ -364,6 +367,7 @@ class Delivered:
     left: str = ""
     adopted: bool = False
     pull: int = 0
+    not_proved: str = ""
 
     @property
     def is_proposed(self) -> bool:

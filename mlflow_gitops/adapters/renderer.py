@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from mlflow_gitops.adapters.build_cache import BuildCache, Built, key_of
-from mlflow_gitops.errors import ManifestError, RenderError
+from mlflow_gitops.errors import CannotBuildError, ManifestError, RenderError
 from mlflow_gitops.manifests.building import check_stands_alone, without_secrets
 
 __all__ = ["KustomizeRenderer"]
@@ -73,7 +73,7 @@ class KustomizeRenderer:
         except (RenderError, ManifestError) as error:
             return _again(error)
         except OSError as error:
-            raise RenderError(
+            raise CannotBuildError(
                 f"it cannot be run here: {error.strerror}",
                 where=folder,
                 hint="look at the program, and at the space for temporary files",
@@ -96,14 +96,18 @@ class KustomizeRenderer:
         where = folder or "the repository's root"
         if code is None:
             what = f"the build did not end within {self.timeout:g} seconds"
-            raise RenderError(what, where=where, hint="build it by hand")
+            raise CannotBuildError(what, where=where, hint="build it by hand")
         if code != 0:
-            said = _said(words.read_text("utf-8", "replace"), root / "files")
+            text = words.read_text("utf-8", "replace")
+            if CRASH.search(text):
+                what = f"the program broke off; it gets {MOST_MEMORY >> 20} MB of memory"
+                raise CannotBuildError(what, where=where, hint="build it by hand")
+            said = _said(text, root / "files")
             what = said or f"the build ended with exit code {code}"
             hint = f"`{Path(command[0]).name} {command[1]} {folder or '.'}` tells the same"
             raise RenderError(what, where=where, hint=hint)
         if output.stat().st_size > MOST_OUTPUT:
-            raise RenderError("more than 8 MB are built", where=where, hint="build it by hand")
+            raise CannotBuildError("more than 8 MB are built", where=where, hint="build it by hand")
         return output.read_text("utf-8", "replace")
 
     def _run(
@@ -130,7 +134,8 @@ class KustomizeRenderer:
 
 def _again(error: RenderError | ManifestError) -> RenderError:
     """A new one: one that was raised holds on to what was going on then."""
-    return RenderError(error.what, where=error.where, hint=error.hint)
+    kind = CannotBuildError if isinstance(error, CannotBuildError) else RenderError
+    return kind(error.what, where=error.where, hint=error.hint)
 
 
 def _bound(process: subprocess.Popen[bytes]) -> None:
@@ -162,8 +167,6 @@ def _is_inside(name: str) -> bool:
 
 def _said(words: str, root: Path) -> str:
     """Its last words, in one line, without the folder that differs each time."""
-    if CRASH.search(words):
-        return f"the program broke off; it gets {MOST_MEMORY >> 20} MB of memory"
     lines = (line for line in words.splitlines() if not line.startswith(WARNING))
     said = " ".join(" ".join(lines).replace(f"{root}/", "").replace(str(root), ".").split())
     said = without_secrets(said.removeprefix("error: "))

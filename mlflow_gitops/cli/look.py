@@ -128,7 +128,7 @@ def print_outcomes(outcomes: Sequence[Outcome], *, diff: bool, planned: bool = F
 def _row(outcome: Outcome, planned: bool) -> tuple[str, ...]:
     plan = outcome.plan
     judged = gates_text(outcome.gates)
-    why = "; ".join(filter(None, [outcome.message, *(plan.notes if plan else ()), judged]))
+    why = "; ".join(filter(None, [outcome.message, *(plan.remarks if plan else ()), judged]))
     is_change = planned and plan is not None and plan.changes_git
     state = plan.kind.value if plan is not None and is_change else outcome.state.value
     return (str(outcome.key), state, _git(outcome), why)

@@ -239,6 +239,15 @@ SETTINGS = (
         "rewrite.",
     ),
     Setting(
+        "environments.<name>.unproved",
+        "`mark` or `refuse`",
+        "mark",
+        "What happens to an edit that no build can prove, for example of a Helm chart's values: "
+        "it is marked as not proved in the commit, the evidence and the status, or refused.",
+        "A build that disproves an edit always refuses it. What no build reads is said, so that "
+        "people can decide.",
+    ),
+    Setting(
         "environments.<name>.endpoint",
         "mapping",
         "{}",

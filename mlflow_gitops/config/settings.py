@@ -163,6 +163,7 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
     row = ROWS[f"{ENVIRONMENT}.max-changes"]
     most = fields.get("max-changes")
     delivery = _text(fields, found, f"{ENVIRONMENT}.delivery", delivery_complaint)
+    unproved = _text(fields, found, f"{ENVIRONMENT}.unproved", _unproved_complaint)
     labels, reviewers = read_pull_request(fields.get("pull-request"), found)
     return Environment(
         name=name,
@@ -175,10 +176,15 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
         reviewers=reviewers,
         models=_models(fields.get("models"), found),
         max_changes=(found.number(most, row.form) if most else None) or int(row.default or 0),
+        unproved="refuse" if unproved == "refuse" else "mark",
         endpoint=_endpoint(fields.get("endpoint"), found),
         values=read_rules(fields.get("values"), found, _models),
         gates=read_gates(fields.get("gates"), found),
     )
+
+
+def _unproved_complaint(text: str) -> str:
+    return "" if text in ("mark", "refuse") else "is neither `mark` nor `refuse`"
 
 
 def _endpoint(value: Value | None, found: Findings) -> Endpoint:

@@ -1,36 +1,24 @@
-"""What kustomize is given to build one service, before and after a change. PURE.
-
-Only files that the build reads are taken. kustomize's time grows with the square of the objects, so
-of a large environment only what leads to the service is built: its neighbours are other objects,
-and change nothing of it.
-"""
+"""What the files of a build refer to, and what no build may do. PURE."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from mlflow_gitops.errors import RenderError
-from mlflow_gitops.manifests.catalog import Catalog, Index
+from mlflow_gitops.errors import CannotBuildError
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.nodes import (
     Node,
-    entries,
     is_mapping,
     is_null,
     is_scalar,
     items,
     parse,
 )
-from mlflow_gitops.manifests.services import Service
 from mlflow_gitops.manifests.tree import parent, resolve
 
-__all__ = ["Builds", "Side", "builds", "check_stands_alone", "without_secrets"]
+__all__ = ["check_stands_alone", "references", "target_of", "without_secrets"]
 
-MOST_WHOLE = 1000  # files of an environment that is built as a whole
-COMPANIONS = 20  # entries of the innermost list that are the service's own, more are neighbours
-LISTS = ("resources", "bases")
 TEXTS = frozenset(
     {"annotations", "commonannotations", "commonlabels", "labels", "literals", "patch"}
 )
@@ -49,54 +37,22 @@ SECRET = re.compile(r"(?<=:/)(/?)[^/@\s]*@|\?[^\s'\"]*")
 """A user with a password or a token, and a query, in an address; kustomize shortens its slashes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Builds:
-    """The folder to build, and the texts of the repository that this needs; None where there is
-    nothing to build.
-    """
-
-    folder: str
-    before: Mapping[str, str] | None
-    after: Mapping[str, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """An environment in one tree; `service` is None where it is not in it."""
-
-    catalog: Catalog
-    index: Index
-    service: Service | None
-
-
-def builds(before: Side, after: Side) -> Builds | None:
-    """None where no kustomization builds the service."""
-    found = [side.service for side in (after, before) if side.service is not None]
-    if not found or not found[0].chain:
-        return None
-    folder = parent(found[0].chain[0])
-    if max(len(side.index.graph.touched) for side in (before, after)) <= MOST_WHOLE:
-        whole = (_collected(side.catalog, folder, _as_it_is) for side in (before, after))
-        return Builds(folder, *whole)
-    return Builds(folder, _least(before), _least(after))
-
-
 def check_stands_alone(files: Mapping[str, str]) -> None:
-    """Raises RenderError where a build would fetch something, look at other files of this machine,
-    or run anything but kustomize.
+    """Raise CannotBuildError where a build would fetch something, look at other files of this
+    machine, or run anything but kustomize.
     """
     for path, text in files.items():
         if path.rpartition("/")[2] not in FILE_NAMES:
             continue
-        for reference in _references(text, path):
+        for reference in references(text, path):
             if REMOTE.search(reference):
-                raise RenderError(
+                raise CannotBuildError(
                     f"it needs `{without_secrets(reference)}`, and nothing is fetched for a build",
                     where=path,
                     hint="copy it into the repository",
                 )
-            if ".." in reference and _target(path, reference) is None:
-                raise RenderError(
+            if ".." in reference and target_of(path, reference) is None:
+                raise CannotBuildError(
                     f"`{reference}` leads out of the repository",
                     where=path,
                     hint="copy it into the repository",
@@ -108,88 +64,13 @@ def without_secrets(text: str) -> str:
     return SECRET.sub(r"\1", text)
 
 
-def _target(path: str, reference: str) -> str | None:
+def target_of(path: str, reference: str) -> str | None:
     """Where it leads, also one in the form `key=file`; None for out of the repository."""
     return resolve(parent(path), reference.rpartition("=")[2])
 
 
-def _as_it_is(_: str, text: str) -> str:
-    return text
-
-
-def _least(side: Side) -> Mapping[str, str] | None:
-    service = side.service
-    if service is None or not service.chain:
-        return None
-    wanted = {*map(parent, service.chain), service.file}
-
-    def narrowed(path: str, text: str) -> str:
-        kept = COMPANIONS if path == service.chain[-1] else 0
-        return _narrowed(text, path, wanted, kept) if path in service.chain else text
-
-    return _collected(side.catalog, parent(service.chain[0]), narrowed)
-
-
-def _collected(
-    catalog: Catalog, folder: str, text_of: Callable[[str, str], str]
-) -> Mapping[str, str] | None:
-    """The kustomization of the folder, and all that it leads to; None where there is none."""
-    layout, found, others = catalog.layout(), {}, set()
-    if folder not in layout:
-        return None
-    todo = [folder]
-    while todo:
-        here = todo.pop()
-        for path in layout[here]:
-            if path in found:
-                continue
-            text = found[path] = text_of(path, catalog.text(path))
-            for reference in _references(text, path):
-                target = _target(path, reference)
-                if target is not None and target in layout:
-                    todo.append(target)
-                elif target is not None and target in catalog.tree:
-                    others.add(target)
-    return {**catalog.tree.read_all(sorted(others)), **found}
-
-
-def _narrowed(text: str, path: str, wanted: set[str], kept: int) -> str:
-    """The kustomization's text without the lines that list others, where there are more than
-    `kept`.
-    """
-    listed = [
-        item
-        for root in parse(text, path)
-        for key, value in entries(root)
-        if key in LISTS
-        for item in items(value)
-        if is_scalar(item)
-    ]
-    if len(listed) <= kept:
-        return text
-    lines = text.split("\n")
-    for item in listed:
-        number, reference = item.start_mark.line, str(item.value)
-        if _target(path, reference) in wanted:
-            continue
-        if number >= len(lines) or not _lists_only(lines[number], reference):
-            raise RenderError(
-                "the environment is too large to be built as a whole, and its list has more than "
-                "one entry on a line",
-                where=path,
-                hint="give each entry a line of its own",
-            )
-        lines[number] = ""
-    return "\n".join(lines)
-
-
-def _lists_only(line: str, reference: str) -> bool:
-    entry = line.partition(" #")[0].strip()
-    return entry.startswith("- ") and entry[2:].strip().strip("'\"") == reference
-
-
-def _references(text: str, path: str) -> Iterator[str]:
-    """Every text in a kustomization that may name a file. Raises RenderError for programs."""
+def references(text: str, path: str) -> Iterator[str]:
+    """Every text in a kustomization that may name a file. Raises CannotBuildError for programs."""
     todo: list[Node] = parse(text, path)
     seen: set[int] = set()
     while todo:
@@ -203,7 +84,7 @@ def _references(text: str, path: str) -> Iterator[str]:
             for key, value in node.value:
                 name = str(key.value).lower() if is_scalar(key) else ""
                 if name in PROGRAMS and value.value and not is_null(value):
-                    raise RenderError(
+                    raise CannotBuildError(
                         f"`{key.value}` may run programs, which no build here does",
                         where=path,
                         hint="look at what Argo CD makes of it",

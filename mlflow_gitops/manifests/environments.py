@@ -6,13 +6,13 @@ again: the service must be as wanted, and no file that another environment reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
-from mlflow_gitops.manifests.building import Builds, Side, builds
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
+from mlflow_gitops.manifests.closure import Closure, Side, closure_of
 from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
@@ -83,7 +83,7 @@ class Manifests:
         that it would be made from. None where it would be made new.
         """
         found = self.predictor(environment, service)
-        if found is not None or self._is_elsewhere(environment, service):
+        if found is not None or self.is_elsewhere(environment, service):
             return found
         if self._look(environment, service) is not None:
             return None
@@ -141,7 +141,7 @@ class Manifests:
         check_name(service)
         check_spec(spec, service)
         found = None
-        if self._is_elsewhere(environment, service):
+        if self.is_elsewhere(environment, service):
             changes = self._elsewhere.set_service(environment, service, spec)
         elif (found := self._look(environment, service)) is None:
             changes = self._scaffold(environment, service, spec, predictor)
@@ -192,18 +192,39 @@ class Manifests:
         edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
         return edited
 
-    def builds(
-        self, environment: str, service: str, changes: Mapping[str, str | None]
-    ) -> Builds | None:
-        """What has to be built to see the changes; None where no kustomization has the service."""
-        if self._is_elsewhere(environment, service):
-            return None
-        sides = (self, self.edited(changes))
-        return builds(*(each._side(environment, service) for each in sides))
+    def closure(
+        self,
+        environment: str,
+        services: Iterable[str],
+        changes: Mapping[str, str | None],
+        *,
+        may_be_part: bool = True,
+    ) -> Closure:
+        """What has to be built to see the changes, which are to these services.
 
-    def _side(self, environment: str, service: str) -> Side:
-        found = self._find(environment, service)
-        return Side(self._catalog, self._index(environment), found)
+        Raises CannotBuildError. See `closure_of`.
+        """
+        named = tuple(services)
+        edited = self.edited(changes)
+        before, after = self._side(environment, named), edited._side(environment, named)
+        return closure_of(before, after, tuple(changes), may_be_part=may_be_part)
+
+    def _side(self, environment: str, services: Iterable[str]) -> Side:
+        found = (
+            self._find(environment, service)
+            for service in services
+            if not self.is_elsewhere(environment, service)
+        )
+        kept = tuple(service for service in found if service is not None)
+        return Side(self._catalog, self._index(environment), kept)
+
+    def text(self, path: str) -> str | None:
+        """A file of the tree; None where it is not there."""
+        return self._catalog.text(path) if path in self._tree else None
+
+    def folder(self, environment: str) -> str:
+        """The environment's folder, "" for the repository's root."""
+        return self._folder(environment)
 
     def _folder(self, environment: str) -> str:
         path = normpath(self._environments[environment].path.strip("/") or ".")
@@ -228,7 +249,7 @@ class Manifests:
 
     def _look(self, environment: str, service: str) -> Service | None:
         """Its InferenceService, also one that a patch deletes."""
-        if self._is_elsewhere(environment, service):
+        if self.is_elsewhere(environment, service):
             return None
         found = self._resolver(environment).find(service)
         if found is None:
@@ -239,7 +260,7 @@ class Manifests:
         found = self._look(environment, service)
         return None if found is None or found.deleted else found
 
-    def _is_elsewhere(self, environment: str, service: str) -> bool:
+    def is_elsewhere(self, environment: str, service: str) -> bool:
         """Whether the service is written anywhere but in an InferenceService."""
         by_rule = self._elsewhere.rule(environment, service) is not None
         return by_rule or self._written(environment, service) is not None

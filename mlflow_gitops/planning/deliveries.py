@@ -62,6 +62,7 @@ def parse_delivered(text: str) -> Delivered:
         left=fields.choice("left", LEFT, ""),
         adopted=fields.flag("adopted"),
         pull=fields.number("pull", 0),
+        not_proved=fields.text("not_proved", ""),
     )
 
 

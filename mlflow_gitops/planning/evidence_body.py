@@ -31,6 +31,7 @@ def body_of(evidence: Evidence) -> str:
         ("", f"**{summary_of(evidence)}**"),
         ("", quote(evidence.said, TEXT) if evidence.said else ""),
         ("", clean(evidence.hold, TEXT) and quote(evidence.hold, TEXT)),
+        ("", _not_proved(evidence)),
         ("The versions", _versions(evidence)),
         ("The gates", _gates(evidence)),
         ("The metrics", _metrics(evidence)),
@@ -40,6 +41,12 @@ def body_of(evidence: Evidence) -> str:
         ("The diff", _diff(evidence)),
     ]
     return "\n\n".join(_fitting(parts))
+
+
+def _not_proved(evidence: Evidence) -> str:
+    if not evidence.not_proved:
+        return ""
+    return f"**Not proved by a build**: {code(evidence.not_proved, TEXT)}"
 
 
 def _fitting(parts: Iterable[tuple[str, str]]) -> Iterator[str]:

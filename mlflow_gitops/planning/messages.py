@@ -89,15 +89,18 @@ def commit_message(
     digest: str = "",
     undoes: str = "",
     hold: str = "",
+    not_proved: str = "",
 ) -> str:
     """The message of the commit that brings a service from `before` to `after` (None: absent).
 
     `undoes` is the full hash of the commit that a rollback takes back. `hold` tells of the one
-    that this ends.
+    that this ends. `not_proved` says why no build proved the edit.
     """
     subject = _subject(environment, service, action, before, after, undoes)
     body = _body(model, service, action, version, request)
     body += [_filled(clean(hold, HOLD_LIMIT))] if hold else []
+    if not_proved:
+        body.append(_filled(f"Not proved by a build: {clean(not_proved, REASON_LIMIT)}."))
     trailers = _trailers(environment, service, model, after, version, request, digest, undoes)
     return "\n\n".join([subject, *body, "\n".join(trailers)]) + "\n"
 

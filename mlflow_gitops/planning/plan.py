@@ -71,7 +71,8 @@ class Plan:
     """One service's actions and the reason. `before` is committed, `after` is what it becomes.
 
     `pull` is our pull request for the service, where one was looked at. `decision` is a person's
-    that holds the service, or that a promotion ends.
+    that holds the service, or that a promotion ends. `not_proved` says why no build proved the
+    edit, the one to make or the one that was delivered.
     """
 
     key: ServiceKey
@@ -90,6 +91,14 @@ class Plan:
     notes: tuple[str, ...] = ()
     pull: PullRequest | None = None
     decision: Decision | None = None
+    not_proved: str = ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes for people, one of them where no build proved what is committed."""
+        if not self.not_proved:
+            return self.notes
+        return (*self.notes, f"not proved by a build: {self.not_proved}")
 
     @property
     def changes_git(self) -> bool:
@@ -127,6 +136,7 @@ def make_plan(
         candidates=desired.candidates,
         notes=desired.notes,
         pull=pull,
+        not_proved=_not_proved(committed, delivered),
     )
     if desired.state is not None:  # nothing selected, or several: change nothing
         return replace(plan, state=desired.state)
@@ -163,7 +173,14 @@ def _change(plan: Plan, after: ServiceSpec | None) -> Plan:
     state = State.RETIRED if kind is Kind.RETIRE else State.COMMITTED
     if plan.place.by_pull_request:
         state = State.PROPOSED
-    return replace(plan, kind=kind, state=state, after=after)
+    return replace(plan, kind=kind, state=state, after=after, not_proved="")
+
+
+def _not_proved(committed: ServiceSpec | None, delivered: Delivered | None) -> str:
+    """Why no build proved what is committed, or proposed."""
+    if delivered is None or not (delivered.is_proposed or delivered.spec == committed):
+        return ""
+    return delivered.not_proved
 
 
 def _proposed(plan: Plan, delivered: Delivered, pull: PullRequest | None) -> Plan | None:
@@ -381,6 +398,7 @@ def next_delivered(
             refused=plan.refused,
             adopted=plan.kind is Kind.RECORD and delivered is None,
             pull=pull or (delivered.pull if delivered and same else 0),
+            not_proved=plan.not_proved,
         )
     if delivered is None:
         return None
@@ -415,7 +433,7 @@ def reports(
     `told` is what they were told before: whatever stood there by another version is superseded,
     also where the run that replaced it did not live to say so.
     """
-    message = "; ".join([plan.reason, *plan.notes])
+    message = "; ".join([plan.reason, *plan.remarks])
     is_other = plan.kind is not Kind.NONE and delivered and delivered.spec != plan.after
     known = None if is_other else delivered  # another version's commit is not this one's
     status = Status(

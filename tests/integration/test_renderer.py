@@ -54,7 +54,7 @@ def promoted(
 def test_a_promotion_is_shown_as_the_cluster_will_get_it(
     renderer: KustomizeRenderer, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", most)
+    monkeypatch.setattr("mlflow_gitops.manifests.closure.MOST_WHOLE", most)
     first, tree = promoted(renderer, MemoryTree(dict(scaffold_repository(OPTIONS))), "1")
     assert first.why == ""
     assert first.diff.startswith("--- InferenceService/ml-production/fraud-detector now\n")

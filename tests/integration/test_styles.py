@@ -141,7 +141,7 @@ def test_the_service_alone_is_built_as_it_is_in_its_environment(
     changes = {path: text for path, text in promoted.items() if files.get(path) != text}
     found = []
     for most in (0, 1000):
-        monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", most)
+        monkeypatch.setattr("mlflow_gitops.manifests.closure.MOST_WHOLE", most)
         manifests = style.manifests(files)
         found.append(rendered(renderer, manifests, style.environment, style.service, changes))
     assert found[0] == found[1]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from mlflow_gitops.errors import RenderError
 from mlflow_gitops.manifests import Manifests
-from mlflow_gitops.manifests.building import Builds, check_stands_alone
+from mlflow_gitops.manifests.building import check_stands_alone
+from mlflow_gitops.manifests.closure import Build
 from tests.support.memory_tree import MemoryTree
 from tests.unit.manifests.helpers import PREDICTOR, SPEC, environment, manifests, service
 
@@ -27,11 +30,13 @@ ENVIRONMENT = {
 }
 
 
-def promoted(found: Manifests, name: str = "env") -> Builds:
-    changes = found.set_service(name, "svc", SPEC, PREDICTOR)
-    built = found.builds(name, "svc", changes)
-    assert built is not None
-    return built
+def promoted(found: Manifests, name: str = "env") -> Build:
+    return built_of(found, name, "svc", found.set_service(name, "svc", SPEC, PREDICTOR))
+
+
+def built_of(found: Manifests, name: str, service: str, changes: Mapping[str, str | None]) -> Build:
+    (build,) = found.closure(name, [service], changes).builds
+    return build
 
 
 def test_a_build_gets_what_its_kustomizations_name_before_and_after() -> None:
@@ -45,7 +50,7 @@ def test_a_build_gets_what_its_kustomizations_name_before_and_after() -> None:
 def test_of_a_large_environment_only_what_leads_to_the_service_is_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", 1)
+    monkeypatch.setattr("mlflow_gitops.manifests.closure.MOST_WHOLE", 1)
     built = promoted(manifests(ENVIRONMENT))
     assert built.before is not None
     assert "env/other.yaml" not in built.before
@@ -57,7 +62,7 @@ def test_of_a_large_environment_only_what_leads_to_the_service_is_built(
 def test_of_a_long_list_the_service_is_kept_and_of_a_short_one_its_companions_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mlflow_gitops.manifests.building.MOST_WHOLE", 1)
+    monkeypatch.setattr("mlflow_gitops.manifests.closure.MOST_WHOLE", 1)
     names = [f"m{number}.yaml" for number in range(25)]
     files = {f"env/{name}": service(name=name.removesuffix(".yaml")) for name in names}
     kustomization = "env/kustomization.yaml"
@@ -65,9 +70,8 @@ def test_of_a_long_list_the_service_is_kept_and_of_a_short_one_its_companions_to
 
     def before(text: str) -> set[str]:
         found = manifests({**files, kustomization: text})
-        built = found.builds("env", "m7", found.remove_service("env", "m7"))
-        assert built is not None
-        assert built.after is None
+        built = built_of(found, "env", "m7", found.remove_service("env", "m7"))
+        assert "env/m7.yaml" not in (built.after or {})
         return set(built.before or ())
 
     assert before(f"resources:\n{listed}") == {kustomization, "env/m7.yaml"}
@@ -98,7 +102,8 @@ def test_a_folder_below_is_built_where_the_environment_itself_has_no_kustomizati
 
 def test_nothing_builds_plain_manifests() -> None:
     found = manifests({"env/a.yaml": service()})
-    assert found.builds("env", "svc", {"env/a.yaml": service(SPEC.uri)}) is None
+    closure = found.closure("env", ["svc"], {"env/a.yaml": service(SPEC.uri)})
+    assert (closure.builds, closure.plain) == ((), ("env/a.yaml",))
 
 
 def test_the_first_kustomization_of_an_environment_has_nothing_before() -> None:
@@ -107,8 +112,7 @@ def test_the_first_kustomization_of_an_environment_has_nothing_before() -> None:
         {"env": environment("env")},
     )
     added = {"env/kustomization.yaml": "resources: [../base]\n"}
-    built = found.builds("env", "svc", added)
-    assert built is not None
+    built = built_of(found, "env", "svc", added)
     assert (built.folder, built.before) == ("env", None)
     assert built.after is not None
     assert built.after.keys() == {*added, "base/kustomization.yaml", "base/a.yaml"}

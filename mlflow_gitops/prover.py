@@ -1,0 +1,135 @@
+"""Proves edits before anything is published: builds the environment before and after, compares.
+
+What the objects have to be is decided in `manifests/proof.py`; here the builds are run. An edit
+that the build disproves is an error. One that cannot be built here is not proved, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from mlflow_gitops.errors import CannotBuildError, ManifestError, RenderError
+from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.manifests.closure import Build, Closure
+from mlflow_gitops.manifests.objects import split_documents
+from mlflow_gitops.manifests.proof import PROVED, Built, Intent, Proof, check_built
+from mlflow_gitops.ports import Renderer
+
+__all__ = ["NO_PROGRAM", "Prover"]
+
+NO_PROGRAM = "this machine has neither kustomize nor kubectl"
+EMPTY = "kustomization.yaml is empty"
+Changes = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prover:
+    """`renderer` is None where nothing can be built. Builds of the same files run once."""
+
+    renderer: Renderer | None
+
+    def prove(
+        self, manifests: Manifests, environment: str, intents: Sequence[Intent], changes: Changes
+    ) -> Proof:
+        """Of all intents together, and the changes that they make to the manifests.
+
+        Raises ManifestError where the build does not do what is meant, and only that.
+        """
+        if not changes:
+            return PROVED
+        names = [intent.service for intent in intents]
+        try:
+            closure = manifests.closure(environment, names, changes)
+            return self._proof(manifests, environment, closure, intents, changes)
+        except _PartFailedError:
+            closure = manifests.closure(environment, names, changes, may_be_part=False)
+        except CannotBuildError as error:
+            return _not_proved(error)
+        try:
+            return self._proof(manifests, environment, closure, intents, changes)
+        except CannotBuildError as error:
+            return _not_proved(error)
+
+    def _proof(
+        self,
+        manifests: Manifests,
+        environment: str,
+        closure: Closure,
+        intents: Sequence[Intent],
+        changes: Changes,
+    ) -> Proof:
+        before: list[str] = []
+        after: list[str] = []
+        files: dict[str, str] = {}
+        for build in closure.builds:
+            if self.renderer is None:
+                return Proof(NO_PROGRAM)
+            texts = self._built(build)
+            if texts is None:
+                return Proof(NO_PROGRAM)
+            before += split_documents(texts[0])
+            after += split_documents(texts[1])
+            files |= build.after or {}
+        for path in closure.plain:
+            was, now = manifests.text(path), changes[path]
+            before += [was] if was is not None else []
+            after += [now] if now is not None else []
+            files |= {path: now} if now is not None else {}
+        if closure.unread and not closure.builds and not closure.plain:
+            return Proof(f"no build of {environment} reads {closure.unread[0]}")
+        check_built(Built(before, after, manifests.folder(environment), files), intents)
+        return PROVED
+
+    def _built(self, build: Build) -> tuple[str, str] | None:
+        """Both sides, at the same time; None where this machine cannot build."""
+        renderer = self.renderer
+        assert renderer is not None
+
+        def render(files: Mapping[str, str] | None) -> str | RenderError | None:
+            try:
+                return "" if files is None else renderer.render(files, build.folder)
+            except RenderError as error:
+                return error
+
+        with ThreadPoolExecutor(1, "gitops-build") as pool:
+            first = pool.submit(render, build.before)
+            after = render(build.after)
+            before = first.result()
+        for side in (before, after):
+            if isinstance(side, CannotBuildError):
+                raise side
+        if before is None or after is None:
+            return None
+        if isinstance(before, RenderError) and EMPTY in before.what:
+            before = ""
+        if isinstance(before, str) and isinstance(after, str):
+            return before, after
+        if build.is_part:
+            raise _PartFailedError
+        raise _broken(before, after)
+
+
+class _PartFailedError(Exception):
+    """A part of an environment does not build; the whole may."""
+
+
+def _broken(before: str | RenderError, after: str | RenderError) -> ManifestError:
+    if isinstance(after, RenderError):
+        what = "does not build, so nothing would be deployed"
+        if isinstance(before, str):
+            what = "would not build any more after the edit"
+        return ManifestError(
+            f"the environment {what}: {after.what}", where=after.where, hint=after.hint
+        )
+    assert isinstance(before, RenderError)
+    return ManifestError(
+        f"the environment does not build as it is, so the edit cannot be compared: {before.what}",
+        where=before.where,
+        hint=before.hint,
+    )
+
+
+def _not_proved(error: CannotBuildError) -> Proof:
+    return Proof(f"{error.where}: {error.what}" if error.where else error.what)

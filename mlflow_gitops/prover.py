@@ -97,7 +97,8 @@ class Prover:
             first = pool.submit(render, build.before)
             after = render(build.after)
             before = first.result()
-        for side in (before, after):
+        sides = (before,) if isinstance(before, str) else (before, after)
+        for side in sides:  # what built before and does not any more is broken by the edit
             if isinstance(side, CannotBuildError):
                 raise side
         if before is None or after is None:

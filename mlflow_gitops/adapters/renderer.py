@@ -35,6 +35,8 @@ MOST_OUTPUT = 8 * 1024 * 1024  # bytes
 MOST_MEMORY = 512 * 1024 * 1024  # bytes; thousands of objects take 100 MB
 MOST_WORDS = 600  # characters of what it says is wrong
 WARNING = "# Warning:"
+ADDRESS = re.compile(r"0x[0-9a-f]+")
+PANIC = re.compile(r"^panic: (.*)$", re.MULTILINE)
 CRASH = re.compile(r"^(?:fatal error|runtime|panic|SIG[A-Z]+): ", re.MULTILINE)
 """Go's own words; what follows are threads and addresses, others each time."""
 
@@ -99,6 +101,10 @@ class KustomizeRenderer:
             raise CannotBuildError(what, where=where, hint="build it by hand")
         if code != 0:
             text = words.read_text("utf-8", "replace")
+            if (panic := PANIC.search(text)) and "out of memory" not in text:
+                said = without_secrets(ADDRESS.sub("...", panic[1]))[:MOST_WORDS]
+                what = f"the program broke off: {said}"
+                raise RenderError(what, where=where, hint="build it by hand")
             if CRASH.search(text):
                 what = f"the program broke off; it gets {MOST_MEMORY >> 20} MB of memory"
                 raise CannotBuildError(what, where=where, hint="build it by hand")

@@ -126,7 +126,7 @@ def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
         for each in found:
             if not _is_meant(key, each, intent.after):
                 raise _collateral(key, compared, built)
-    _check_once({*candidates, *added}, intent, built)
+    _check_once(intent, built)
     for key in (*candidates, *added):
         node = compared.changed[key][1] if key in compared.changed else compared.added[key]
         _check_values(key, node, intent, built)
@@ -147,14 +147,14 @@ def _retired(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
     return gone
 
 
-def _check_once(keys: set[ObjectId], intent: Intent, built: Built) -> None:
-    all_named = {key for key, _ in _named(built, intent.service)} | keys
-    if len(all_named) > 1:
+def _check_once(intent: Intent, built: Built) -> None:
+    found = sorted(key for key, _ in _named(built, intent.service))
+    if len(found) > 1:
         raise ManifestError(
-            f"`{intent.service}` would be built more than once: "
-            f"{', '.join(map(str, sorted(all_named)))}",
+            f"`{intent.service}` would be built {len(found)} times: {', '.join(map(str, found))}",
             where=built.place,
-            hint="keep one of them in this environment",
+            hint="keep one of them in this environment; a name may be made by variables, "
+            "replacements or prefixes",
         )
 
 

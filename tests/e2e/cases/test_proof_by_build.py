@@ -1,0 +1,98 @@
+"""What "committed" means: the built objects changed, in exactly the wanted values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from tests.support.case_world import CaseWorld, isvc, uri
+
+LISTED = "resources:\n- fraud-detector.yaml\n"
+
+
+def world(folder: Path, files: dict[str, str], model: str = "fraud-detector") -> CaseWorld:
+    return CaseWorld(folder, files, model)
+
+
+def refused(made: CaseWorld, version: str = "2") -> str:
+    """The error of a promotion that changes nothing anywhere."""
+    result: Result = made.promote(version)
+    assert result.exit_code == 1, result.output
+    assert made.commits() == 0
+    assert not made.published()
+    return " ".join(result.output.split())
+
+
+def test_a_promotion_that_the_build_shows_is_committed_as_proved(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {"production/kustomization.yaml": LISTED, "production/fraud-detector.yaml": isvc()},
+    )
+    before = made.build()
+    result = made.promote()
+    assert result.exit_code == 0, result.output
+    assert made.build() == before.replace(uri(1), uri(2)).replace('"1"', '"2"')
+    assert "Not proved" not in made.git("log", "-1", "--format=%B", "main")
+
+
+def test_a_prefix_below_an_outer_patch_is_refused_with_the_file_that_wins(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": "resources:\n- risk\npatches:\n- path: uri.yaml\n",
+            "production/uri.yaml": isvc("risk-fraud-detector", value=uri(1), label=None),
+            "production/risk/kustomization.yaml": "namePrefix: risk-\nresources:\n- ../base\n",
+            "production/base/kustomization.yaml": LISTED,
+            "production/base/fraud-detector.yaml": isvc(),
+        },
+    )
+    said = refused(made)
+    assert "production/uri.yaml" in said or "risk-fraud-detector" in said
+
+
+@pytest.mark.parametrize("key", ["namePrefix: risk-", "nameSuffix: -x", "namePrefix: a-"])
+def test_a_service_that_is_built_under_another_name_is_refused(tmp_path: Path, key: str) -> None:
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": f"{key}\n{LISTED}",
+            "production/fraud-detector.yaml": isvc(),
+        },
+    )
+    assert "production/kustomization.yaml" in refused(made)
+
+
+def test_a_name_that_vars_make_is_refused(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": "resources:\n- ../base\n",
+            "base/isvc.yaml": isvc("$(USERNAME)-model", value=uri(1, "alice-model")),
+            "base/varreference.yaml": "varReference:\n- path: metadata/name\n"
+            "  kind: InferenceService\n",
+            "base/kustomization.yaml": "resources:\n- isvc.yaml\n- config.yaml\nvars:\n"
+            "- name: USERNAME\n  objref: {apiVersion: v1, kind: ConfigMap, name: params}\n"
+            "  fieldref: {fieldpath: data.username}\nconfigurations:\n- varreference.yaml\n",
+            "base/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: params}\n"
+            "data: {username: alice}\n",
+        },
+        model="alice-model",
+    )
+    assert "alice-model" in refused(made)
+
+
+def test_an_environment_that_does_not_build_is_refused(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": f"{LISTED}- service-account.yaml\n",
+            "production/service-account.yaml": "apiVersion: v1\nkind: ServiceAccount\n"
+            "metadata: {name: a}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n",
+            "production/fraud-detector.yaml": isvc(),
+        },
+    )
+    said = refused(made)
+    assert "nothing would be deployed" in said
+    assert "already registered id" in said

@@ -45,7 +45,7 @@ class Drafter:
         Raises ManifestError where the edit cannot be made, or does not do what it is meant to do.
         """
         draft = draft_of(view, contents, on)
-        proof = self._proof([view], draft.on, draft.files)
+        proof = self._proof([view], draft.on, draft.files, draft.after)
         return _marked(view, replace(draft, proof=proof))
 
     def foresee(self, view: View) -> None:
@@ -77,7 +77,7 @@ class Drafter:
                 if each.view.plan.key.environment == name:
                     views.append(each.view)
                     changes.update(draft.files)
-            proofs[name] = self._proof(views, wanted[0].view.manifests, changes)
+            proofs[name] = self._proof(views, drafts[0].on, changes, drafts[-1].after)
         return [
             _marked(each.view, replace(draft, proof=proofs[each.view.plan.key.environment]))
             for each, draft in zip(wanted, drafts, strict=True)
@@ -97,11 +97,15 @@ class Drafter:
         return found
 
     def _proof(
-        self, views: Sequence[View], manifests: Manifests, changes: Mapping[str, str | None]
+        self,
+        views: Sequence[View],
+        manifests: Manifests,
+        changes: Mapping[str, str | None],
+        edited: Manifests,
     ) -> Proof:
         environment = views[0].environment
         intents = [intent_of(view) for view in views]
-        proof = self.prover.prove(manifests, environment.name, intents, changes)
+        proof = self.prover.prove(manifests, environment.name, intents, changes, edited)
         if not proof.is_proved and environment.unproved == "refuse":
             raise ManifestError(
                 f"no build can prove the edit: {proof.why}",

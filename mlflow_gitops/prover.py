@@ -31,9 +31,14 @@ class Prover:
     renderer: Renderer | None
 
     def prove(
-        self, manifests: Manifests, environment: str, intents: Sequence[Intent], changes: Changes
+        self,
+        manifests: Manifests,
+        environment: str,
+        intents: Sequence[Intent],
+        changes: Changes,
+        edited: Manifests,
     ) -> Proof:
-        """Of all intents together, and the changes that they make to the manifests.
+        """Of all intents together, and the changes that make `edited` of the manifests.
 
         Raises ManifestError where the build does not do what is meant, and only that.
         """
@@ -41,10 +46,12 @@ class Prover:
             return PROVED
         names = [intent.service for intent in intents]
         try:
-            closure = manifests.closure(environment, names, changes)
+            closure = manifests.closure(environment, names, changes, edited=edited)
             return self._proof(manifests, environment, closure, intents, changes)
         except _PartFailedError:
-            closure = manifests.closure(environment, names, changes, may_be_part=False)
+            closure = manifests.closure(
+                environment, names, changes, edited=edited, may_be_part=False
+            )
         except CannotBuildError as error:
             return _not_proved(error)
         try:

@@ -16,6 +16,7 @@ from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
 from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
 from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
+from mlflow_gitops.manifests.listing import Listing, read_listing
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
 from mlflow_gitops.manifests.tree import files_below, inside
 from mlflow_gitops.ports import Tree
@@ -106,6 +107,9 @@ class Catalog:
 
     def kustomization(self, path: str) -> Kustomization:
         return self._parsed("kustomization", path, read_kustomization)
+
+    def listing(self, path: str) -> Listing:
+        return self._parsed("listing", path, read_listing)
 
     def notes(self, path: str) -> FileNotes:
         return self._parsed("notes", path, read_notes)

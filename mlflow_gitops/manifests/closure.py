@@ -10,29 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlflow_gitops.errors import CannotBuildError
 from mlflow_gitops.manifests.building import references, target_of
 from mlflow_gitops.manifests.catalog import Catalog, Index
-from mlflow_gitops.manifests.nodes import (
-    Node,
-    child,
-    entries,
-    is_mapping,
-    is_scalar,
-    items,
-    parse,
-)
 from mlflow_gitops.manifests.services import Service
-from mlflow_gitops.manifests.tree import inside, parent
+from mlflow_gitops.manifests.tree import inside, parent, resolve
 
 __all__ = ["Build", "Closure", "Side", "closure_of"]
 
 MOST_WHOLE = 60  # files of an environment that is always built as a whole
 COMPANIONS = 20  # entries of the innermost list that are the service's own, more are neighbours
 MANY_ROOTS = 50
-LISTS = ("resources", "bases")
-PATCHES = ("patches", "patchesStrategicMerge", "patchesJson6902")
-CONNECTING = ("replacements", "vars")
 
 Files = Mapping[str, str]
 
@@ -144,19 +131,16 @@ def _is_large(sides: Sequence[Side]) -> bool:
 
 def _is_connected(sides: Sequence[Side]) -> bool:
     """Whether values of one object may come from another."""
-    for side in sides:
-        for path in {path for chain in _chains(side, ()) for path in chain}:
-            text = side.catalog.text(path) if path in side.catalog.tree else ""
-            if any(f"{key}:" in text for key in CONNECTING):
-                roots = parse(text, path)
-                if any(child(root, key) is not None for root in roots for key in CONNECTING):
-                    return True
-    return False
+    return any(
+        side.catalog.listing(path).connects
+        for side in sides
+        for path in {path for chain in _chains(side, ()) for path in chain}
+    )
 
 
 def _whole(before: Side, after: Side, folder: str) -> Build:
     def texts(side: Side) -> Files | None:
-        return _collected(side.catalog, folder, lambda _, text: text)
+        return _collected(side.catalog, folder, side.catalog.text)
 
     return Build(folder, texts(before), texts(after))
 
@@ -174,11 +158,21 @@ def _part(sides: tuple[Side, Side], folder: str, changed: Collection[str]) -> Bu
     names = {service.name for service in services}
 
     def texts(side: Side) -> Files | None:
-        def narrowed(path: str, text: str) -> str:
+        def narrowed(path: str) -> str:
             if path not in kustomizations:
-                return text
-            text = _narrowed(text, path, wanted, COMPANIONS if path in innermost else 0)
-            return _without_other_patches(side.catalog, text, path, wanted, names)
+                return side.catalog.text(path)
+            listing, here = side.catalog.listing(path), parent(path)
+            keeps_all = path in innermost and len(listing.listed) <= COMPANIONS
+
+            def is_wanted_patch(reference: str) -> bool:
+                file = resolve(here, reference)
+                return file is None or file in wanted or _may_patch(side.catalog, file, names)
+
+            return listing.narrowed(
+                path,
+                lambda reference: keeps_all or _target(here, reference) in wanted,
+                is_wanted_patch,
+            )
 
         return _collected(side.catalog, folder, narrowed)
 
@@ -186,7 +180,14 @@ def _part(sides: tuple[Side, Side], folder: str, changed: Collection[str]) -> Bu
     return Build(folder, texts(before), texts(after), is_part=True)
 
 
-def _collected(catalog: Catalog, folder: str, text_of: Callable[[str, str], str]) -> Files | None:
+def _target(folder: str, reference: str) -> str | None:
+    """`resolve` for thousands of references, most of them plain names."""
+    if folder and "." not in reference and "/" not in reference:
+        return f"{folder}/{reference}"
+    return resolve(folder, reference)
+
+
+def _collected(catalog: Catalog, folder: str, text_of: Callable[[str], str]) -> Files | None:
     """The folder's kustomization and all that it leads to; None where there is none."""
     layout, found, others = catalog.layout(), {}, set()
     if folder not in layout:
@@ -197,7 +198,7 @@ def _collected(catalog: Catalog, folder: str, text_of: Callable[[str, str], str]
         for path in layout[here]:
             if path in found:
                 continue
-            text = found[path] = text_of(path, catalog.text(path))
+            text = found[path] = text_of(path)
             for reference in references(text, path):
                 target = target_of(path, reference)
                 if target is not None and target in layout:
@@ -205,66 +206,6 @@ def _collected(catalog: Catalog, folder: str, text_of: Callable[[str, str], str]
                 elif target is not None and target in catalog.tree:
                     others.add(target)
     return {**catalog.tree.read_all(sorted(others)), **found}
-
-
-def _narrowed(text: str, path: str, wanted: set[str], kept: int) -> str:
-    """The kustomization's text without the lines that list others, where there are more than
-    `kept`.
-    """
-    listed = [
-        item
-        for root in parse(text, path)
-        for key, value in entries(root)
-        if key in LISTS
-        for item in items(value)
-        if is_scalar(item)
-    ]
-    if len(listed) <= kept:
-        return text
-    lines = text.split("\n")
-    for item in listed:
-        number, reference = item.start_mark.line, str(item.value)
-        if target_of(path, reference) in wanted:
-            continue
-        if number >= len(lines) or not _lists_only(lines[number], reference):
-            raise CannotBuildError(
-                "the environment is too large to be built as a whole, and its list has more than "
-                "one entry on a line",
-                where=path,
-                hint="give each entry a line of its own",
-            )
-        lines[number] = ""
-    return "\n".join(lines)
-
-
-def _lists_only(line: str, reference: str) -> bool:
-    entry = line.partition(" #")[0].strip()
-    return entry.startswith("- ") and entry[2:].strip().strip("'\"") == reference
-
-
-def _without_other_patches(
-    catalog: Catalog, text: str, path: str, wanted: set[str], names: set[str]
-) -> str:
-    """Without patches of objects that are left out: kustomize refuses one that finds no object."""
-    lines, dropped = text.split("\n"), False
-    for root in parse(text, path):
-        for key, value in entries(root):
-            for item in items(value) if key in PATCHES else ():
-                reference = child(item, "path") if is_mapping(item) else item
-                if not is_scalar(reference) or (is_mapping(item) and len(item.value) > 1):
-                    continue  # with a target it is no error to match nothing
-                file = target_of(path, str(reference.value))
-                if file is None or file in wanted or _may_patch(catalog, file, names):
-                    continue
-                line = lines[item.start_mark.line]
-                if line.partition(" #")[0].strip().startswith("- ") and _is_one_line(item):
-                    lines[item.start_mark.line], dropped = "", True
-    return "\n".join(lines) if dropped else text
-
-
-def _is_one_line(item: Node) -> bool:
-    start, end = item.start_mark, item.end_mark
-    return bool(end.line == start.line or (end.line == start.line + 1 and end.column == 0))
 
 
 def _may_patch(catalog: Catalog, file: str, names: set[str]) -> bool:

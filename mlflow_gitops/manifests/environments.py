@@ -198,14 +198,16 @@ class Manifests:
         services: Iterable[str],
         changes: Mapping[str, str | None],
         *,
+        edited: Manifests | None = None,
         may_be_part: bool = True,
     ) -> Closure:
         """What has to be built to see the changes, which are to these services.
 
-        Raises CannotBuildError. See `closure_of`.
+        `edited` are the manifests after them, where they are at hand. Raises CannotBuildError. See
+        `closure_of`.
         """
         named = tuple(services)
-        edited = self.edited(changes)
+        edited = edited or self.edited(changes)
         before, after = self._side(environment, named), edited._side(environment, named)
         return closure_of(before, after, tuple(changes), may_be_part=may_be_part)
 

@@ -24,7 +24,14 @@ from mlflow_gitops.manifests.nodes import (
     text_of,
 )
 
-__all__ = ["FILE_NAMES", "Kustomization", "PatchEntry", "Target", "read_kustomization"]
+__all__ = [
+    "FILE_NAMES",
+    "Kustomization",
+    "PatchEntry",
+    "Target",
+    "plain_form",
+    "read_kustomization",
+]
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
@@ -111,8 +118,13 @@ class Kustomization:
     namespace: str = ""
 
 
+def plain_form(text: str) -> re.Match[str] | None:
+    """The groups `resources`, `path` (of its only patch) and `namespace` of the commonest form."""
+    return _PLAIN_FORM.fullmatch(text)
+
+
 def read_kustomization(text: str, where: str) -> Kustomization:
-    plain = _PLAIN_FORM.fullmatch(text)
+    plain = plain_form(text)
     if plain is not None:
         return _from_plain_form(plain)
     root = next(iter(parse(text, where)), None)

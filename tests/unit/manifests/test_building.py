@@ -55,7 +55,7 @@ def test_of_a_large_environment_only_what_leads_to_the_service_is_built(
     assert built.before is not None
     assert "env/other.yaml" not in built.before
     assert "env/c.txt" in built.before
-    assert "- ../base\n\ncomponents" in built.before["env/kustomization.yaml"]
+    assert "- ../base\ncomponents" in built.before["env/kustomization.yaml"]
     assert built.before.keys() == (built.after or {}).keys()
 
 

@@ -7,11 +7,11 @@ and change nothing of it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import RenderError
+from mlflow_gitops.manifests.addresses import is_remote, without_secrets
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.nodes import (
@@ -23,10 +23,11 @@ from mlflow_gitops.manifests.nodes import (
     items,
     parse,
 )
+from mlflow_gitops.manifests.plugins import PLUGINS, Read, configurations, is_inline
 from mlflow_gitops.manifests.services import Service
 from mlflow_gitops.manifests.tree import parent, resolve
 
-__all__ = ["Builds", "Side", "builds", "check_stands_alone", "without_secrets"]
+__all__ = ["Builds", "Side", "builds", "check_stands_alone"]
 
 MOST_WHOLE = 1000  # files of an environment that is built as a whole
 COMPANIONS = 20  # entries of the innermost list that are the service's own, more are neighbours
@@ -36,17 +37,7 @@ TEXTS = frozenset(
 )
 """Keys of a kustomization, in lower case, below which nothing names a file."""
 
-PROGRAMS = frozenset(
-    {"generators", "transformers", "validators"}
-    | {"helmcharts", "helmchartinflationgenerator", "helmglobals"}
-)
-REMOTE = re.compile(
-    r"(?:^|=)\s*(?:[a-z][a-z0-9+.-]*://|https?:|git@|git::|(?:www\.)?github\.com[:/])",
-    re.IGNORECASE,
-)
-
-SECRET = re.compile(r"(?<=:/)(/?)[^/@\s]*@|\?[^\s'\"]*")
-"""A user with a password or a token, and a query, in an address; kustomize shortens its slashes."""
+PROGRAMS = frozenset({"helmcharts", "helmchartinflationgenerator", "helmglobals"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +79,14 @@ def check_stands_alone(files: Mapping[str, str]) -> None:
     for path, text in files.items():
         if path.rpartition("/")[2] not in FILE_NAMES:
             continue
-        for reference in _references(text, path):
-            if REMOTE.search(reference):
+        for reference in _references(text, path, files.get):
+            if is_remote(reference):
                 raise RenderError(
                     f"it needs `{without_secrets(reference)}`, and nothing is fetched for a build",
                     where=path,
                     hint="copy it into the repository",
                 )
-            if ".." in reference and _target(path, reference) is None:
+            if _leads_out(path, reference):
                 raise RenderError(
                     f"`{reference}` leads out of the repository",
                     where=path,
@@ -103,14 +94,15 @@ def check_stands_alone(files: Mapping[str, str]) -> None:
                 )
 
 
-def without_secrets(text: str) -> str:
-    """Where an address in it leads, and no more."""
-    return SECRET.sub(r"\1", text)
-
-
 def _target(path: str, reference: str) -> str | None:
     """Where it leads, also one in the form `key=file`; None for out of the repository."""
     return resolve(parent(path), reference.rpartition("=")[2])
+
+
+def _leads_out(path: str, reference: str) -> bool:
+    """Whether it names a place outside of the repository. A lone `/` is a delimiter."""
+    is_path = ".." in reference or reference.rpartition("=")[2].startswith("/")
+    return is_path and reference != "/" and _target(path, reference) is None
 
 
 def _as_it_is(_: str, text: str) -> str:
@@ -135,6 +127,10 @@ def _collected(
 ) -> Mapping[str, str] | None:
     """The kustomization of the folder, and all that it leads to; None where there is none."""
     layout, found, others = catalog.layout(), {}, set()
+
+    def read(path: str) -> str | None:
+        return catalog.text(path) if path in catalog.tree else None
+
     if folder not in layout:
         return None
     todo = [folder]
@@ -144,7 +140,7 @@ def _collected(
             if path in found:
                 continue
             text = found[path] = text_of(path, catalog.text(path))
-            for reference in _references(text, path):
+            for reference in _references(text, path, read):
                 target = _target(path, reference)
                 if target is not None and target in layout:
                     todo.append(target)
@@ -188,7 +184,7 @@ def _lists_only(line: str, reference: str) -> bool:
     return entry.startswith("- ") and entry[2:].strip().strip("'\"") == reference
 
 
-def _references(text: str, path: str) -> Iterator[str]:
+def _references(text: str, path: str, read: Read) -> Iterator[str]:
     """Every text in a kustomization that may name a file. Raises RenderError for programs."""
     todo: list[Node] = parse(text, path)
     seen: set[int] = set()
@@ -208,7 +204,10 @@ def _references(text: str, path: str) -> Iterator[str]:
                         where=path,
                         hint="look at what Argo CD makes of it",
                     )
-                if name not in TEXTS:
+                if name in PLUGINS:
+                    yield from (str(item.value) for item in items(value) if not is_inline(item))
+                    todo += configurations(value, path, read)
+                elif name not in TEXTS:
                     todo.append(value)
         else:
             todo += items(node)

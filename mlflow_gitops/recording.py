@@ -2,8 +2,8 @@
 
 `tracking_app` sees a move as a request to MLflow's app, `registry_store` as a call of its store.
 From there on it is the same: one version tag `gitops.request.<selector>` says that somebody asked,
-and who, where MLflow's basic-auth checked it; then a webhook tells of that tag. No failure here
-reaches the user: the move stands, and the service's resync finds what was not recorded.
+and who, where the server's authentication says so (`callers`); then a webhook tells of that tag. No
+failure here reaches the user: the move stands, and a resync finds what was not recorded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import flask
 
 from mlflow_gitops.announcing import Announcer
+from mlflow_gitops.callers import caller
 from mlflow_gitops.config import Process
 from mlflow_gitops.planning.fields import UnreadableError
 from mlflow_gitops.planning.records import (
@@ -37,12 +38,12 @@ VARIABLES = (
     "MLFLOW_GITOPS_REQUEST_KEY",
     "MLFLOW_GITOPS_REQUEST_KEY_FILE",
     "MLFLOW_GITOPS_SELECTOR_TAGS",
+    "MLFLOW_GITOPS_USER_FROM",
     "MLFLOW_GITOPS_WEBHOOK_URL",
     "MLFLOW_GITOPS_WEBHOOK_SECRET",
     "MLFLOW_GITOPS_WEBHOOK_SECRET_FILE",
 )
 IS_PROMPT = "mlflow.prompt.is_prompt"
-BASIC_AUTH = "mlflow.server.auth:authenticate_request_basic_auth"
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Recorder:
             return
         from mlflow.entities.model_registry import ModelVersionTag
 
-        tag, user = REQUESTS + move.key, _user()
+        tag, user = REQUESTS + move.key, caller(self.process.user_from)
         request, is_proven = _request(move, tag, user)
         key = self.process.request_key if is_proven else None
         text = request_text(request, model=move.model, tag=tag, key=key)
@@ -111,22 +112,6 @@ class Recorder:
             self.announcer.announce(data)
         if flask.has_request_context():
             _announce(store, data)
-
-
-def _user() -> str:
-    """Who MLflow's basic-auth let in, "" without it: a name that nobody checked is no name."""
-    if not flask.has_request_context():
-        return ""
-    hooks = flask.current_app.before_request_funcs.get(None, [])
-    if not any(getattr(hook, "__module__", "") == "mlflow.server.auth" for hook in hooks):
-        return ""
-    from mlflow.server import auth
-
-    if auth.auth_config.authorization_function == BASIC_AUTH:
-        authorization = flask.request.authorization  # it was checked, or this was a 401
-    else:
-        authorization = auth.authenticate_request()
-    return getattr(authorization, "username", None) or ""
 
 
 def _request(move: Move, tag: str, user: str) -> tuple[Request, bool]:

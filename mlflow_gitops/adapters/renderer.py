@@ -25,7 +25,8 @@ from typing import IO
 
 from mlflow_gitops.adapters.build_cache import BuildCache, Built, key_of
 from mlflow_gitops.errors import CannotBuildError, ManifestError, RenderError
-from mlflow_gitops.manifests.building import check_stands_alone, without_secrets
+from mlflow_gitops.manifests.addresses import without_secrets
+from mlflow_gitops.manifests.building import check_stands_alone
 
 __all__ = ["KustomizeRenderer"]
 
@@ -33,6 +34,7 @@ PROGRAMS = (("kubectl", "kustomize"), ("kustomize", "build"))
 NOWHERE = "http://127.0.0.1:9"  # discard: nothing listens there
 MOST_OUTPUT = 8 * 1024 * 1024  # bytes
 MOST_MEMORY = 512 * 1024 * 1024  # bytes; thousands of objects take 100 MB
+MOST_READ = 64 * 1024  # bytes of what it says is wrong
 MOST_WORDS = 600  # characters of what it says is wrong
 WARNING = "# Warning:"
 ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -99,8 +101,11 @@ class KustomizeRenderer:
         if code is None:
             what = f"the build did not end within {self.timeout:g} seconds"
             raise CannotBuildError(what, where=where, hint="build it by hand")
+        if output.stat().st_size > MOST_OUTPUT:
+            raise CannotBuildError("more than 8 MB are built", where=where, hint="build it by hand")
         if code != 0:
-            text = words.read_text("utf-8", "replace")
+            with words.open("rb") as said_bytes:
+                text = said_bytes.read(MOST_READ).decode("utf-8", "replace")
             if (panic := PANIC.search(text)) and "out of memory" not in text:
                 said = without_secrets(ADDRESS.sub("...", panic[1]))[:MOST_WORDS]
                 what = f"the program broke off: {said}"
@@ -112,8 +117,6 @@ class KustomizeRenderer:
             what = said or f"the build ended with exit code {code}"
             hint = f"`{Path(command[0]).name} {command[1]} {folder or '.'}` tells the same"
             raise RenderError(what, where=where, hint=hint)
-        if output.stat().st_size > MOST_OUTPUT:
-            raise CannotBuildError("more than 8 MB are built", where=where, hint="build it by hand")
         return output.read_text("utf-8", "replace")
 
     def _run(
@@ -148,6 +151,7 @@ def _bound(process: subprocess.Popen[bytes]) -> None:
     if sys.platform == "linux":
         with suppress(OSError):  # it ended, or the system's own limit is lower
             resource.prlimit(process.pid, resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2 * MOST_OUTPUT, 2 * MOST_OUTPUT))
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -49,6 +49,11 @@ NEEDS = {
 SYSTEM_STATE = "/var/lib/mlflow-gitops"
 APP_ID = re.compile(r"[A-Za-z0-9.]{1,64}")
 HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+USER_FROM = re.compile(
+    r"environ:(?!HTTP_)[A-Za-z0-9_.-]{1,100}"
+    r"|header:(?!(?i:authorization|proxy-authorization|cookie)\Z)[A-Za-z0-9-]{1,100}"
+    r"|call:[A-Za-z_][A-Za-z0-9_.]{0,199}:[A-Za-z_][A-Za-z0-9_]{0,99}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Process:
     port: int = int(ROWS["MLFLOW_GITOPS_PORT"].default)
     threads: int = int(ROWS["MLFLOW_GITOPS_THREADS"].default)
     selector_tags: tuple[str, ...] = ()
+    user_from: str = ""
     announce_url: str = ""
     predict_timeout: int = int(ROWS["MLFLOW_GITOPS_PREDICT_TIMEOUT"].default)
     kube_context: str = ""
@@ -166,6 +172,7 @@ class Process:
             port=reader.number("MLFLOW_GITOPS_PORT"),
             threads=reader.number("MLFLOW_GITOPS_THREADS"),
             selector_tags=reader.names("MLFLOW_GITOPS_SELECTOR_TAGS", tag_key_complaint),
+            user_from=reader.text("MLFLOW_GITOPS_USER_FROM", _user_complaint),
             announce_url=reader.text("MLFLOW_GITOPS_WEBHOOK_URL", _endpoint_complaint),
             predict_timeout=reader.number("MLFLOW_GITOPS_PREDICT_TIMEOUT"),
             kube_context=reader.text("MLFLOW_GITOPS_KUBE_CONTEXT"),
@@ -374,6 +381,10 @@ def _key_id_complaint(text: str) -> str:
 
 def _host_complaint(text: str) -> str:
     return "" if HOST.fullmatch(text) else "is no host name or address"
+
+
+def _user_complaint(text: str) -> str:
+    return "" if USER_FROM.fullmatch(text) else "names no place of a user's name"
 
 
 def _folder_complaint(text: str) -> str:

@@ -274,6 +274,16 @@ VARIABLES = (
         "The server knows no environments, and most tags ask for nothing.",
     ),
     Variable(
+        "MLFLOW_GITOPS_USER_FROM",
+        "`environ:<key>`, `header:<name>` (not Authorization or Cookie) or "
+        "`call:<module>:<function>`",
+        "",
+        "On the MLflow server: where an authentication other than MLflow's basic-auth leaves the "
+        "user's name. With `MLFLOW_GITOPS_REQUEST_KEY` that name counts as proven.",
+        "Anybody can send a header: it is believed only where the operator says that a proxy "
+        "sets it.",
+    ),
+    Variable(
         "MLFLOW_GITOPS_WEBHOOK_URL",
         "http:// or https:// URL without credentials and query",
         "",

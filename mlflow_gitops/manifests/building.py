@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from mlflow_gitops.errors import CannotBuildError
+from mlflow_gitops.manifests.addresses import is_remote, without_secrets
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.nodes import (
     Node,
@@ -15,26 +15,17 @@ from mlflow_gitops.manifests.nodes import (
     items,
     parse,
 )
+from mlflow_gitops.manifests.plugins import PLUGINS, Read, configurations, is_inline
 from mlflow_gitops.manifests.tree import parent, resolve
 
-__all__ = ["check_stands_alone", "references", "target_of", "without_secrets"]
+__all__ = ["check_stands_alone", "references", "target_of"]
 
 TEXTS = frozenset(
     {"annotations", "commonannotations", "commonlabels", "labels", "literals", "patch"}
 )
 """Keys of a kustomization, in lower case, below which nothing names a file."""
 
-PROGRAMS = frozenset(
-    {"generators", "transformers", "validators"}
-    | {"helmcharts", "helmchartinflationgenerator", "helmglobals"}
-)
-REMOTE = re.compile(
-    r"(?:^|=)\s*(?:[a-z][a-z0-9+.-]*://|https?:|git@|git::|(?:www\.)?github\.com[:/])",
-    re.IGNORECASE,
-)
-
-SECRET = re.compile(r"(?<=:/)(/?)[^/@\s]*@|\?[^\s'\"]*")
-"""A user with a password or a token, and a query, in an address; kustomize shortens its slashes."""
+PROGRAMS = frozenset({"helmcharts", "helmchartinflationgenerator", "helmglobals"})
 
 
 def check_stands_alone(files: Mapping[str, str]) -> None:
@@ -44,14 +35,14 @@ def check_stands_alone(files: Mapping[str, str]) -> None:
     for path, text in files.items():
         if path.rpartition("/")[2] not in FILE_NAMES:
             continue
-        for reference in references(text, path):
-            if REMOTE.search(reference):
+        for reference in references(text, path, files.get):
+            if is_remote(reference):
                 raise CannotBuildError(
                     f"it needs `{without_secrets(reference)}`, and nothing is fetched for a build",
                     where=path,
                     hint="copy it into the repository",
                 )
-            if ".." in reference and target_of(path, reference) is None:
+            if _leads_out(path, reference):
                 raise CannotBuildError(
                     f"`{reference}` leads out of the repository",
                     where=path,
@@ -59,17 +50,18 @@ def check_stands_alone(files: Mapping[str, str]) -> None:
                 )
 
 
-def without_secrets(text: str) -> str:
-    """Where an address in it leads, and no more."""
-    return SECRET.sub(r"\1", text)
-
-
 def target_of(path: str, reference: str) -> str | None:
     """Where it leads, also one in the form `key=file`; None for out of the repository."""
     return resolve(parent(path), reference.rpartition("=")[2])
 
 
-def references(text: str, path: str) -> Iterator[str]:
+def _leads_out(path: str, reference: str) -> bool:
+    """Whether it names a place outside of the repository. A lone `/` is a delimiter."""
+    is_path = ".." in reference or reference.rpartition("=")[2].startswith("/")
+    return is_path and reference != "/" and target_of(path, reference) is None
+
+
+def references(text: str, path: str, read: Read) -> Iterator[str]:
     """Every text in a kustomization that may name a file. Raises CannotBuildError for programs."""
     todo: list[Node] = parse(text, path)
     seen: set[int] = set()
@@ -89,7 +81,10 @@ def references(text: str, path: str) -> Iterator[str]:
                         where=path,
                         hint="look at what Argo CD makes of it",
                     )
-                if name not in TEXTS:
+                if name in PLUGINS:
+                    yield from (str(item.value) for item in items(value) if not is_inline(item))
+                    todo += configurations(value, path, read)
+                elif name not in TEXTS:
                     todo.append(value)
         else:
             todo += items(node)

@@ -190,6 +190,10 @@ def _target(folder: str, reference: str) -> str | None:
 def _collected(catalog: Catalog, folder: str, text_of: Callable[[str], str]) -> Files | None:
     """The folder's kustomization and all that it leads to; None where there is none."""
     layout, found, others = catalog.layout(), {}, set()
+
+    def read(path: str) -> str | None:
+        return catalog.text(path) if path in catalog.tree else None
+
     if folder not in layout:
         return None
     todo = [folder]
@@ -199,7 +203,7 @@ def _collected(catalog: Catalog, folder: str, text_of: Callable[[str], str]) -> 
             if path in found:
                 continue
             text = found[path] = text_of(path)
-            for reference in references(text, path):
+            for reference in references(text, path, read):
                 target = target_of(path, reference)
                 if target is not None and target in layout:
                     todo.append(target)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
 
 from mlflow_gitops.errors import PublishError
+from mlflow_gitops.planning.plain_yaml import OddYamlError, read_plain
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.state import AS_IS, ModelFiles
 
@@ -21,10 +19,6 @@ Flavors = Mapping[str, Mapping[str, object]]
 """By name, each with what it says of itself."""
 
 DATA_KEYS = ("pickled_model", "data")
-DEEPEST = 100  # levels; libyaml's composer ends the whole process somewhere below 100,000
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
-ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +73,14 @@ def parse_flavors(text: str) -> Flavors:
 
 
 def parse_mlmodel(text: str) -> Mapping[object, object]:
-    """All that it says, {} where that is no mapping. Raises PublishError for what is no YAML."""
+    """Return what it says, {} where that is no mapping. Raises PublishError for anything else than
+    MLflow writes.
+    """
     try:
-        _check_depth(text)
-        values = yaml.load(text, Loader=LOADER)  # noqa: S506 - it is a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _unreadable(f"is no YAML ({type(error).__name__})") from None
+        values = read_plain(text)
+    except OddYamlError as odd:
+        raise _unreadable(odd.what) from None
     return values if isinstance(values, dict) else {}
-
-
-def _check_depth(text: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, Loader=LOADER):
-        depth += isinstance(event, STARTS) - isinstance(event, ENDS)
-        if depth > DEEPEST:
-            raise ValueError
 
 
 def _unreadable(what: str) -> PublishError:

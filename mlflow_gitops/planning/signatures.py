@@ -52,7 +52,10 @@ def compare(candidate: str, committed: str) -> SchemaChange:
         return SchemaChange("unknown", "the signature of the new version cannot be read")
     if new is None:
         return SchemaChange("unknown", "the new version has no signature, the committed one has")
-    return _compared(new, old)
+    try:
+        return _compared(new, old)
+    except RecursionError:
+        return SchemaChange("unknown", "the signatures are nested too deeply to be compared")
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,57 @@ def test_plugins_helm_and_functions_stay_off(
             renderer.render({**files, "kustomization.yaml": text}, "")
 
 
+BUILTIN = "apiVersion: builtin\nkind: {kind}\nmetadata: {{name: a}}\n"
+PATCH = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\ndata:\n  key: patched\n"
+
+
+@pytest.mark.parametrize("place", ["file", "folder", "inline"])
+def test_builtin_plugins_build_without_any_flag(renderer: KustomizeRenderer, place: str) -> None:
+    namespace = BUILTIN.format(kind="NamespaceTransformer").replace(
+        "name: a", "name: a, namespace: ml"
+    )
+    patch = f"{BUILTIN.format(kind='PatchTransformer')}path: patch.yaml\n"
+    generator = f"{BUILTIN.format(kind='ConfigMapGenerator')}name: made\nliterals: [a=b]\n"
+    listed = "generators: [made.yaml]\ntransformers: [a.yaml, p.yaml]\n"
+    files = {"a.yaml": namespace, "p.yaml": patch, "made.yaml": generator}
+    if place == "folder":
+        files = {f"more/{name}": text for name, text in files.items()}
+        files["more/kustomization.yaml"] = "resources: [a.yaml, p.yaml]\n"
+        listed = "generators: [more/made.yaml]\ntransformers: [more]\n"
+    elif place == "inline":
+        indented = namespace.replace("\n", "\n  ")
+        listed = f"transformers:\n- |\n  {indented}\n- p.yaml\ngenerators: [made.yaml]\n"
+    files |= {
+        "kustomization.yaml": f"resources: [one.yaml]\n{listed}",
+        "one.yaml": OBJECT,
+        "patch.yaml": PATCH,
+    }
+    found = renderer.render(files, "") or ""
+    assert found.count("namespace: ml") == 2
+    assert "key: patched" in found
+    assert "name: made" in found
+
+
+def test_a_promotion_below_a_builtin_transformer_is_shown(renderer: KustomizeRenderer) -> None:
+    """The files of transformers are found, also those that they name."""
+    _, tree = promoted(renderer, MemoryTree(dict(scaffold_repository(OPTIONS))), "1")
+    folder = "models/overlays/production"
+    patch = BUILTIN.format(kind="PatchTransformer") + "path: env.json\ntarget: {kind: .*Service}\n"
+    added = '[{"op": "add", "path": "/spec/predictor/minReplicas", "value": 3}]'
+    tree = tree.with_changes(
+        {
+            f"{folder}/kustomization.yaml": f"{tree.read(f'{folder}/kustomization.yaml')}"
+            "transformers: [plugins]\n",
+            f"{folder}/plugins/kustomization.yaml": "resources: [env.yaml]\n",
+            f"{folder}/plugins/env.yaml": patch,
+            f"{folder}/env.json": added,
+        }
+    )
+    found, _ = promoted(renderer, tree, "2")
+    assert found.why == ""
+    assert "storageUri: s3://prod-ml-models/fraud-detector/v2/" in found.diff
+
+
 def test_a_build_sees_no_secrets_and_nobodys_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,3 +96,51 @@ def test_an_environment_that_does_not_build_is_refused(tmp_path: Path) -> None:
     said = refused(made)
     assert "nothing would be deployed" in said
     assert "already registered id" in said
+
+
+def transformer(value: str) -> str:
+    operations = f'[{{"op":"replace","path":"/spec/predictor/model/storageUri","value":"{value}"}}]'
+    return (
+        "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: set-uri}\n"
+        f"target: {{kind: InferenceService}}\npatch: '{operations}'\n"
+    )
+
+
+TRANSFORMED = {
+    "production/kustomization.yaml": f"{LISTED}transformers:\n- set-uri.yaml\n",
+    "production/fraud-detector.yaml": isvc(),
+}
+
+
+def test_a_transformer_that_sets_the_uri_is_named(tmp_path: Path) -> None:
+    pinned = "s3://prod-ml-models/old/v1/"
+    made = world(tmp_path, {**TRANSFORMED, "production/set-uri.yaml": transformer(pinned)})
+    said = refused(made)
+    assert "production/set-uri.yaml" in said
+    assert pinned in said
+    assert "spec.predictor.model.storageUri" in said
+
+
+def test_a_transformer_that_sets_something_else_does_no_harm(tmp_path: Path) -> None:
+    namespace = (
+        "apiVersion: builtin\nkind: NamespaceTransformer\nmetadata: {name: n, namespace: ml}\n"
+        "fieldSpecs: [{path: metadata/namespace, create: true}]\n"
+    )
+    made = world(tmp_path, {**TRANSFORMED, "production/set-uri.yaml": namespace})
+    assert made.promote().exit_code == 0
+    assert uri(2) in made.build()
+
+
+def test_a_transformer_of_an_outer_layer_is_named(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": "resources:\n- ../base\npatches:\n- path: own.yaml\n"
+            "transformers:\n- set-uri.yaml\n",
+            "production/own.yaml": isvc(),
+            "production/set-uri.yaml": transformer("s3://pinned/"),
+            "base/kustomization.yaml": LISTED,
+            "base/fraud-detector.yaml": isvc(value=""),
+        },
+    )
+    assert "production/set-uri.yaml" in refused(made)

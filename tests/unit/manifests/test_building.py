@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from mlflow_gitops.errors import RenderError
+from mlflow_gitops.errors import ManifestError, RenderError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.manifests.building import check_stands_alone
 from mlflow_gitops.manifests.closure import Build
@@ -168,13 +168,118 @@ def test_what_leads_out_of_the_repository_is_refused(text: str) -> None:
     check_stands_alone({"env/kustomization.yaml": "resources: [../base]\nnameSuffix: a..b"})
 
 
-@pytest.mark.parametrize(
-    "field", ["generators", "transformers", "validators", "helmCharts", "HelmGlobals"]
-)
+@pytest.mark.parametrize("field", ["helmCharts", "HelmGlobals", "helmChartInflationGenerator"])
 def test_what_may_run_programs_is_refused(field: str) -> None:
     with pytest.raises(RenderError, match=f"`{field}` may run programs"):
         check_stands_alone({"kustomization.yml": f"{field}: [a.yaml]"})
     check_stands_alone({"kustomization.yml": f"{field}: []"})
+
+
+BUILTIN = "apiVersion: builtin\nkind: NamespaceTransformer\nmetadata: {name: a}\nnamespace: ml\n"
+PLUGINS = ["generators", "transformers", "validators"]
+
+
+@pytest.mark.parametrize("field", [*PLUGINS, "Transformers"])
+def test_builtin_plugins_are_let_in(field: str) -> None:
+    check_stands_alone({"env/kustomization.yaml": f"{field}: []"})
+    check_stands_alone({"env/kustomization.yaml": f"{field}:"})
+    inline = "".join(f"    {line}\n" for line in BUILTIN.splitlines())
+    check_stands_alone({"env/kustomization.yaml": f"{field}:\n  - |\n{inline}"})
+    check_stands_alone({"env/kustomization.yaml": f"{field}: [a.yaml]", "env/a.yaml": BUILTIN})
+    check_stands_alone(
+        {
+            "env/kustomization.yaml": f"{field}: [more]",
+            "env/more/kustomization.yaml": "resources: [a.yaml]",
+            "env/more/a.yaml": f"---\n{BUILTIN}---\n{BUILTIN}",
+        }
+    )
+
+
+REFUSED = {
+    "another kind of plugin": BUILTIN.replace("builtin", "example.com/v1"),
+    "no version": "kind: NamespaceTransformer\nmetadata: {name: a}\n",
+    "a second document": f"{BUILTIN}---\napiVersion: v1\nkind: Other\n",
+    "a list": "apiVersion: v1\nkind: List\nitems: []\n",
+    "a function that executes": BUILTIN.replace(
+        "name: a", "name: a, annotations: {config.kubernetes.io/function: 'exec: {path: ./x}'}"
+    ),
+    "a container": BUILTIN.replace(
+        "name: a", "name: a, annotations: {config.k8s.io/function: 'container: {image: x}'}"
+    ),
+    "starlark": BUILTIN.replace(
+        "metadata: {name: a}",
+        "x: &x {annotations: {config.kubernetes.io/function: 'starlark: {path: x}'}}\n"
+        "metadata: {name: a, <<: *x}",
+    ),
+    "the older form of a function": BUILTIN.replace("name: a", "name: a, configFn: {a: b}"),
+    "a chart": "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: a}\n",
+    "the older kind of a chart": "apiVersion: builtin\nkind: ChartInflator\nmetadata: {name: a}\n",
+    "a file of the network": f"{BUILTIN}path: http://127.0.0.1/p.yaml\n",
+    "a file out of the repository": f"{BUILTIN}path: ../../p.yaml\n",
+    "a file of the machine": f"{BUILTIN}files: [x=/etc/passwd]\n",
+    "no YAML": "a: [",
+    "a text": "just a text",
+}
+
+
+@pytest.mark.parametrize("field", PLUGINS)
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_other_plugins_are_refused(text: str, field: str) -> None:
+    with pytest.raises((RenderError, ManifestError)) as refused:
+        check_stands_alone({"env/kustomization.yaml": f"{field}: [a.yaml]", "env/a.yaml": text})
+    assert refused.value.where in ("env/a.yaml", "env/kustomization.yaml")
+    inline = "".join(f"    {line}\n" for line in text.splitlines())
+    with pytest.raises(RenderError):
+        check_stands_alone({"env/kustomization.yaml": f"{field}:\n  - |\n{inline}"})
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"env/more/kustomization.yaml": "resources: [a.yaml]\npatches: [{path: a.yaml}]"},
+        {"env/more/kustomization.yaml": "resources: [../more]"},
+        {"env/more/kustomization.yaml": "resources: [b.yaml]"},
+        {"env/more/kustomization.yaml": "namePrefix: x"},
+    ],
+    ids=["nowhere", "a patch", "a circle", "a missing file", "a change"],
+)
+def test_folders_of_plugins_list_files_only(files: dict[str, str]) -> None:
+    with pytest.raises(RenderError):
+        check_stands_alone(
+            {
+                "env/kustomization.yaml": "transformers: [more]",
+                "env/more/a.yaml": BUILTIN,
+                **files,
+            }
+        )
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ssh://-oProxyCommand=touch x/repo",
+        "git::ext::sh -c touch% x",
+        "ext::sh -c touch% x",
+        "github.com/o/r?ref=--upload-pack=x",
+        "dana@git.example.com:o/r",
+        "gh:o/r",
+        "file:///etc/x",
+        "FILE:///etc/x",
+        "s3::https://example.com/x",
+        "https://example.com/x",
+    ],
+)
+def test_no_reference_makes_git_or_anything_else_run(reference: str) -> None:
+    for field in ("resources", "bases", "components", *PLUGINS):
+        with pytest.raises(RenderError, match="nothing is fetched"):
+            check_stands_alone({"env/kustomization.yaml": f"{field}: ['{reference}']"})
+
+
+def test_no_folder_of_this_machine_is_a_base() -> None:
+    with pytest.raises(RenderError, match="leads out of the repository"):
+        check_stands_alone({"env/kustomization.yaml": "resources: [/srv/other]"})
+    check_stands_alone({"env/kustomization.yaml": "replacements: [{options: {delimiter: /}}]"})
 
 
 def test_addresses_that_are_only_text_are_not_refused() -> None:

@@ -14,7 +14,14 @@ from typing import TypeVar
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
-from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
+from mlflow_gitops.manifests.graph import (
+    EVERY_FILE,
+    FolderRules,
+    Graph,
+    Layout,
+    build_graph,
+    kustomization_files,
+)
 from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
 from mlflow_gitops.manifests.tree import files_below, inside
@@ -33,10 +40,11 @@ class Index:
     """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
 
     The graph was built from the blobs of `kustomizations` and the files that are there, `plain`
-    (None under a kustomization); the names were read from `blobs`.
+    (None under a kustomization), by the folder's `rules`; the names were read from `blobs`.
     """
 
     folder: str
+    rules: FolderRules
     plain: tuple[str, ...] | None
     kustomizations: Mapping[str, str]
     graph: Graph
@@ -209,18 +217,21 @@ class Catalog:
                     found[path] = notes
         return found
 
-    def index(self, name: str, folder: str) -> Index:
+    def index(self, name: str, folder: str, rules: FolderRules = EVERY_FILE) -> Index:
         """The environment's index, brought up to date from the one of another tree."""
         if name not in self._indexes:
-            self._indexes[name] = self._index_after(name, folder) or self._index(name, folder)
+            found = self._index_after(name, folder, rules) or self._index(name, folder, rules)
+            self._indexes[name] = found
         return self._indexes[name]
 
-    def _index_after(self, name: str, folder: str) -> Index | None:
+    def _index_after(self, name: str, folder: str, rules: FolderRules) -> Index | None:
         """From the tree that this one follows, where the changed files name the same services."""
         if self._before is None or not self._alike:
             return None
         before, changed = self._before
-        old = before.index(name, folder)
+        old = before.index(name, folder, rules)
+        if old.rules != rules:
+            return None
         blobs = {path: self.tree.blob(path) for path in changed if path in old.blobs}
         self._preload_names(blobs)
         for path, blob in blobs.items():
@@ -229,14 +240,15 @@ class Catalog:
                 return None
         return replace(old, blobs=_laid_over(old.blobs, blobs))
 
-    def _index(self, name: str, folder: str) -> Index:
+    def _index(self, name: str, folder: str, rules: FolderRules) -> Index:
         layout = self.layout()
         plain = None if folder in layout else tuple(files_below(self.tree, folder))
         old: Index | None = self._cache.view(name)
-        if old is not None and not self._still_holds(old, folder, plain):
+        if old is not None and (old.rules != rules or not self._still_holds(old, folder, plain)):
             old = None
-        graph = old.graph if old else build_graph(self.tree, folder, layout, self.kustomization)
-        new = self._updated(folder, plain, graph, old)
+        read = self.kustomization
+        graph = old.graph if old else build_graph(self.tree, folder, layout, read, rules)
+        new = self._updated(folder, rules, plain, graph, old)
         if new is not old:
             self._cache.put_view(name, new)
         return new
@@ -253,7 +265,12 @@ class Catalog:
         )
 
     def _updated(
-        self, folder: str, plain: tuple[str, ...] | None, graph: Graph, old: Index | None
+        self,
+        folder: str,
+        rules: FolderRules,
+        plain: tuple[str, ...] | None,
+        graph: Graph,
+        old: Index | None,
     ) -> Index:
         blob = self.tree.blob
         blobs = {path: blob(path) for path in graph.files}
@@ -280,7 +297,7 @@ class Catalog:
             kustomizations = old.kustomizations
         else:
             kustomizations = {path: blob(path) for each in graph.visited.values() for path in each}
-        return Index(folder, plain, kustomizations, graph, blobs, names, frozenset(unsure))
+        return Index(folder, rules, plain, kustomizations, graph, blobs, names, frozenset(unsure))
 
     def _preload_names(self, paths: Iterable[str]) -> None:
         for blob, _, text in self._uncached("names", paths):

@@ -5,10 +5,12 @@ One `Document` is either an InferenceService or a patch of one; a JSON 6902 patc
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.fields import LABEL, Fields, fields_of
 from mlflow_gitops.manifests.nodes import (
     Node,
@@ -21,7 +23,15 @@ from mlflow_gitops.manifests.nodes import (
 )
 from mlflow_gitops.manifests.operations import Operation, read_operations
 
-__all__ = ["GROUP", "KIND", "Document", "FileFacts", "possible_names", "read_facts"]
+__all__ = [
+    "GROUP",
+    "KIND",
+    "Document",
+    "FileFacts",
+    "check_json",
+    "possible_names",
+    "read_facts",
+]
 
 GROUP = "serving.kserve.io"
 KIND = "InferenceService"
@@ -94,6 +104,23 @@ def read_facts(text: str, where: str) -> FileFacts:
     ]
     others = sum(not document.is_service for document in documents)
     return FileFacts(tuple(documents), others=others)
+
+
+def check_json(text: str, where: str) -> None:
+    """Raise ManifestError where a plain folder's `.json` file is not one JSON object.
+
+    Argo CD reads no more than that: a list of objects, or one after the other, stops the sync.
+    """
+    try:
+        found = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ManifestError(
+            "the file is not one JSON object, and Argo CD reads nothing else in a `.json` file",
+            where=where,
+            hint="give each object a file of its own, or write them as the items of a `kind: List`",
+        )
 
 
 def _objects(root: Node, where: str) -> Iterator[tuple[tuple[str | int, ...], Node]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
-from mlflow_gitops.manifests.facts import Document
+from mlflow_gitops.manifests.facts import KIND, Document, check_json
 from mlflow_gitops.manifests.graph import Chain
 from mlflow_gitops.manifests.merged import check_supported, merge
 from mlflow_gitops.manifests.operations import Operation
@@ -97,6 +97,8 @@ class Resolver:
         errors: list[ManifestError] = []
         for path in self.index.candidates(name):
             try:
+                if path.endswith(".json") and self.index.graph.files[path] == ((),):
+                    check_json(self.catalog.text(path), path)
                 facts = self.catalog.facts(path)
             except ManifestError as error:
                 if _may_mention(self.catalog, path, name):
@@ -121,6 +123,7 @@ class Resolver:
                         where=path,
                         hint="write the InferenceService as a plain manifest",
                     )
+        self._raise_if_evaluated(name)
         if graph.remotes:
             for path, kustomization in graph.kustomizations.items():
                 if any(True for _ in self.patches.matching(path, kustomization, name, named=True)):
@@ -130,6 +133,18 @@ class Resolver:
                         where=path,
                         hint="copy the base into this repository",
                     )
+
+    def _raise_if_evaluated(self, name: str) -> None:
+        """A jsonnet file can make any name; one without these words makes no service."""
+        for path in self.index.graph.programs:
+            text = self.catalog.text(path)
+            if KIND in text or "import" in text:
+                raise ManifestError(
+                    f"no file shows `{name}`, and this jsonnet file may make it",
+                    where=path,
+                    hint="write the InferenceService as YAML or JSON, or move the file out of the "
+                    "environment's folder",
+                )
 
     def _raise_obstacles(self, name: str, chain: Chain) -> None:
         for path in self.patches.kustomizations_of(chain):

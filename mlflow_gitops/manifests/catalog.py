@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.applications import Deployer, read_deployers
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
 from mlflow_gitops.manifests.graph import (
     EVERY_FILE,
+    MANIFESTS,
     FolderRules,
     Graph,
     Layout,
     build_graph,
     kustomization_files,
 )
-from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
+from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization, read_kustomization
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
 from mlflow_gitops.manifests.tree import files_below, inside
 from mlflow_gitops.ports import Tree
@@ -33,6 +35,7 @@ T = TypeVar("T")
 ANY = frozenset({"*"})
 LAYOUT = ("kustomizations",)
 YAML = (".yaml", ".yml")
+ANYWHERE = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The files below a folder that comments of ours are in; `paths` are all of the head's.
+    """The files in which something was found; `paths` are all of the head's.
 
     `files` are those that were searched, with their `blobs` in the same order.
     """
@@ -76,7 +79,7 @@ class Search:
     paths: Sequence[str]
     files: tuple[str, ...]
     blobs: tuple[str, ...]
-    found: Mapping[str, FileNotes]
+    found: Mapping[str, Any]
 
     def changed(self, files: tuple[str, ...], blobs: tuple[str, ...]) -> list[str]:
         """The files that were not searched so."""
@@ -101,6 +104,7 @@ class Catalog:
         self._alike = False
         self._indexes: dict[str, Index] = {}
         self._noted: dict[str, Mapping[str, FileNotes]] = {}
+        self._deployers: Mapping[str, tuple[Deployer, ...]] | None = None
 
     def text(self, path: str) -> str:
         found = self.tree.read_all([path]).get(path)
@@ -129,20 +133,60 @@ class Catalog:
         return self._noted[folder]
 
     def _search(self, folder: str) -> Mapping[str, FileNotes]:
-        key, paths = ("notes", folder), self.tree.paths()
+        def searched() -> tuple[str, ...]:
+            return tuple(p for p in files_below(self.tree, folder) if p.endswith(YAML))
+
+        return self._searched("notes", folder, searched, read_notes, _has_notes)
+
+    def deployers(self) -> Mapping[str, tuple[Deployer, ...]]:
+        """The files anywhere in the repository, but in folders with a dot, that say what deploys
+        its folders. Only what changed since another head is searched.
+        """
+        if self._deployers is None:
+            after = self._deployers_after(*self._before) if self._before else None
+            self._deployers = after if after is not None else self._search_deployers()
+        return self._deployers
+
+    def _search_deployers(self) -> Mapping[str, tuple[Deployer, ...]]:
+        def searched() -> tuple[str, ...]:
+            return tuple(filter(_may_hold_deployers, self.tree.paths()))
+
+        return self._searched("deployers", ANYWHERE, searched, read_deployers, bool)
+
+    def _deployers_after(
+        self, before: Catalog, changed: Collection[str]
+    ) -> Mapping[str, tuple[Deployer, ...]]:
+        found = before.deployers()
+        touched = [p for p in changed if _may_hold_deployers(p)]
+        new = {p: self._parsed("deployers", p, read_deployers) for p in touched if p in self.tree}
+        if not any(new.values()) and not any(path in found for path in touched):
+            return found
+        kept = {path: each for path, each in found.items() if path not in touched}
+        return kept | {path: each for path, each in new.items() if each}
+
+    def _searched(
+        self,
+        kind: str,
+        folder: str,
+        searched: Callable[[], tuple[str, ...]],
+        read: Callable[[str, str], T],
+        counts: Callable[[T], bool],
+    ) -> Mapping[str, T]:
+        """The files, of those to be searched, whose parsed form counts."""
+        key, paths = (kind, folder), self.tree.paths()
         old: Search = self._cache.view(key) or NOT_SEARCHED
         files = old.files
         if old is NOT_SEARCHED or old.paths != paths:
-            files = tuple(p for p in files_below(self.tree, folder) if p.endswith(YAML))
+            files = searched()
         blobs = tuple(map(self.tree.blob, files))
         changed = old.changed(files, blobs)
-        found = {p: notes for p, notes in old.found.items() if p in self.tree}
-        self._preload("notes", changed, read_notes)
+        found = {p: each for p, each in old.found.items() if p in self.tree}
+        self._preload(kind, changed, read)
         for path in changed:
-            notes: FileNotes | None = self._cache.get("notes", self.tree.blob(path))
+            parsed: T | None = self._cache.get(kind, self.tree.blob(path))
             found.pop(path, None)
-            if notes is not None and (notes.notes or notes.broken):
-                found[path] = notes
+            if parsed is not None and counts(parsed):
+                found[path] = parsed
         self._cache.put_view(key, Search(paths, files, blobs, found))
         return found
 
@@ -213,7 +257,7 @@ class Catalog:
         for path in changed:
             if path in self.tree and inside(path, folder) and path.endswith(YAML):
                 notes = self.notes(path)
-                if notes.notes or notes.broken:
+                if _has_notes(notes):
                     found[path] = notes
         return found
 
@@ -303,6 +347,15 @@ class Catalog:
         for blob, _, text in self._uncached("names", paths):
             names = possible_names(text)
             self._cache.put("names", blob, ANY if names is None else names)
+
+
+def _has_notes(notes: FileNotes) -> bool:
+    return bool(notes.notes or notes.broken)
+
+
+def _may_hold_deployers(path: str) -> bool:
+    is_hidden = path.startswith(".") or "/." in path
+    return path.endswith(MANIFESTS) and not is_hidden and not path.endswith(FILE_NAMES)
 
 
 def _laid_over(blobs: Mapping[str, str], changed: Mapping[str, str]) -> Mapping[str, str]:

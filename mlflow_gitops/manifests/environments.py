@@ -13,17 +13,21 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.building import Builds, Side, builds
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
+from mlflow_gitops.manifests.deployments import Deployments, Match
 from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
+from mlflow_gitops.manifests.facts import KIND, Document
+from mlflow_gitops.manifests.graph import EVERY_FILE, FolderRules
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.merged import predictor_of, spec_of
+from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
-from mlflow_gitops.manifests.scaffold import check_name, check_spec
+from mlflow_gitops.manifests.scaffold import API_VERSION, check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
-from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
+from mlflow_gitops.manifests.tree import EditedTree, files_below, inside, parent
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
 
@@ -38,8 +42,10 @@ class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
 
     `services` maps a model's name to its service's where they differ. `cache` is shared between
-    heads. All methods raise ManifestError where a person must change
-    something, with the file in `where`.
+    heads. `repository` is this repository's own address, by which its Applications are told from
+    those of others; "" where it is not known. `applications` are globs of the files in which they
+    are looked for, None for all. All methods raise ManifestError where a person must
+    change something, with the file in `where`.
     """
 
     def __init__(
@@ -48,12 +54,17 @@ class Manifests:
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
         services: Mapping[str, str] = EMPTY,
+        repository: str = "",
+        applications: tuple[str, ...] | None = None,
     ) -> None:
         self._tree = tree
         self._environments = environments
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
         self._services = services
+        self._repository = repository
+        self._applications = applications
+        self._deployments = Deployments(self._catalog, repository, applications)
         folders = {name: self._folder(name) for name in environments}
         self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
         self._resolvers: dict[str, Resolver] = {}
@@ -131,6 +142,21 @@ class Manifests:
         """What is broken, or written in a form that is not supported."""
         return tuple(self._all(environment)[1])
 
+    def overridden(self, environment: str) -> tuple[ManifestError, ...]:
+        """What Applications change of the environment's services behind their files."""
+        if not self._deployments.have_options():
+            return ()
+        names = {*self._resolver(environment).names(), *self._names_elsewhere(environment, [])}
+        found: dict[str, ManifestError] = {}
+        for name in sorted(names):
+            try:
+                self.committed(environment, name)
+            except OverriddenError as error:
+                found[str(error)] = error
+            except ManifestError:
+                continue
+        return tuple(found.values())
+
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
@@ -187,7 +213,9 @@ class Manifests:
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
         tree = EditedTree(self._tree, changes)
-        edited = Manifests(tree, self._environments, self._cache, self._services)
+        own = (self._repository, self._applications)
+        edited = Manifests(tree, self._environments, self._cache, self._services, *own)
+        edited._deployments = Deployments(edited._catalog, *own, before=self._deployments)
         shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
         edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
         return edited
@@ -222,9 +250,34 @@ class Manifests:
                     where=f"{folder}/Chart.yaml".lstrip("/"),
                     hint="point `path` at plain manifests or a kustomization",
                 )
-            found = Resolver(self._catalog, self._catalog.index(environment, folder))
+            index = self._catalog.index(environment, folder, self._rules(environment))
+            found = Resolver(self._catalog, index)
             self._resolvers[environment] = found
         return found
+
+    def _rules(self, environment: str) -> FolderRules:
+        """Which files count in a folder without a kustomization: as its Application says."""
+        folder = self._folder(environment)
+        if folder in self._catalog.layout():
+            return EVERY_FILE
+        return self._deployments.rules(folder, self._environments[environment].branch)
+
+    def deployed_by(self, environment: str, service: Service | None = None) -> tuple[Match, ...]:
+        """What deploys the environment's folder, or the service's own folder in it."""
+        folders = [self._folder(environment)]
+        if service is not None:
+            folders.append(parent(service.chain[0] if service.chain else service.file))
+        branch = self._environments[environment].branch
+        found = (each for f in dict.fromkeys(folders) for each in self._deployments.of(f, branch))
+        return tuple({each.key: each for each in found}.values())
+
+    def _refuse_overridden(
+        self, environment: str, base: Document, service: Service | None = None
+    ) -> None:
+        """Raise ManifestError where an Application changes the service behind the files."""
+        for match in self.deployed_by(environment, service):
+            for override in overrides(match, base, self._catalog):
+                raise override.error()
 
     def _look(self, environment: str, service: str) -> Service | None:
         """Its InferenceService, also one that a patch deletes."""
@@ -233,6 +286,8 @@ class Manifests:
         found = self._resolver(environment).find(service)
         if found is None:
             self._elsewhere.check_hidden(environment)
+        else:
+            self._refuse_overridden(environment, found.base, found)
         return found
 
     def _find(self, environment: str, service: str) -> Service | None:
@@ -247,7 +302,10 @@ class Manifests:
     def _written(self, environment: str, service: str) -> Written | None:
         """Where it is written by a rule or a marker; a marker may be on the InferenceService."""
         written = self._elsewhere.find(environment, service)
-        if written is None or written.rule is not None:
+        if written is None:
+            return None
+        self._refuse_overridden_value(written)
+        if written.rule is not None:
             return written
         try:
             found = self._resolver(environment).find(service)
@@ -255,6 +313,11 @@ class Manifests:
             return written
         setters = [setter for setter in found.setters if setter.uris] if found else []
         return None if written.is_set_by(setters, service) else written
+
+    def _refuse_overridden_value(self, written: Written) -> None:
+        for match in self._deployments.near(written.file):
+            for override in value_overrides(match, written.file, written.uri.path):
+                raise override.error()
 
     def _spec(self, environment: str, service: str) -> ServiceSpec | None:
         written = self._written(environment, service)
@@ -343,6 +406,8 @@ class Manifests:
     def _scaffold(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
+        planned = Document(0, API_VERSION, KIND, service, "", {})
+        self._refuse_overridden(environment, planned)
         others = [self._find_quietly(name, service) for name in self._others(environment)]
         changes = enlist(
             self._catalog,

@@ -45,17 +45,19 @@ MOST_VISITS = 200_000  # folders that include each other many times over
 class FolderRules:
     """Which files of a folder without a kustomization are manifests: `recurse` says whether those
     in its sub-folders are too. `include` ("" for all) and `exclude` are globs, as Argo CD's, for
-    the path below the folder.
+    the path below the folder, or below one that is `above` it ("" or a path that ends in `/`).
     """
 
     recurse: bool = True
     include: str = ""
     exclude: tuple[str, ...] = ()
+    above: str = ""
 
     def take(self, path: str) -> bool:
         """Whether the file at this path below the folder counts."""
         if not self.recurse and "/" in path:
             return False
+        path = self.above + path
         if self.include and not matches(self.include, path):
             return False
         return not any(matches(pattern, path) for pattern in self.exclude)

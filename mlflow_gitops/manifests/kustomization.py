@@ -100,7 +100,8 @@ class Obstacle:
 class Kustomization:
     """`listed` are (field, index, reference), of what is included, in order.
 
-    `replacements` are files of replacements: their text is looked at, nothing more.
+    `replacements` are files of replacements: their text is looked at, nothing more. `transformers`
+    are files, folders or texts of what changes all objects after the patches.
     """
 
     listed: tuple[tuple[str, int, str], ...] = ()
@@ -109,6 +110,7 @@ class Kustomization:
     replacements: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     namespace: str = ""
+    transformers: tuple[str, ...] = ()
 
 
 def read_kustomization(text: str, where: str) -> Kustomization:
@@ -134,6 +136,7 @@ def read_kustomization(text: str, where: str) -> Kustomization:
         ),
         components=tuple(reference for field, _, reference in listed if field == "components"),
         namespace=text_of(child(root, "namespace", where=where)) or "",
+        transformers=tuple(text_of(each) or "" for each in _list(root, "transformers", where)),
     )
 
 

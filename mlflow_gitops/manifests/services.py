@@ -16,6 +16,7 @@ from mlflow_gitops.manifests.graph import Chain
 from mlflow_gitops.manifests.merged import check_supported, merge
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Patches, Setter
+from mlflow_gitops.manifests.transformers import transforming
 from mlflow_gitops.manifests.tree import parent, resolve
 
 __all__ = ["Resolver", "Service"]
@@ -59,6 +60,7 @@ class Resolver:
         file, base, chain = found[0]
         setters = [Setter(file, base, len(chain)), *self.patches.setters(base, chain)]
         self._raise_obstacles(name, chain)
+        self._raise_transformed(base, chain)
         _raise_failing_tests(setters)
         deleted = any(setter.deletes for setter in setters[1:])
         service = Service(name, base, chain, tuple(setters), deleted)
@@ -163,6 +165,18 @@ class Resolver:
                         where=path,
                         hint="set them in the InferenceService or in a strategic-merge patch",
                     )
+
+    def _raise_transformed(self, base: Document, chain: Chain) -> None:
+        for path in self.patches.kustomizations_of(chain):
+            kustomization = self.index.graph.kustomizations[path]
+            for file, kind in transforming(path, kustomization, base, self.catalog):
+                raise ManifestError(
+                    f"a transformer of {path} ({kind}) may set the URI or the version of "
+                    f"`{base.name}` after every patch",
+                    where=file,
+                    hint="set them in the InferenceService or in a strategic-merge patch, and "
+                    "remove the transformer",
+                )
 
 
 def _may_mention(catalog: Catalog, path: str, name: str) -> bool:

@@ -106,3 +106,98 @@ def test_a_json_file_with_a_list_is_refused_by_name(stack: Stack, names: Names) 
     files = {"production/list.json": f"[{JSON}]", "production/x.yaml": CONFIG}
     error = refused(stack, names("fraud"), files)
     assert "production/list.json: the file is not one JSON object" in error
+
+
+OLD = SERVICE.replace("/v0/", "/archived/")
+PIN = '[{"op":"replace","path":"/spec/predictor/model/storageUri","value":"s3://pinned/v1"}]'
+PATCHES = f"patches: [{{target: {{kind: InferenceService, name: MODEL}}, patch: '{PIN}'}}]"
+LISTED = {
+    "production/kustomization.yaml": "resources: [fraud.yaml]\n",
+    "production/fraud.yaml": SERVICE,
+}
+
+
+def application(source: str = "", path: str = "production") -> str:
+    return f"""apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {{name: models, namespace: argocd}}
+spec:
+  destination: {{namespace: ml, server: https://kubernetes.default.svc}}
+  source: {{repoURL: https://git.example.com/ml/manifests.git, path: {path}{source}}}
+"""
+
+
+APPLICATION_SET = f"""apiVersion: argoproj.io/v1alpha1
+kind: ApplicationSet
+metadata: {{name: models}}
+spec:
+  generators: [{{git: {{directories: [{{path: '*'}}]}}}}]
+  template:
+    metadata: {{name: '{{{{path.basename}}}}'}}
+    spec: {{source: {{path: '{{{{path}}}}', kustomize: {{{PATCHES}}}}}}}
+"""
+FLUX = f"""apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {{name: models}}
+spec:
+  path: ./production
+  {PATCHES}
+"""
+
+
+def test_what_an_application_patches_is_refused_before_publishing(
+    stack: Stack, names: Names
+) -> None:
+    patched = f", kustomize: {{{PATCHES}}}"
+    by_application = {**LISTED, "argocd/app.yaml": application(patched)}
+    error = refused(stack, names("fraud"), by_application)
+    assert "argocd/app.yaml: spec.source.kustomize.patches[0]" in error
+    checked = stack.cli("config", "check")
+    assert checked.returncode == 0
+    assert "production: argocd/app.yaml: spec.source.kustomize.patches[0]" in checked.stderr
+    error = refused(stack, names("by-set"), {**LISTED, "argocd/set.yaml": APPLICATION_SET})
+    assert "argocd/set.yaml: spec.source.kustomize.patches[0]" in error
+    error = refused(stack, names("by-flux"), {**LISTED, "clusters/flux.yaml": FLUX})
+    assert "clusters/flux.yaml: spec.patches[0]" in error
+    error = refused(
+        stack,
+        names("new"),
+        {
+            "production/kustomization.yaml": "resources: []\n",
+            "argocd/app.yaml": application(", kustomize: {namePrefix: risk-}"),
+        },
+    )
+    assert "argocd/app.yaml: spec.source.kustomize.namePrefix" in error
+    settings = SETTINGS.format(bucket=stack.bucket) + "applications: [flux/*]\n"
+    texts = promoted(stack, names("ok"), {**by_application, "mlflow-gitops.yaml": settings})
+    assert list(texts) == ["production/fraud.yaml"]
+
+
+def test_an_archived_copy_that_argo_cd_does_not_read_is_left_alone(
+    stack: Stack, names: Names
+) -> None:
+    files = {"production/archive/fraud.yaml": OLD, "argocd/app.yaml": application()}
+    live = {**files, "production/fraud.yaml": SERVICE}
+    assert list(promoted(stack, names("fraud"), live)) == ["production/fraud.yaml"]
+    excluded = application(", directory: {recurse: true, exclude: 'archive/*'}")
+    texts = promoted(stack, names("excluded"), {**live, "argocd/app.yaml": excluded})
+    assert list(texts) == ["production/fraud.yaml"]
+    recursive = application(", directory: {recurse: true}")
+    error = refused(stack, names("twice"), {**live, "argocd/app.yaml": recursive})
+    assert "production/archive/fraud.yaml and in production/fraud.yaml" in error
+
+
+def test_a_transformer_that_sets_the_uri_is_refused(stack: Stack, names: Names) -> None:
+    kustomization = "resources: [fraud.yaml]\ntransformers: [set-uri.yaml]\n"
+    text = (
+        "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: set-uri}\n"
+        f"target: {{kind: InferenceService}}\npatch: '{PIN}'\n"
+    )
+    files = {**LISTED, "production/kustomization.yaml": kustomization}
+    error = refused(stack, names("fraud"), {**files, "production/set-uri.yaml": text})
+    assert "production/set-uri.yaml: a transformer of production/kustomization.yaml" in error
+    harmless = (
+        "apiVersion: builtin\nkind: NamespaceTransformer\nmetadata: {name: x, namespace: n}\n"
+    )
+    texts = promoted(stack, names("other"), {**files, "production/set-uri.yaml": harmless})
+    assert list(texts) == ["production/fraud.yaml"]

@@ -218,4 +218,4 @@ class Historian:
 
     def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
         environments: Mapping[str, Environment] = {self.environment.name: self.environment}
-        return Manifests(tree, environments, cache, self.services_of)
+        return Manifests(tree, environments, cache, self.services_of, past=True)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.applications import Deployer, read_deployers
 from mlflow_gitops.manifests.cache import ParseCache
-from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
+from mlflow_gitops.manifests.facts import FileFacts, Mentions, read_facts, read_mentions
 from mlflow_gitops.manifests.graph import (
     EVERY_FILE,
     MANIFESTS,
@@ -32,7 +32,7 @@ from mlflow_gitops.ports import Tree
 __all__ = ["Catalog", "Index"]
 
 T = TypeVar("T")
-ANY = frozenset({"*"})
+UNSURE = Mentions(None)  # a file that is no text
 LAYOUT = ("kustomizations",)
 YAML = (".yaml", ".yml")
 ANYWHERE = ""
@@ -41,6 +41,9 @@ ANYWHERE = ""
 @dataclass(frozen=True, slots=True)
 class Index:
     """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
+
+    `computed` and `renderers` are the files with names that are filled in later, and with objects
+    that may render services: see `Mentions`.
 
     The graph was built from the blobs of `kustomizations` and the files that are there, `plain`
     (None under a kustomization), by the folder's `rules`; the names were read from `blobs`.
@@ -54,6 +57,8 @@ class Index:
     blobs: Mapping[str, str]
     names: Mapping[str, tuple[str, ...]]
     unsure: frozenset[str]
+    computed: frozenset[str] = frozenset()
+    renderers: frozenset[str] = frozenset()
 
     def candidates(self, service: str) -> tuple[str, ...]:
         named = self.names.get(service, ())
@@ -277,10 +282,10 @@ class Catalog:
         if old.rules != rules:
             return None
         blobs = {path: self.tree.blob(path) for path in changed if path in old.blobs}
-        self._preload_names(blobs)
+        self._preload_mentions(blobs)
         for path, blob in blobs.items():
-            names = self._cache.get("names", blob)
-            if names is None or names != self._cache.get("names", old.blobs[path]):
+            found = self._cache.get("mentions", blob)
+            if found is None or found != self._cache.get("mentions", old.blobs[path]):
                 return None
         return replace(old, blobs=_laid_over(old.blobs, blobs))
 
@@ -322,31 +327,44 @@ class Catalog:
             return old
         before = old.blobs if old else {}
         changed = [path for path, each in blobs.items() if before.get(path) != each]
-        self._preload_names(changed)
+        self._preload_mentions(changed)
         gone = set(changed)
         names = dict(old.names) if old else {}
         unsure = set(old.unsure) - gone if old else set()
+        computed = set(old.computed) - gone if old else set()
+        renderers = set(old.renderers) - gone if old else set()
         if old:
             stale = [n for n, paths in names.items() if not gone.isdisjoint(paths)]
             for name in stale:
                 names[name] = tuple(path for path in names[name] if path not in gone)
         for path in changed:
-            found = self._cache.get("names", blobs[path])
-            if found is None or found is ANY:
+            found: Mentions = self._cache.get("mentions", blobs[path]) or UNSURE
+            if found.computed:
+                computed.add(path)
+            if found.renders:
+                renderers.add(path)
+            if found.names is None:
                 unsure.add(path)
-                continue
-            for name in found:
+            for name in found.names or ():
                 names[name] = (*names.get(name, ()), path)
         if old is not None:
             kustomizations = old.kustomizations
         else:
             kustomizations = {path: blob(path) for each in graph.visited.values() for path in each}
-        return Index(folder, rules, plain, kustomizations, graph, blobs, names, frozenset(unsure))
+        return Index(
+            folder,
+            rules,
+            plain,
+            kustomizations,
+            graph,
+            blobs,
+            names,
+            *map(frozenset, (unsure, computed, renderers)),
+        )
 
-    def _preload_names(self, paths: Iterable[str]) -> None:
-        for blob, _, text in self._uncached("names", paths):
-            names = possible_names(text)
-            self._cache.put("names", blob, ANY if names is None else names)
+    def _preload_mentions(self, paths: Iterable[str]) -> None:
+        for blob, _, text in self._uncached("mentions", paths):
+            self._cache.put("mentions", blob, read_mentions(text))
 
 
 def _has_notes(notes: FileNotes) -> bool:

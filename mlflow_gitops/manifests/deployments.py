@@ -23,7 +23,7 @@ from mlflow_gitops.manifests.nodes import parse
 from mlflow_gitops.manifests.plain import mapping_at, plain
 from mlflow_gitops.manifests.tree import inside, parent
 
-__all__ = ["Deployments", "Match", "same_repository"]
+__all__ = ["Deployments", "Match", "rules_of", "same_repository"]
 
 _URL = re.compile(r"^[a-z+]+://(?:[^/@]*@)?")
 _SCP = re.compile(r"^(?:[^/@:]+@)?([^/:]+):")
@@ -147,7 +147,7 @@ class Deployments:
         found = self.of(folder, branch)
         if not found or self._is_deployed_below(folder):
             return EVERY_FILE
-        rules = {_rules(match, folder) for match in found}
+        rules = {rules_of(match, folder) for match in found}
         if len(rules) == 1:
             return rules.pop()
         return FolderRules(recurse=any(each.recurse for each in rules))
@@ -219,7 +219,8 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     return new
 
 
-def _rules(match: Match, folder: str) -> FolderRules:
+def rules_of(match: Match, folder: str) -> FolderRules:
+    """Return which files of the folder, or of one above it, the match's source reads."""
     source = match.source
     if source.directory is None:
         return FolderRules(recurse=False)  # Argo CD's default

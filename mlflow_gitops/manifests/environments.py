@@ -6,7 +6,7 @@ again: the service must be as wanted, and no file that another environment reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
@@ -21,13 +21,15 @@ from mlflow_gitops.manifests.graph import EVERY_FILE, FolderRules
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.merged import predictor_of, spec_of
+from mlflow_gitops.manifests.options import kustomization_with
 from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
 from mlflow_gitops.manifests.scaffold import API_VERSION, check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
-from mlflow_gitops.manifests.tree import EditedTree, files_below, inside, parent
+from mlflow_gitops.manifests.taken import Taken, taken
+from mlflow_gitops.manifests.tree import EditedTree, files_below, inside, parent, relative
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
 
@@ -44,7 +46,8 @@ class Manifests:
     `services` maps a model's name to its service's where they differ. `cache` is shared between
     heads. `repository` is this repository's own address, by which its Applications are told from
     those of others; "" where it is not known. `applications` are globs of the files in which they
-    are looked for, None for all. All methods raise ManifestError where a person must
+    are looked for, None for all. What they override is refused, unless `past` says that only what
+    the files said at the time counts. All methods raise ManifestError where a person must
     change something, with the file in `where`.
     """
 
@@ -56,6 +59,7 @@ class Manifests:
         services: Mapping[str, str] = EMPTY,
         repository: str = "",
         applications: tuple[str, ...] | None = None,
+        past: bool = False,
     ) -> None:
         self._tree = tree
         self._environments = environments
@@ -64,6 +68,7 @@ class Manifests:
         self._services = services
         self._repository = repository
         self._applications = applications
+        self._past = past
         self._deployments = Deployments(self._catalog, repository, applications)
         folders = {name: self._folder(name) for name in environments}
         self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
@@ -132,6 +137,8 @@ class Manifests:
         found = None if by_rule else self._find_quietly(environment, service)
         if found is not None:
             files |= sources(self._resolver(environment), found, self._folder(environment))
+            if not found.chain:  # these say which files of the folder are read
+                files |= {match.application.file for match in self.deployed_by(environment)}
         return frozenset(files)
 
     def services(self, environment: str) -> Mapping[str, ServiceSpec]:
@@ -156,6 +163,12 @@ class Manifests:
             except ManifestError:
                 continue
         return tuple(found.values())
+
+    def taken(self, environment: str, service: str) -> Iterator[Taken]:
+        """What has, or may have, the name of a service that no file of the environment shows."""
+        place = self._environments[environment]
+        matches = self.deployed_by(environment)
+        yield from taken(service, self._catalog, self._index(environment), matches, place.namespace)
 
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
@@ -214,7 +227,9 @@ class Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
         tree = EditedTree(self._tree, changes)
         own = (self._repository, self._applications)
-        edited = Manifests(tree, self._environments, self._cache, self._services, *own)
+        edited = Manifests(
+            tree, self._environments, self._cache, self._services, *own, past=self._past
+        )
         edited._deployments = Deployments(edited._catalog, *own, before=self._deployments)
         shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
         edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
@@ -271,11 +286,24 @@ class Manifests:
         found = (each for f in dict.fromkeys(folders) for each in self._deployments.of(f, branch))
         return tuple({each.key: each for each in found}.values())
 
+    def with_options(self, environment: str) -> tuple[tuple[Match, Mapping[str, str]], ...]:
+        """Each Application that deploys the environment's folder, with the kustomization that it
+        builds: path to new text, for a private folder. Empty where its options change nothing.
+        """
+        folder, graph = self._folder(environment), self._index(environment).graph
+        plain = [path for path, chains in graph.files.items() if () in chains]
+        resources = [relative(each, folder) for each in (*plain, *map(parent, graph.roots))]
+        return tuple(
+            (match, kustomization_with(match, folder, self._catalog, resources))
+            for match in self.deployed_by(environment)
+            if match.source.path == folder
+        )
+
     def _refuse_overridden(
         self, environment: str, base: Document, service: Service | None = None
     ) -> None:
         """Raise ManifestError where an Application changes the service behind the files."""
-        for match in self.deployed_by(environment, service):
+        for match in () if self._past else self.deployed_by(environment, service):
             for override in overrides(match, base, self._catalog):
                 raise override.error()
 
@@ -315,7 +343,7 @@ class Manifests:
         return None if written.is_set_by(setters, service) else written
 
     def _refuse_overridden_value(self, written: Written) -> None:
-        for match in self._deployments.near(written.file):
+        for match in () if self._past else self._deployments.near(written.file):
             for override in value_overrides(match, written.file, written.uri.path):
                 raise override.error()
 
@@ -408,6 +436,8 @@ class Manifests:
     ) -> Changes:
         planned = Document(0, API_VERSION, KIND, service, "", {})
         self._refuse_overridden(environment, planned)
+        for found in self.taken(environment, service):
+            raise found.error()
         others = [self._find_quietly(name, service) for name in self._others(environment)]
         changes = enlist(
             self._catalog,
@@ -421,14 +451,14 @@ class Manifests:
             folders=[self._folder(name) for name in self._environments],
         )
         edited = self.edited(changes)
-        found = edited._find(environment, service)
-        if found is None:
+        added = edited._find(environment, service)
+        if added is None:
             raise ManifestError(
                 f"`{service}` cannot be added to {environment}",
                 where=self._folder(environment),
                 hint="add its InferenceService by hand once",
             )
-        return {**changes, **edited._promote(environment, found, spec)}
+        return {**changes, **edited._promote(environment, added, spec)}
 
     def _check(
         self, environment: str, service: str, spec: ServiceSpec | None, changes: Changes

@@ -26,11 +26,14 @@ from mlflow_gitops.manifests.operations import Operation, read_operations
 __all__ = [
     "GROUP",
     "KIND",
+    "RENDERERS",
     "Document",
     "FileFacts",
+    "Mentions",
     "check_json",
     "possible_names",
     "read_facts",
+    "read_mentions",
 ]
 
 GROUP = "serving.kserve.io"
@@ -42,6 +45,8 @@ _PATCH_FORM = re.compile(
     r'    model-version: "(?P<version>[A-Za-z0-9._-]+)"\nspec:\n  predictor:\n    model:\n'
     r"      storageUri: (?P<uri>s3://[A-Za-z0-9/._-]+)\n"
 )
+_COMPUTED = re.compile(r"""\bname["']?[ \t]*:[ \t]*["']?[^\s"'#,}]*\$[({]""")
+RENDERERS = ("HelmRelease", "Application")
 _INDIRECT = re.compile(r"[&*\\!?|>]|<<")
 
 
@@ -76,6 +81,32 @@ class FileFacts:
     documents: tuple[Document, ...] = ()
     operations: tuple[Operation, ...] = ()
     others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """What a file may hold, read without parsing it.
+
+    `names` are those that its services may have, None where only parsing shows them. `computed`
+    says that a name is filled in after the file is read (`$(NAME)`, `${name}`), `renders` that
+    it holds an object of Argo CD or Flux that may render a service.
+    """
+
+    names: frozenset[str] | None = frozenset()
+    computed: bool = False
+    renders: bool = False
+
+
+NOTHING = Mentions()
+
+
+def read_mentions(text: str) -> Mentions:
+    """Sound, not exact: what is not mentioned is not in the file."""
+    names = possible_names(text)
+    computed = "$" in text and KIND in text and _COMPUTED.search(text) is not None
+    renders = any(kind in text for kind in RENDERERS)
+    found = Mentions(names, computed, renders)
+    return NOTHING if found == NOTHING else found  # there are thousands of them
 
 
 def possible_names(text: str) -> frozenset[str] | None:

@@ -16,7 +16,7 @@ from mlflow_gitops.manifests.nodes import parse
 from mlflow_gitops.manifests.plain import mapping_at, plain, text_at, texts_at
 from mlflow_gitops.manifests.tree import files_below, parent, resolve
 
-__all__ = ["transforming"]
+__all__ = ["read_transformers", "transforming"]
 
 HARMLESS = frozenset(
     {
@@ -39,12 +39,21 @@ def transforming(
     path: str, kustomization: Kustomization, base: Document, catalog: Catalog
 ) -> Iterator[tuple[str, str]]:
     """Yield (file, kind) of each transformer that may set the service's URI or version."""
+    for file, written in read_transformers(path, kustomization, catalog):
+        if _may_change(written, path, base, catalog):
+            yield file, text_at(written, "kind")
+
+
+def read_transformers(
+    path: str, kustomization: Kustomization, catalog: Catalog
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each transformer with its file; one that is not in the repository is refused."""
     for reference in kustomization.transformers:
         for file, text in _texts(path, reference, catalog):
             for root in parse(text, file):
                 written = mapping_at(plain(root, file))
-                if written and _may_change(written, path, base, catalog):
-                    yield file, text_at(written, "kind")
+                if written:
+                    yield file, written
 
 
 def _texts(path: str, reference: str, catalog: Catalog) -> Iterator[tuple[str, str]]:

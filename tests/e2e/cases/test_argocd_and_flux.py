@@ -201,3 +201,70 @@ def test_a_transformer_that_sets_the_uri_is_refused(stack: Stack, names: Names) 
     )
     texts = promoted(stack, names("other"), {**files, "production/set-uri.yaml": harmless})
     assert list(texts) == ["production/fraud.yaml"]
+
+
+TWO = """artifacts: {{bucket: {bucket}}}
+environments:
+  champion: {{select: {{alias: champion}}, path: prod/champion, namespace: ml}}
+  production: {{select: {{stage: Production}}, path: prod/challenger, namespace: ml}}
+"""
+BASE = {
+    "production/kustomization.yaml": "resources: [../base]\n",
+    "base/fraud.yaml": SERVICE,
+    "base/params.yaml": (
+        "kind: ConfigMap\napiVersion: v1\nmetadata: {name: params}\ndata: {user: 'x'}\n"
+    ),
+}
+VARS = """resources: [fraud.yaml, params.yaml]
+vars:
+- name: USER
+  objref: {apiVersion: v1, kind: ConfigMap, name: params}
+  fieldref: {fieldpath: data.user}
+configurations: [names.yaml]
+"""
+RELEASE = """apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: models}
+spec: {values: {fullnameOverride: MODEL}}
+"""
+
+
+def test_a_second_object_of_one_name_is_never_made(stack: Stack, names: Names) -> None:
+    computed = {
+        **BASE,
+        "base/kustomization.yaml": VARS,
+        "base/fraud.yaml": SERVICE.replace("name: MODEL", "name: $(USER)", 1),
+        "base/names.yaml": "varReference: [{path: metadata/name, kind: InferenceService}]\n",
+    }
+    error = refused(stack, names("vars"), computed)
+    assert "base/fraud.yaml: metadata.name is `$(USER)`" in error
+    model = names("prefix")
+    prefixed = {
+        **BASE,
+        "base/kustomization.yaml": f"resources: [fraud.yaml]\nnamePrefix: {model[:2]}\n",
+        "base/fraud.yaml": SERVICE.replace("name: MODEL", f"name: {model[2:]}", 1),
+    }
+    error = refused(stack, model, prefixed)
+    assert f"base/fraud.yaml: this is `{model[2:]}`" in error
+    files = {"production/all.json": JSON.replace("Inference", "LLMInference")}
+    error = refused(stack, names("llm"), files)
+    assert "production/all.json: `" in error
+    error = refused(stack, names("release"), {"production/release.yaml": RELEASE})
+    assert "production/release.yaml: the HelmRelease `models` has or gives the name" in error
+    error = refused(stack, names("capitals"), {"production/FRAUD.YAML": SERVICE})
+    assert "production/FRAUD.YAML: this file may hold" in error
+
+
+def test_one_application_never_gets_a_name_twice(stack: Stack, names: Names) -> None:
+    files = {
+        "mlflow-gitops.yaml": TWO.format(bucket=stack.bucket),
+        "argocd/app.yaml": application(", directory: {recurse: true}", "prod"),
+        "prod/champion/fraud.yaml": SERVICE,
+        "prod/challenger/other.yaml": SERVICE.replace("name: MODEL", "name: MODEL-challenger", 1),
+    }
+    error = refused(stack, names("fraud"), files)
+    assert "prod/champion/fraud.yaml: the Application `models` (argocd/app.yaml) deploys" in error
+    assert "`services` of the environment" in error
+    other = application(", directory: {recurse: true}", "prod/champion")
+    texts = promoted(stack, names("apart"), {**files, "argocd/app.yaml": other})
+    assert list(texts) == [f"prod/challenger/{names('apart')}.yaml"]

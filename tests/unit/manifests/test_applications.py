@@ -509,3 +509,11 @@ def test_a_value_in_the_application_itself_is_edited_there() -> None:
     found = Manifests(MemoryTree({"a.yaml": text, **VALUES}), environments)
     changes = found.set_service("env", "svc", SPEC, PREDICTOR)
     assert changes == {"a.yaml": text.replace("s3://b/svc/v1/", SPEC.uri)}
+
+
+def test_the_past_is_read_as_it_was_written() -> None:
+    source = f"kustomize: {{patches: [{{patch: '{REPLACE}', {TARGET}}}]}}"
+    files = {"a.yaml": application(source), "env/svc.yaml": service(), **ARCHIVE}
+    found = Manifests(MemoryTree(files), {"env": environment("env")}, past=True)
+    assert found.committed("env", "svc") is not None
+    assert "a.yaml" in found.sources("env", "svc")

@@ -148,7 +148,15 @@ class Search:
 
     def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
         environments = {self.environment.name: self.environment}
-        return Manifests(tree, environments, cache, self.settings.services)
+        settings = self.settings
+        return Manifests(
+            tree,
+            environments,
+            cache,
+            settings.services,
+            applications=settings.applications,
+            past=True,
+        )
 
 
 @dataclass(slots=True)

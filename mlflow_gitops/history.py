@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
 from mlflow_gitops.manifests import (
     FILE_NAMES,
+    MANIFESTS,
     Manifests,
     ParseCache,
     narrowed,
@@ -149,7 +150,7 @@ class Historian:
         covered = {path for each in known for path in self.standing(each, last).sources}
         names: set[str] = set()
         for position in range(first, last + 1):
-            paths = [p for p in self.index.paths_at(position) if p.endswith((".yaml", ".yml"))]
+            paths = [p for p in self.index.paths_at(position) if p.endswith(MANIFESTS)]
             names |= self._named(position, [path for path in paths if path not in covered])
         return frozenset(names)
 
@@ -217,4 +218,4 @@ class Historian:
 
     def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
         environments: Mapping[str, Environment] = {self.environment.name: self.environment}
-        return Manifests(tree, environments, cache, self.services_of)
+        return Manifests(tree, environments, cache, self.services_of, past=True)

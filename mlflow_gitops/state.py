@@ -316,7 +316,8 @@ class Settings:
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
     process names no other. `write_once` is how the storage is held to keep what is published,
-    `signed_by` whose signature each published version has.
+    `signed_by` whose signature each published version has. `applications` are globs of the files
+    in which Argo CD and Flux objects are looked for; None for the whole repository.
     """
 
     environments: Mapping[str, Environment]
@@ -330,6 +331,7 @@ class Settings:
     people: People = People()
     write_once: WriteOnce = WriteOnce()
     signed_by: SignedBy = SignedBy()
+    applications: tuple[str, ...] | None = None
 
     def service(self, model: str) -> str:
         return self.services.get(model, model)

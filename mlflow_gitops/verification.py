@@ -105,7 +105,14 @@ def committed_specs(
     """
     found = settings.environments[environment]
     tree = repository.tree(found.branch or repository.default_branch)
-    manifests = Manifests(tree, {environment: found}, ParseCache(), settings.services)
+    manifests = Manifests(
+        tree,
+        {environment: found},
+        ParseCache(),
+        settings.services,
+        repository=repository.identity,
+        applications=settings.applications,
+    )
     if not services:
         for problem in manifests.problems(environment):
             raise problem

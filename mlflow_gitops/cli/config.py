@@ -13,8 +13,10 @@ from mlflow_gitops.cli.app import App, as_json
 from mlflow_gitops.cli.look import tell_warnings
 from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.config import SETTINGS_FILE, Problem, check_settings, parse_settings
-from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.errors import ConfigError, GitOpsError
+from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.render import clean, print_table
+from mlflow_gitops.state import Settings
 
 __all__ = ["config"]
 
@@ -33,7 +35,8 @@ def config() -> None:
 def check(app: App, file: Path | None, as_json: bool) -> int:
     """Tell every problem of the settings at once; exit code 1 where there is one.
 
-    Reads FILE, or without it the repository's settings, from its default branch.
+    Reads FILE, or without it the repository's settings, from its default branch. Then it also
+    warns of Argo CD and Flux objects in the repository that override what its files say.
     """
     where, text, branch = _read(app, file)
     problems = check_settings(text, default_branch=branch)
@@ -42,8 +45,29 @@ def check(app: App, file: Path | None, as_json: bool) -> int:
     else:
         _tell(where, problems)
     if not problems:
-        tell_warnings(parse_settings(text, default_branch=branch))
+        settings = parse_settings(text, default_branch=branch)
+        tell_warnings(settings)
+        if file is None:
+            _warn_of_overrides(app, settings)
     return int(bool(problems))
+
+
+def _warn_of_overrides(app: App, settings: Settings) -> None:
+    repository = app.session().repository
+    for name, environment in settings.environments.items():
+        try:
+            tree = repository.tree(environment.branch or repository.default_branch)
+            found = Manifests(
+                tree,
+                {name: environment},
+                services=settings.services,
+                repository=repository.identity,
+                applications=settings.applications,
+            ).overridden(name)
+        except GitOpsError:  # its branch or its folder: the commands that read it say so
+            continue
+        for each in found:
+            click.echo(f"Warning: {name}: {clean(str(each))}", err=True)
 
 
 def _read(app: App, file: Path | None) -> tuple[str, str, str]:

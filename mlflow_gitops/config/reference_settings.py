@@ -140,6 +140,16 @@ SETTINGS = (
         "Most forges show one name where both are the same.",
     ),
     Setting(
+        "applications",
+        "list of paths in the repository, with `*` for any text, also across folders",
+        "",
+        "The files in which Argo CD Applications and ApplicationSets and Flux Kustomizations are "
+        "looked for. What they say of an environment's folder counts: docs/repositories.md. `[]` "
+        "looks nowhere.",
+        "Every YAML and JSON file but those in folders that start with a dot: most repositories "
+        "keep them somewhere.",
+    ),
+    Setting(
         "services",
         "mapping of model to InferenceService",
         "{}",

@@ -89,7 +89,20 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         people=read_people(fields.get("commits"), found),
         write_once=read_write_once(artifacts, found),
         signed_by=read_signed_by(artifacts.get("signed-by"), found),
+        applications=_applications(fields.get("applications"), found),
     )
+
+
+def _applications(value: Value | None, found: Findings) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    form = ROWS["applications"].form
+    texts = (found.text(item, _glob_complaint, form) for item in found.items(value, form) or ())
+    return tuple(text for text in texts if text)
+
+
+def _glob_complaint(text: str) -> str:
+    return "" if text and text.isprintable() and text[:1] != "/" else "is no path in the repository"
 
 
 def _sources(value: Value | None, found: Findings) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ repository. Nothing here reads a disk (but the package's own templates), a clock
 
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.environments import Manifests
+from mlflow_gitops.manifests.graph import MANIFESTS
 from mlflow_gitops.manifests.repository import InitOptions, scaffold_repository
 from mlflow_gitops.manifests.sources import FILE_NAMES, narrowed, newly_listed, service_names
 
 __all__ = [
     "FILE_NAMES",
+    "MANIFESTS",
     "InitOptions",
     "Manifests",
     "ParseCache",

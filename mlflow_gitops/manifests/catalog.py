@@ -9,13 +9,22 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.applications import Deployer, read_deployers
 from mlflow_gitops.manifests.cache import ParseCache
-from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
-from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
-from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
+from mlflow_gitops.manifests.facts import FileFacts, Mentions, read_facts, read_mentions
+from mlflow_gitops.manifests.graph import (
+    EVERY_FILE,
+    MANIFESTS,
+    FolderRules,
+    Graph,
+    Layout,
+    build_graph,
+    kustomization_files,
+)
+from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization, read_kustomization
 from mlflow_gitops.manifests.listing import Listing, read_listing
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
 from mlflow_gitops.manifests.tree import files_below, inside
@@ -24,26 +33,33 @@ from mlflow_gitops.ports import Tree
 __all__ = ["Catalog", "Index"]
 
 T = TypeVar("T")
-ANY = frozenset({"*"})
+UNSURE = Mentions(None)  # a file that is no text
 LAYOUT = ("kustomizations",)
 YAML = (".yaml", ".yml")
+ANYWHERE = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
     """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
 
+    `computed` and `renderers` are the files with names that are filled in later, and with objects
+    that may render services: see `Mentions`.
+
     The graph was built from the blobs of `kustomizations` and the files that are there, `plain`
-    (None under a kustomization); the names were read from `blobs`.
+    (None under a kustomization), by the folder's `rules`; the names were read from `blobs`.
     """
 
     folder: str
+    rules: FolderRules
     plain: tuple[str, ...] | None
     kustomizations: Mapping[str, str]
     graph: Graph
     blobs: Mapping[str, str]
     names: Mapping[str, tuple[str, ...]]
     unsure: frozenset[str]
+    computed: frozenset[str] = frozenset()
+    renderers: frozenset[str] = frozenset()
 
     def candidates(self, service: str) -> tuple[str, ...]:
         named = self.names.get(service, ())
@@ -61,7 +77,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The files below a folder that comments of ours are in; `paths` are all of the head's.
+    """The files in which something was found; `paths` are all of the head's.
 
     `files` are those that were searched, with their `blobs` in the same order.
     """
@@ -69,7 +85,7 @@ class Search:
     paths: Sequence[str]
     files: tuple[str, ...]
     blobs: tuple[str, ...]
-    found: Mapping[str, FileNotes]
+    found: Mapping[str, Any]
 
     def changed(self, files: tuple[str, ...], blobs: tuple[str, ...]) -> list[str]:
         """The files that were not searched so."""
@@ -94,6 +110,7 @@ class Catalog:
         self._alike = False
         self._indexes: dict[str, Index] = {}
         self._noted: dict[str, Mapping[str, FileNotes]] = {}
+        self._deployers: Mapping[str, tuple[Deployer, ...]] | None = None
 
     def text(self, path: str) -> str:
         found = self.tree.read_all([path]).get(path)
@@ -125,20 +142,60 @@ class Catalog:
         return self._noted[folder]
 
     def _search(self, folder: str) -> Mapping[str, FileNotes]:
-        key, paths = ("notes", folder), self.tree.paths()
+        def searched() -> tuple[str, ...]:
+            return tuple(p for p in files_below(self.tree, folder) if p.endswith(YAML))
+
+        return self._searched("notes", folder, searched, read_notes, _has_notes)
+
+    def deployers(self) -> Mapping[str, tuple[Deployer, ...]]:
+        """The files anywhere in the repository, but in folders with a dot, that say what deploys
+        its folders. Only what changed since another head is searched.
+        """
+        if self._deployers is None:
+            after = self._deployers_after(*self._before) if self._before else None
+            self._deployers = after if after is not None else self._search_deployers()
+        return self._deployers
+
+    def _search_deployers(self) -> Mapping[str, tuple[Deployer, ...]]:
+        def searched() -> tuple[str, ...]:
+            return tuple(filter(_may_hold_deployers, self.tree.paths()))
+
+        return self._searched("deployers", ANYWHERE, searched, read_deployers, bool)
+
+    def _deployers_after(
+        self, before: Catalog, changed: Collection[str]
+    ) -> Mapping[str, tuple[Deployer, ...]]:
+        found = before.deployers()
+        touched = [p for p in changed if _may_hold_deployers(p)]
+        new = {p: self._parsed("deployers", p, read_deployers) for p in touched if p in self.tree}
+        if not any(new.values()) and not any(path in found for path in touched):
+            return found
+        kept = {path: each for path, each in found.items() if path not in touched}
+        return kept | {path: each for path, each in new.items() if each}
+
+    def _searched(
+        self,
+        kind: str,
+        folder: str,
+        searched: Callable[[], tuple[str, ...]],
+        read: Callable[[str, str], T],
+        counts: Callable[[T], bool],
+    ) -> Mapping[str, T]:
+        """The files, of those to be searched, whose parsed form counts."""
+        key, paths = (kind, folder), self.tree.paths()
         old: Search = self._cache.view(key) or NOT_SEARCHED
         files = old.files
         if old is NOT_SEARCHED or old.paths != paths:
-            files = tuple(p for p in files_below(self.tree, folder) if p.endswith(YAML))
+            files = searched()
         blobs = tuple(map(self.tree.blob, files))
         changed = old.changed(files, blobs)
-        found = {p: notes for p, notes in old.found.items() if p in self.tree}
-        self._preload("notes", changed, read_notes)
+        found = {p: each for p, each in old.found.items() if p in self.tree}
+        self._preload(kind, changed, read)
         for path in changed:
-            notes: FileNotes | None = self._cache.get("notes", self.tree.blob(path))
+            parsed: T | None = self._cache.get(kind, self.tree.blob(path))
             found.pop(path, None)
-            if notes is not None and (notes.notes or notes.broken):
-                found[path] = notes
+            if parsed is not None and counts(parsed):
+                found[path] = parsed
         self._cache.put_view(key, Search(paths, files, blobs, found))
         return found
 
@@ -209,38 +266,42 @@ class Catalog:
         for path in changed:
             if path in self.tree and inside(path, folder) and path.endswith(YAML):
                 notes = self.notes(path)
-                if notes.notes or notes.broken:
+                if _has_notes(notes):
                     found[path] = notes
         return found
 
-    def index(self, name: str, folder: str) -> Index:
+    def index(self, name: str, folder: str, rules: FolderRules = EVERY_FILE) -> Index:
         """The environment's index, brought up to date from the one of another tree."""
         if name not in self._indexes:
-            self._indexes[name] = self._index_after(name, folder) or self._index(name, folder)
+            found = self._index_after(name, folder, rules) or self._index(name, folder, rules)
+            self._indexes[name] = found
         return self._indexes[name]
 
-    def _index_after(self, name: str, folder: str) -> Index | None:
+    def _index_after(self, name: str, folder: str, rules: FolderRules) -> Index | None:
         """From the tree that this one follows, where the changed files name the same services."""
         if self._before is None or not self._alike:
             return None
         before, changed = self._before
-        old = before.index(name, folder)
+        old = before.index(name, folder, rules)
+        if old.rules != rules:
+            return None
         blobs = {path: self.tree.blob(path) for path in changed if path in old.blobs}
-        self._preload_names(blobs)
+        self._preload_mentions(blobs)
         for path, blob in blobs.items():
-            names = self._cache.get("names", blob)
-            if names is None or names != self._cache.get("names", old.blobs[path]):
+            found = self._cache.get("mentions", blob)
+            if found is None or found != self._cache.get("mentions", old.blobs[path]):
                 return None
         return replace(old, blobs=_laid_over(old.blobs, blobs))
 
-    def _index(self, name: str, folder: str) -> Index:
+    def _index(self, name: str, folder: str, rules: FolderRules) -> Index:
         layout = self.layout()
         plain = None if folder in layout else tuple(files_below(self.tree, folder))
         old: Index | None = self._cache.view(name)
-        if old is not None and not self._still_holds(old, folder, plain):
+        if old is not None and (old.rules != rules or not self._still_holds(old, folder, plain)):
             old = None
-        graph = old.graph if old else build_graph(self.tree, folder, layout, self.kustomization)
-        new = self._updated(folder, plain, graph, old)
+        read = self.kustomization
+        graph = old.graph if old else build_graph(self.tree, folder, layout, read, rules)
+        new = self._updated(folder, rules, plain, graph, old)
         if new is not old:
             self._cache.put_view(name, new)
         return new
@@ -257,7 +318,12 @@ class Catalog:
         )
 
     def _updated(
-        self, folder: str, plain: tuple[str, ...] | None, graph: Graph, old: Index | None
+        self,
+        folder: str,
+        rules: FolderRules,
+        plain: tuple[str, ...] | None,
+        graph: Graph,
+        old: Index | None,
     ) -> Index:
         blob = self.tree.blob
         blobs = {path: blob(path) for path in graph.files}
@@ -265,31 +331,53 @@ class Catalog:
             return old
         before = old.blobs if old else {}
         changed = [path for path, each in blobs.items() if before.get(path) != each]
-        self._preload_names(changed)
+        self._preload_mentions(changed)
         gone = set(changed)
         names = dict(old.names) if old else {}
         unsure = set(old.unsure) - gone if old else set()
+        computed = set(old.computed) - gone if old else set()
+        renderers = set(old.renderers) - gone if old else set()
         if old:
             stale = [n for n, paths in names.items() if not gone.isdisjoint(paths)]
             for name in stale:
                 names[name] = tuple(path for path in names[name] if path not in gone)
         for path in changed:
-            found = self._cache.get("names", blobs[path])
-            if found is None or found is ANY:
+            found: Mentions = self._cache.get("mentions", blobs[path]) or UNSURE
+            if found.computed:
+                computed.add(path)
+            if found.renders:
+                renderers.add(path)
+            if found.names is None:
                 unsure.add(path)
-                continue
-            for name in found:
+            for name in found.names or ():
                 names[name] = (*names.get(name, ()), path)
         if old is not None:
             kustomizations = old.kustomizations
         else:
             kustomizations = {path: blob(path) for each in graph.visited.values() for path in each}
-        return Index(folder, plain, kustomizations, graph, blobs, names, frozenset(unsure))
+        return Index(
+            folder,
+            rules,
+            plain,
+            kustomizations,
+            graph,
+            blobs,
+            names,
+            *map(frozenset, (unsure, computed, renderers)),
+        )
 
-    def _preload_names(self, paths: Iterable[str]) -> None:
-        for blob, _, text in self._uncached("names", paths):
-            names = possible_names(text)
-            self._cache.put("names", blob, ANY if names is None else names)
+    def _preload_mentions(self, paths: Iterable[str]) -> None:
+        for blob, _, text in self._uncached("mentions", paths):
+            self._cache.put("mentions", blob, read_mentions(text))
+
+
+def _has_notes(notes: FileNotes) -> bool:
+    return bool(notes.notes or notes.broken)
+
+
+def _may_hold_deployers(path: str) -> bool:
+    is_hidden = path.startswith(".") or "/." in path
+    return path.endswith(MANIFESTS) and not is_hidden and not path.endswith(FILE_NAMES)
 
 
 def _laid_over(blobs: Mapping[str, str], changed: Mapping[str, str]) -> Mapping[str, str]:

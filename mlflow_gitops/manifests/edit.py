@@ -17,6 +17,8 @@ from mlflow_gitops.manifests.nodes import (
     parse,
     parse_positions,
     text_of,
+    with_marks,
+    without_marks,
 )
 from mlflow_gitops.manifests.scalars import plain_or_quoted
 from mlflow_gitops.manifests.spans import (
@@ -42,7 +44,7 @@ Values = Mapping[Path, str]
 
 def set_values(text: str, document: int, values: Values, where: str) -> str:
     """The text with these values set in one of its documents, and every other byte as it was."""
-    mark, text = _split_mark(text)
+    original, text = text, without_marks(text)
     roots = parse_positions(text, where)
     for root in roots:
         check_keys(root, where)
@@ -54,22 +56,32 @@ def set_values(text: str, document: int, values: Values, where: str) -> str:
         raise _unusual(where, str(unclear)) from None
     wanted: dict[Path, str] = {(document, *path): value for path, value in values.items()}
     check_only_changed(text, new, wanted, where)
-    if text.lstrip().startswith("["):
+    if _is_json(text) or text.lstrip().startswith("["):  # kustomize reads such a patch as JSON
         _check_json(new, where)
-    return mark + new
+    return with_marks(new, original)
 
 
 def _check_json(text: str, where: str) -> None:
-    """kustomize reads a patch that starts so as JSON, which is less than YAML."""
+    """Raise ManifestError unless the text is JSON, which is less than YAML."""
     try:
         json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unusual(where, f"it would be no JSON ({error})") from None
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _with_values(text: str, root: Node, values: Values, where: str) -> str | None:
     """All at once; None where two go in at the same place."""
-    place = Place(text, where, shared_nodes(root))
+    place = Place(text, where, shared_nodes(root), is_json=_is_json(text))
     splices = [splice for path in values for splice in _set(place, root, path, values[path])]
     if len({splice.start for splice in splices}) < len(splices):
         return None
@@ -79,7 +91,7 @@ def _with_values(text: str, root: Node, values: Values, where: str) -> str | Non
 def _one_by_one(text: str, document: int, values: Values, where: str) -> str:
     for path, value in values.items():
         root = parse_positions(text, where)[document]
-        place = Place(text, where, shared_nodes(root))
+        place = Place(text, where, shared_nodes(root), is_json=_is_json(text))
         text = apply(text, _set(place, root, path, value))
     return text
 

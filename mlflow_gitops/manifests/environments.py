@@ -6,24 +6,30 @@ again: the service must be as wanted, and no file that another environment reads
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.closure import Closure, Side, closure_of
+from mlflow_gitops.manifests.deployments import Deployments, Match
 from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
+from mlflow_gitops.manifests.facts import KIND, Document
+from mlflow_gitops.manifests.graph import EVERY_FILE, FolderRules
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.merged import predictor_of, spec_of
+from mlflow_gitops.manifests.options import kustomization_with
+from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
-from mlflow_gitops.manifests.scaffold import check_name, check_spec
+from mlflow_gitops.manifests.scaffold import API_VERSION, check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
-from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
+from mlflow_gitops.manifests.taken import Taken, taken
+from mlflow_gitops.manifests.tree import EditedTree, files_below, inside, parent, relative
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
 
@@ -38,8 +44,11 @@ class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
 
     `services` maps a model's name to its service's where they differ. `cache` is shared between
-    heads. All methods raise ManifestError where a person must change
-    something, with the file in `where`.
+    heads. `repository` is this repository's own address, by which its Applications are told from
+    those of others; "" where it is not known. `applications` are globs of the files in which they
+    are looked for, None for all. What they override is refused, unless `past` says that only what
+    the files said at the time counts. All methods raise ManifestError where a person must
+    change something, with the file in `where`.
     """
 
     def __init__(
@@ -48,12 +57,19 @@ class Manifests:
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
         services: Mapping[str, str] = EMPTY,
+        repository: str = "",
+        applications: tuple[str, ...] | None = None,
+        past: bool = False,
     ) -> None:
         self._tree = tree
         self._environments = environments
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
         self._services = services
+        self._repository = repository
+        self._applications = applications
+        self._past = past
+        self._deployments = Deployments(self._catalog, repository, applications)
         folders = {name: self._folder(name) for name in environments}
         self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
         self._resolvers: dict[str, Resolver] = {}
@@ -121,6 +137,8 @@ class Manifests:
         found = None if by_rule else self._find_quietly(environment, service)
         if found is not None:
             files |= sources(self._resolver(environment), found, self._folder(environment))
+            if not found.chain:  # these say which files of the folder are read
+                files |= {match.application.file for match in self.deployed_by(environment)}
         return frozenset(files)
 
     def services(self, environment: str) -> Mapping[str, ServiceSpec]:
@@ -130,6 +148,27 @@ class Manifests:
     def problems(self, environment: str) -> tuple[ManifestError, ...]:
         """What is broken, or written in a form that is not supported."""
         return tuple(self._all(environment)[1])
+
+    def overridden(self, environment: str) -> tuple[ManifestError, ...]:
+        """What Applications change of the environment's services behind their files."""
+        if not self._deployments.have_options():
+            return ()
+        names = {*self._resolver(environment).names(), *self._names_elsewhere(environment, [])}
+        found: dict[str, ManifestError] = {}
+        for name in sorted(names):
+            try:
+                self.committed(environment, name)
+            except OverriddenError as error:
+                found[str(error)] = error
+            except ManifestError:
+                continue
+        return tuple(found.values())
+
+    def taken(self, environment: str, service: str) -> Iterator[Taken]:
+        """What has, or may have, the name of a service that no file of the environment shows."""
+        place = self._environments[environment]
+        matches = self.deployed_by(environment)
+        yield from taken(service, self._catalog, self._index(environment), matches, place.namespace)
 
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
@@ -187,7 +226,11 @@ class Manifests:
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
         tree = EditedTree(self._tree, changes)
-        edited = Manifests(tree, self._environments, self._cache, self._services)
+        own = (self._repository, self._applications)
+        edited = Manifests(
+            tree, self._environments, self._cache, self._services, *own, past=self._past
+        )
+        edited._deployments = Deployments(edited._catalog, *own, before=self._deployments)
         shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
         edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
         return edited
@@ -245,9 +288,47 @@ class Manifests:
                     where=f"{folder}/Chart.yaml".lstrip("/"),
                     hint="point `path` at plain manifests or a kustomization",
                 )
-            found = Resolver(self._catalog, self._catalog.index(environment, folder))
+            index = self._catalog.index(environment, folder, self._rules(environment))
+            found = Resolver(self._catalog, index)
             self._resolvers[environment] = found
         return found
+
+    def _rules(self, environment: str) -> FolderRules:
+        """Which files count in a folder without a kustomization: as its Application says."""
+        folder = self._folder(environment)
+        if folder in self._catalog.layout():
+            return EVERY_FILE
+        return self._deployments.rules(folder, self._environments[environment].branch)
+
+    def deployed_by(self, environment: str, service: Service | None = None) -> tuple[Match, ...]:
+        """What deploys the environment's folder, or the service's own folder in it."""
+        folders = [self._folder(environment)]
+        if service is not None:
+            folders.append(parent(service.chain[0] if service.chain else service.file))
+        branch = self._environments[environment].branch
+        found = (each for f in dict.fromkeys(folders) for each in self._deployments.of(f, branch))
+        return tuple({each.key: each for each in found}.values())
+
+    def with_options(self, environment: str) -> tuple[tuple[Match, Mapping[str, str]], ...]:
+        """Each Application that deploys the environment's folder, with the kustomization that it
+        builds: path to new text, for a private folder. Empty where its options change nothing.
+        """
+        folder, graph = self._folder(environment), self._index(environment).graph
+        plain = [path for path, chains in graph.files.items() if () in chains]
+        resources = [relative(each, folder) for each in (*plain, *map(parent, graph.roots))]
+        return tuple(
+            (match, kustomization_with(match, folder, self._catalog, resources))
+            for match in self.deployed_by(environment)
+            if match.source.path == folder
+        )
+
+    def _refuse_overridden(
+        self, environment: str, base: Document, service: Service | None = None
+    ) -> None:
+        """Raise ManifestError where an Application changes the service behind the files."""
+        for match in () if self._past else self.deployed_by(environment, service):
+            for override in overrides(match, base, self._catalog):
+                raise override.error()
 
     def _look(self, environment: str, service: str) -> Service | None:
         """Its InferenceService, also one that a patch deletes."""
@@ -256,6 +337,8 @@ class Manifests:
         found = self._resolver(environment).find(service)
         if found is None:
             self._elsewhere.check_hidden(environment)
+        else:
+            self._refuse_overridden(environment, found.base, found)
         return found
 
     def _find(self, environment: str, service: str) -> Service | None:
@@ -270,7 +353,10 @@ class Manifests:
     def _written(self, environment: str, service: str) -> Written | None:
         """Where it is written by a rule or a marker; a marker may be on the InferenceService."""
         written = self._elsewhere.find(environment, service)
-        if written is None or written.rule is not None:
+        if written is None:
+            return None
+        self._refuse_overridden_value(written)
+        if written.rule is not None:
             return written
         try:
             found = self._resolver(environment).find(service)
@@ -278,6 +364,11 @@ class Manifests:
             return written
         setters = [setter for setter in found.setters if setter.uris] if found else []
         return None if written.is_set_by(setters, service) else written
+
+    def _refuse_overridden_value(self, written: Written) -> None:
+        for match in () if self._past else self._deployments.near(written.file):
+            for override in value_overrides(match, written.file, written.uri.path):
+                raise override.error()
 
     def _spec(self, environment: str, service: str) -> ServiceSpec | None:
         written = self._written(environment, service)
@@ -366,6 +457,10 @@ class Manifests:
     def _scaffold(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
+        planned = Document(0, API_VERSION, KIND, service, "", {})
+        self._refuse_overridden(environment, planned)
+        for found in self.taken(environment, service):
+            raise found.error()
         others = [self._find_quietly(name, service) for name in self._others(environment)]
         changes = enlist(
             self._catalog,
@@ -379,14 +474,14 @@ class Manifests:
             folders=[self._folder(name) for name in self._environments],
         )
         edited = self.edited(changes)
-        found = edited._find(environment, service)
-        if found is None:
+        added = edited._find(environment, service)
+        if added is None:
             raise ManifestError(
                 f"`{service}` cannot be added to {environment}",
                 where=self._folder(environment),
                 hint="add its InferenceService by hand once",
             )
-        return {**changes, **edited._promote(environment, found, spec)}
+        return {**changes, **edited._promote(environment, added, spec)}
 
     def _check(
         self, environment: str, service: str, spec: ServiceSpec | None, changes: Changes

@@ -5,10 +5,12 @@ One `Document` is either an InferenceService or a patch of one; a JSON 6902 patc
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.fields import LABEL, Fields, fields_of
 from mlflow_gitops.manifests.nodes import (
     Node,
@@ -21,7 +23,18 @@ from mlflow_gitops.manifests.nodes import (
 )
 from mlflow_gitops.manifests.operations import Operation, read_operations
 
-__all__ = ["GROUP", "KIND", "Document", "FileFacts", "possible_names", "read_facts"]
+__all__ = [
+    "GROUP",
+    "KIND",
+    "RENDERERS",
+    "Document",
+    "FileFacts",
+    "Mentions",
+    "check_json",
+    "possible_names",
+    "read_facts",
+    "read_mentions",
+]
 
 GROUP = "serving.kserve.io"
 KIND = "InferenceService"
@@ -32,6 +45,8 @@ _PATCH_FORM = re.compile(
     r'    model-version: "(?P<version>[A-Za-z0-9._-]+)"\nspec:\n  predictor:\n    model:\n'
     r"      storageUri: (?P<uri>s3://[A-Za-z0-9/._-]+)\n"
 )
+_COMPUTED = re.compile(r"""\bname["']?[ \t]*:[ \t]*["']?[^\s"'#,}]*\$[({]""")
+RENDERERS = ("HelmRelease", "Application")
 _INDIRECT = re.compile(r"[&*\\!?|>]|<<")
 
 
@@ -68,6 +83,32 @@ class FileFacts:
     others: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """What a file may hold, read without parsing it.
+
+    `names` are those that its services may have, None where only parsing shows them. `computed`
+    says that a name is filled in after the file is read (`$(NAME)`, `${name}`), `renders` that
+    it holds an object of Argo CD or Flux that may render a service.
+    """
+
+    names: frozenset[str] | None = frozenset()
+    computed: bool = False
+    renders: bool = False
+
+
+NOTHING = Mentions()
+
+
+def read_mentions(text: str) -> Mentions:
+    """Sound, not exact: what is not mentioned is not in the file."""
+    names = possible_names(text)
+    computed = "$" in text and KIND in text and _COMPUTED.search(text) is not None
+    renders = any(kind in text for kind in RENDERERS)
+    found = Mentions(names, computed, renders)
+    return NOTHING if found == NOTHING else found  # there are thousands of them
+
+
 def possible_names(text: str) -> frozenset[str] | None:
     """Names that the file's services may have; None where only parsing tells.
 
@@ -94,6 +135,23 @@ def read_facts(text: str, where: str) -> FileFacts:
     ]
     others = sum(not document.is_service for document in documents)
     return FileFacts(tuple(documents), others=others)
+
+
+def check_json(text: str, where: str) -> None:
+    """Raise ManifestError where a plain folder's `.json` file is not one JSON object.
+
+    Argo CD reads no more than that: a list of objects, or one after the other, stops the sync.
+    """
+    try:
+        found = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ManifestError(
+            "the file is not one JSON object, and Argo CD reads nothing else in a `.json` file",
+            where=where,
+            hint="give each object a file of its own, or write them as the items of a `kind: List`",
+        )
 
 
 def _objects(root: Node, where: str) -> Iterator[tuple[tuple[str | int, ...], Node]]:

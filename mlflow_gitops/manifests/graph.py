@@ -1,7 +1,7 @@
 """Which files an environment is made of: its kustomizations followed from its folder down.
 
-A folder without a kustomization is read as Argo CD reads a plain directory, with all that is below
-it; where a folder below has a kustomization, that one is a root of its own.
+A folder without a kustomization is read as Argo CD reads a plain directory, as far as the folder's
+rules say; where a folder below has a kustomization, that one is a root of its own.
 """
 
 from __future__ import annotations
@@ -10,11 +10,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.globs import matches
 from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization
 from mlflow_gitops.manifests.tree import files_below, inside, parent, resolve
 from mlflow_gitops.ports import Tree
 
-__all__ = ["Chain", "Graph", "Layout", "build_graph", "kustomization_files"]
+__all__ = [
+    "EVERY_FILE",
+    "MANIFESTS",
+    "Chain",
+    "FolderRules",
+    "Graph",
+    "Layout",
+    "build_graph",
+    "kustomization_files",
+]
 
 Chain = tuple[str, ...]
 """Kustomization files, the outermost first; empty in a plain directory."""
@@ -22,8 +32,38 @@ Chain = tuple[str, ...]
 Layout = Mapping[str, tuple[str, ...]]
 """Folder to the kustomization files in it."""
 
+MANIFESTS = (".yaml", ".yml", ".json")
+"""What Argo CD and kubectl read in a plain folder; capitals count as another ending."""
+
+JSONNET = ".jsonnet"
+
 MOST_DEPTH = 50
 MOST_VISITS = 200_000  # folders that include each other many times over
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRules:
+    """Which files of a folder without a kustomization are manifests: `recurse` says whether those
+    in its sub-folders are too. `include` ("" for all) and `exclude` are globs, as Argo CD's, for
+    the path below the folder, or below one that is `above` it ("" or a path that ends in `/`).
+    """
+
+    recurse: bool = True
+    include: str = ""
+    exclude: tuple[str, ...] = ()
+    above: str = ""
+
+    def take(self, path: str) -> bool:
+        """Whether the file at this path below the folder counts."""
+        if not self.recurse and "/" in path:
+            return False
+        path = self.above + path
+        if self.include and not matches(self.include, path):
+            return False
+        return not any(matches(pattern, path) for pattern in self.exclude)
+
+
+EVERY_FILE = FolderRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +72,8 @@ class Graph:
 
     `visited` are the folders that were followed, as the layout has them. `missing` are paths that
     are referred to and not there; `problems` say what is wrong, `remotes` what lies elsewhere.
-    `roots` are the kustomizations that nothing here includes.
+    `roots` are the kustomizations that nothing here includes, `programs` the jsonnet files of a
+    plain folder, which Argo CD evaluates.
     """
 
     files: Mapping[str, tuple[Chain, ...]]
@@ -43,6 +84,7 @@ class Graph:
     missing: tuple[str, ...]
     problems: tuple[ManifestError, ...]
     remotes: tuple[str, ...]
+    programs: tuple[str, ...] = ()
 
 
 def kustomization_files(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -55,14 +97,18 @@ def kustomization_files(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def build_graph(
-    tree: Tree, folder: str, layout: Layout, read: Callable[[str], Kustomization]
+    tree: Tree,
+    folder: str,
+    layout: Layout,
+    read: Callable[[str], Kustomization],
+    rules: FolderRules = EVERY_FILE,
 ) -> Graph:
     """`read` gives the kustomization in a file, or raises ManifestError."""
     walk = _Walk(tree, layout, read)
     if folder in layout:
         roots: tuple[str, ...] = (folder,)
     else:
-        roots = _roots_below(tree, folder, layout, walk)
+        roots = _roots_below(tree, folder, layout, walk, rules)
     starts = tuple(start for root in roots if (start := walk.start(root)))
     return Graph(
         files={path: tuple(chains) for path, chains in walk.files.items()},
@@ -73,14 +119,18 @@ def build_graph(
         missing=tuple(walk.missing),
         problems=tuple(walk.problems),
         remotes=tuple(walk.remotes),
+        programs=tuple(walk.programs),
     )
 
 
-def _roots_below(tree: Tree, folder: str, layout: Layout, walk: _Walk) -> tuple[str, ...]:
+def _roots_below(
+    tree: Tree, folder: str, layout: Layout, walk: _Walk, rules: FolderRules
+) -> tuple[str, ...]:
     """The outermost kustomizations; the files outside all of them are plain manifests."""
     roots: list[str] = []
+    start = len(folder) + 1 if folder else 0
     for path in files_below(tree, folder):
-        if roots and inside(path, roots[-1]):
+        if (roots and inside(path, roots[-1])) or not rules.take(path[start:]):
             continue
         above = parent(path)
         covering = ""
@@ -90,9 +140,11 @@ def _roots_below(tree: Tree, folder: str, layout: Layout, walk: _Walk) -> tuple[
             above = parent(above)
         if covering:
             roots.append(covering)
-        elif path.endswith((".yaml", ".yml")):
+        elif path.endswith(MANIFESTS):
             walk.files[path] = [()]
             walk.touched.add(path)
+        elif path.endswith(JSONNET):
+            walk.programs.append(path)
     return tuple(dict.fromkeys(roots))
 
 
@@ -108,6 +160,7 @@ class _Walk:
     missing: list[str] = field(default_factory=list)
     problems: list[ManifestError] = field(default_factory=list)
     remotes: list[str] = field(default_factory=list)
+    programs: list[str] = field(default_factory=list)
     visits: int = 0
 
     def start(self, folder: str) -> str:

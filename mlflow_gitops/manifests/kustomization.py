@@ -107,7 +107,9 @@ class Obstacle:
 class Kustomization:
     """`listed` are (field, index, reference), of what is included, in order.
 
-    `replacements` are files of replacements: their text is looked at, nothing more.
+    `replacements` are files of replacements: their text is looked at, nothing more. `transformers`
+    are files, folders or texts of what changes all objects after the patches. `prefix` and `suffix`
+    go around every name. `renames` says that an inline replacement sets names.
     """
 
     listed: tuple[tuple[str, int, str], ...] = ()
@@ -116,6 +118,10 @@ class Kustomization:
     replacements: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     namespace: str = ""
+    transformers: tuple[str, ...] = ()
+    prefix: str = ""
+    suffix: str = ""
+    renames: bool = False
 
 
 def plain_form(text: str) -> re.Match[str] | None:
@@ -146,6 +152,10 @@ def read_kustomization(text: str, where: str) -> Kustomization:
         ),
         components=tuple(reference for field, _, reference in listed if field == "components"),
         namespace=text_of(child(root, "namespace", where=where)) or "",
+        transformers=tuple(text_of(each) or "" for each in _list(root, "transformers", where)),
+        prefix=text_of(child(root, "namePrefix", where=where)) or "",
+        suffix=text_of(child(root, "nameSuffix", where=where)) or "",
+        renames="metadata.name" in _replaced(root, where),
     )
 
 
@@ -200,13 +210,27 @@ def _target(node: Node, where: str) -> Target | None:
     return Target(at("kind"), at("name"), at("group"), at("version"), at("namespace"), selector)
 
 
+def _replaced(root: Node, where: str) -> list[str]:
+    """The field paths of every inline replacement."""
+    return [
+        path
+        for replacement in _list(root, "replacements", where)
+        for target in items(child(replacement, "targets"))
+        for path in _paths_of(target)
+    ]
+
+
+def _paths_of(target: Node) -> list[str]:
+    return [text_of(path) or "" for path in items(child(target, "fieldPaths"))]
+
+
 def _obstacles(root: Node, where: str) -> Iterator[Obstacle]:
     for key in ("helmCharts", "helmChartInflationGenerator", "generators"):
         if _list(root, key, where):
             yield Obstacle(f"`{key}`", hides=True)
     for replacement in _list(root, "replacements", where):
         for target in items(child(replacement, "targets")):
-            paths = [text_of(path) or "" for path in items(child(target, "fieldPaths"))]
+            paths = _paths_of(target)
             if any("storageUri" in path or "model-version" in path for path in paths):
                 name = text_of(child(target, "select", "name")) or ""
                 yield Obstacle("`replacements`", name)

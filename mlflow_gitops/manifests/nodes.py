@@ -35,6 +35,8 @@ __all__ = [
     "parse",
     "parse_positions",
     "text_of",
+    "with_marks",
+    "without_marks",
 ]
 
 Node = Any
@@ -44,14 +46,19 @@ STR = "tag:yaml.org,2002:str"
 NULL = "tag:yaml.org,2002:null"
 MERGE = "tag:yaml.org,2002:merge"
 MOST_DEPTH = 100  # deeper nesting is no manifest, and libyaml's composer recurses in C
+MARK = "\ufeff"  # a byte order mark
 SUSPECT = re.compile(r"^ {200}|(?:[-?:][ \t]+){20}", re.MULTILINE)
 
+# What is before the first key of a later document, where Go's YAML readers drop a mark.
+_LATER_START = re.compile(
+    r"^(?:---|\.\.\.)[^\n]*\n(?:[ \t\r]*(?:\#[^\n]*)?\n)*(\ufeff?)", re.MULTILINE
+)
 _loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse(text: str, where: str) -> list[Node]:
     """The documents' root nodes, for reading. Raises ManifestError with line and column."""
-    body = text.removeprefix("\ufeff")
+    body = without_marks(text)
     try:
         _check_depth(body, where)
         return list(yaml.compose_all(body, Loader=_loader))
@@ -77,6 +84,26 @@ def parse_positions(text: str, where: str) -> list[Node]:
         except yaml.YAMLError:
             pass
         raise
+
+
+def without_marks(text: str) -> str:
+    """The text without the byte order marks at the start of its documents.
+
+    kubectl, Argo CD and kustomize split a file into documents first, and drop the mark of each.
+    """
+    body = text.removeprefix(MARK)
+    if MARK not in body:
+        return body
+    return _LATER_START.sub(lambda found: found[0].removesuffix(MARK), body)
+
+
+def with_marks(body: str, like: str) -> str:
+    """Put the marks of `like` back into its edited body, which has as many documents."""
+    old = list(_LATER_START.finditer(like.removeprefix(MARK)))
+    new = list(_LATER_START.finditer(body))
+    for before, after in reversed(list(zip(old, new, strict=True)) if MARK in like else []):
+        body = f"{body[: after.end()]}{before[1]}{body[after.end() :]}"
+    return MARK + body if like.startswith(MARK) else body
 
 
 def document_starts(text: str, where: str) -> list[int]:

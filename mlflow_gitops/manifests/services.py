@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
-from mlflow_gitops.manifests.facts import Document
+from mlflow_gitops.manifests.facts import KIND, Document, check_json
 from mlflow_gitops.manifests.graph import Chain
 from mlflow_gitops.manifests.merged import check_supported, merge
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Patches, Setter
+from mlflow_gitops.manifests.transformers import transforming
 from mlflow_gitops.manifests.tree import parent, resolve
 
 __all__ = ["Resolver", "Service"]
@@ -59,6 +60,7 @@ class Resolver:
         file, base, chain = found[0]
         setters = [Setter(file, base, len(chain)), *self.patches.setters(base, chain)]
         self._raise_obstacles(name, chain)
+        self._raise_transformed(base, chain)
         _raise_failing_tests(setters)
         deleted = any(setter.deletes for setter in setters[1:])
         service = Service(name, base, chain, tuple(setters), deleted)
@@ -97,6 +99,8 @@ class Resolver:
         errors: list[ManifestError] = []
         for path in self.index.candidates(name):
             try:
+                if path.endswith(".json") and self.index.graph.files[path] == ((),):
+                    check_json(self.catalog.text(path), path)
                 facts = self.catalog.facts(path)
             except ManifestError as error:
                 if _may_mention(self.catalog, path, name):
@@ -121,6 +125,7 @@ class Resolver:
                         where=path,
                         hint="write the InferenceService as a plain manifest",
                     )
+        self._raise_if_evaluated(name)
         if graph.remotes:
             for path, kustomization in graph.kustomizations.items():
                 if any(True for _ in self.patches.matching(path, kustomization, name, named=True)):
@@ -130,6 +135,18 @@ class Resolver:
                         where=path,
                         hint="copy the base into this repository",
                     )
+
+    def _raise_if_evaluated(self, name: str) -> None:
+        """A jsonnet file can make any name; one without these words makes no service."""
+        for path in self.index.graph.programs:
+            text = self.catalog.text(path)
+            if KIND in text or "import" in text:
+                raise ManifestError(
+                    f"no file shows `{name}`, and this jsonnet file may make it",
+                    where=path,
+                    hint="write the InferenceService as YAML or JSON, or move the file out of the "
+                    "environment's folder",
+                )
 
     def _raise_obstacles(self, name: str, chain: Chain) -> None:
         for path in self.patches.kustomizations_of(chain):
@@ -148,6 +165,18 @@ class Resolver:
                         where=path,
                         hint="set them in the InferenceService or in a strategic-merge patch",
                     )
+
+    def _raise_transformed(self, base: Document, chain: Chain) -> None:
+        for path in self.patches.kustomizations_of(chain):
+            kustomization = self.index.graph.kustomizations[path]
+            for file, kind in transforming(path, kustomization, base, self.catalog):
+                raise ManifestError(
+                    f"a transformer of {path} ({kind}) may set the URI or the version of "
+                    f"`{base.name}` after every patch",
+                    where=file,
+                    hint="set them in the InferenceService or in a strategic-merge patch, and "
+                    "remove the transformer",
+                )
 
 
 def _may_mention(catalog: Catalog, path: str, name: str) -> bool:

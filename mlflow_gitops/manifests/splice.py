@@ -42,11 +42,15 @@ __all__ = ["Place", "insert_lines", "set_text", "shared_nodes"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A text, where it is from, and the nodes in it that several places refer to."""
+    """A text, where it is from, and the nodes in it that several places refer to.
+
+    What goes into a text that `is_json` has JSON's quotes everywhere.
+    """
 
     text: str
     where: str
     shared: frozenset[int]
+    is_json: bool = False
 
     def refuse(self, what: str, hint: str) -> ManifestError:
         return ManifestError(what, where=self.where, hint=hint)
@@ -193,12 +197,12 @@ def _insert(
 ) -> list[Splice]:
     text = place.text
     if mapping.flow_style:
-        entry = _flow(keys, value, json=_is_json(mapping))
+        entry = _flow(keys, value, json=place.is_json or _is_json(mapping))
         if not mapping.value:
             at = text.index("{", content_start(text, mapping.start_mark.index)) + 1
             return [Splice(at, at, entry)]
         at = end_of(text, *mapping.value[-1])
-        return [Splice(at, at, f", {entry}")]
+        return [Splice(at, at, f",{_gap(place, mapping)}{entry}")]
     first = mapping.value[0][0]
     indent = column_of(text, first.start_mark.index)
     lines = _block(keys, value, indent, _step(parents))
@@ -215,6 +219,13 @@ def _insert(
             raise
         eol = line_break(text, start)
         return [Splice(start, start, eol.join([*lines, ""]).lstrip(" ") + before)]
+
+
+def _gap(place: Place, mapping: Node) -> str:
+    """What goes between two entries: a line break where JSON has each on a line of its own."""
+    text, key = place.text, mapping.value[-1][0].start_mark.index
+    lead = text[key - column_of(text, key) : key]
+    return line_break(text, key) + lead if place.is_json and not lead.strip() else " "
 
 
 def insert_lines(text: str, after: int, lines: list[str]) -> list[Splice]:

@@ -32,6 +32,7 @@ artifacts:
   prefix: team-a/models
   sources: [s3://lake/models, /mnt/models/, "gs://other"]
 version-name: {tag: semver}
+applications: [argocd/*, clusters/prod/ml.yaml]
 services:
   Fraud Detector: fraud-detector
   churn: churn-v2
@@ -107,6 +108,7 @@ def test_the_smallest_settings_take_every_default() -> None:
 def test_every_key_arrives_where_it_belongs() -> None:
     settings = parse_settings(WHOLE)
     assert (settings.bucket, settings.prefix) == ("prod-ml-models", "team-a/models")
+    assert settings.applications == ("argocd/*", "clusters/prod/ml.yaml")
     assert settings.sources == ("s3://lake/models/", "/mnt/models/", "gs://other/")
     assert settings.version_tag == "semver"
     assert settings.service("Fraud Detector") == "fraud-detector"
@@ -207,6 +209,8 @@ WRONG = [
     (artifacts(prefix="a b"), "artifacts.prefix", 1, "not safe"),
     (artifacts(prefix='"a\\nb"'), "artifacts.prefix", 1, "unprintable"),
     (artifacts(sources="s3://a"), "artifacts.sources", 1, "has to be a list"),
+    (f"applications: argocd\n{SMALLEST}", "applications", 1, "has to be a list"),
+    (f"applications: [/argocd]\n{SMALLEST}", "applications[0]", 1, "is no path in"),
     (artifacts(sources="[/]"), "artifacts.sources[0]", 1, "everything"),
     (artifacts(sources="[/a, relative]"), "artifacts.sources[1]", 1, "neither"),
     (artifacts(sources="['s3://']"), "artifacts.sources[0]", 1, "names no bucket"),

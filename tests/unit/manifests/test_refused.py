@@ -109,7 +109,7 @@ TARGET = "patches:\n- path: p.yaml\n  target: {kind: InferenceService, name: svc
         ),
         (
             TARGET,
-            '[{"op": "add", "path": "/metadata/labels", "value": {}}]',
+            '[{"op": "add", "path": "/metadata/labels", "value": {},}]',
             "it would be no JSON",
         ),
         ("patches:\n- patch: '['\n  target: {name: svc}", "", "patches[0]: broken YAML"),

@@ -1,0 +1,67 @@
+"""Whether a patch sets a value that this tool manages, wherever the patch is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.catalog import Catalog
+from mlflow_gitops.manifests.facts import GROUP, KIND, Document, read_facts
+from mlflow_gitops.manifests.fields import LABEL
+from mlflow_gitops.manifests.kustomization import PatchEntry, Target
+from mlflow_gitops.manifests.operations import Operation
+from mlflow_gitops.manifests.plain import mapping_at, text_at
+from mlflow_gitops.manifests.tree import resolve
+
+__all__ = ["patch_entry", "sets_ours"]
+
+OURS = ("storageUris", "containers")
+
+
+def patch_entry(written: Any) -> PatchEntry:
+    """Return an entry of a list of patches that is written outside a kustomization."""
+    target = mapping_at(written, "target")
+    selector = text_at(target, "labelSelector") + text_at(target, "annotationSelector")
+    kind, name, group, version, namespace = (
+        text_at(target, key) for key in ("kind", "name", "group", "version", "namespace")
+    )
+    return PatchEntry(
+        "patches",
+        0,
+        text_at(written, "path"),
+        text_at(written, "patch"),
+        Target(kind, name, group, version, namespace, selector) if target else None,
+    )
+
+
+def sets_ours(entry: PatchEntry, folder: str, base: Document, catalog: Catalog, where: str) -> bool:
+    """Whether the patch sets, or may set, a value that this tool manages."""
+    version = base.api_version.rpartition("/")[2]
+    target = entry.target
+    if target is not None:
+        namespaces = (base.namespace or "default", target.namespace)
+        if not target.may_match(KIND, base.name, GROUP, version, namespaces):
+            return False
+    file = resolve(folder, entry.path) if entry.path else ""
+    try:
+        facts = catalog.facts(file or entry.path) if entry.path else read_facts(entry.inline, where)
+    except ManifestError:
+        return True  # it cannot be read: what it does is not known
+    sources: list[Document | Operation] = [*facts.operations]
+    sources += [
+        document
+        for document in facts.documents
+        if target is not None or (document.kind == KIND and document.name == base.name)
+    ]
+    return any(map(_touches_ours, sources))
+
+
+def _touches_ours(source: Document | Operation) -> bool:
+    if isinstance(source, Operation) and source.unclear:
+        return True
+    if isinstance(source, Document) and source.directive:
+        return True
+    return any(
+        value is None or key in (LABEL, *OURS) or key.endswith((".storageUri", ".storage"))
+        for key, value in source.fields.items()
+    )

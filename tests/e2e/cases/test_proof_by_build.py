@@ -117,8 +117,6 @@ def test_a_transformer_that_sets_the_uri_is_named(tmp_path: Path) -> None:
     made = world(tmp_path, {**TRANSFORMED, "production/set-uri.yaml": transformer(pinned)})
     said = refused(made)
     assert "production/set-uri.yaml" in said
-    assert pinned in said
-    assert "spec.predictor.model.storageUri" in said
 
 
 def test_a_transformer_that_sets_something_else_does_no_harm(tmp_path: Path) -> None:

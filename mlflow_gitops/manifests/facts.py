@@ -1,6 +1,7 @@
-"""What a manifest file says of InferenceServices: plain values that outlive its nodes.
+"""What a manifest file says of services: plain values that outlive its nodes.
 
-One `Document` is either an InferenceService or a patch of one; a JSON 6902 patch has operations.
+A service is an InferenceService or an LLMInferenceService of KServe. One `Document` is either a
+service or a patch of one; a JSON 6902 patch has operations.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlflow_gitops.manifests.fields import LABEL, Fields, fields_of
+from mlflow_gitops.manifests.fields import LABEL, Fields, container_uri, fields_of
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -21,10 +22,11 @@ from mlflow_gitops.manifests.nodes import (
 )
 from mlflow_gitops.manifests.operations import Operation, read_operations
 
-__all__ = ["GROUP", "KIND", "Document", "FileFacts", "possible_names", "read_facts"]
+__all__ = ["GROUP", "KINDS", "Document", "FileFacts", "possible_names", "read_facts"]
 
 GROUP = "serving.kserve.io"
 KIND = "InferenceService"
+KINDS = (KIND, "LLMInferenceService")
 _NAME = re.compile(r"""\bname["']?[ \t]*:(?:[ \t\r\n]|\#[^\n]*\n)*["']?([-\w.]+)""")
 _PATCH_FORM = re.compile(
     r"apiVersion: (?P<api>serving\.kserve\.io/v1beta1)\nkind: InferenceService\nmetadata:\n"
@@ -40,6 +42,7 @@ class Document:
     """One document of a file: `index` is its place in it, `directive` a `$patch` at its root.
 
     `inside` leads to it from the document's root, where it is an item of a `kind: List`.
+    `container_uri` leads to the STORAGE_URI of a custom container, () where there is none.
     """
 
     index: int
@@ -50,10 +53,11 @@ class Document:
     fields: Fields
     directive: str = ""
     inside: tuple[str | int, ...] = ()
+    container_uri: tuple[str | int, ...] = ()
 
     @property
     def is_service(self) -> bool:
-        return self.kind == KIND and self.api_version.startswith(f"{GROUP}/")
+        return self.kind in KINDS and self.api_version.startswith(f"{GROUP}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +132,5 @@ def _document(index: int, root: Node, where: str, inside: tuple[str | int, ...])
         fields_of(root, where),
         at(root, "$patch"),
         inside,
+        container_uri(root),
     )

@@ -24,8 +24,17 @@ from mlflow_gitops.manifests.nodes import (
     text_of,
 )
 
-__all__ = ["FILE_NAMES", "Kustomization", "PatchEntry", "Target", "read_kustomization"]
+__all__ = [
+    "FILE_NAMES",
+    "URI_PATHS",
+    "Kustomization",
+    "Obstacle",
+    "PatchEntry",
+    "Target",
+    "read_kustomization",
+]
 
+URI_PATHS = ("storageUri", "spec.model.uri", "storage.path", "STORAGE_URI", "model-version")
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 _REF = r"[A-Za-z0-9_./][A-Za-z0-9_./-]*"
@@ -195,7 +204,7 @@ def _obstacles(root: Node, where: str) -> Iterator[Obstacle]:
     for replacement in _list(root, "replacements", where):
         for target in items(child(replacement, "targets")):
             paths = [text_of(path) or "" for path in items(child(target, "fieldPaths"))]
-            if any("storageUri" in path or "model-version" in path for path in paths):
+            if any(word in path for path in paths for word in URI_PATHS):
                 name = text_of(child(target, "select", "name")) or ""
                 yield Obstacle("`replacements`", name)
     labels = [child(each, "pairs") for each in _list(root, "labels", where)]

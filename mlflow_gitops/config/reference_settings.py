@@ -311,7 +311,7 @@ SETTINGS = (
         "with a dot, `{service}` where wanted",
         None,
         "Where in the file the URI is, for example `model.storageUri`. Its last key is added where "
-        "it is missing. It may lead on into a literal block (`|`) that is YAML itself. Only an "
+        "it is missing. It may lead on into a literal block that is YAML itself. Only an "
         "empty value or a model URI is ever replaced.",
     ),
     Setting(

@@ -112,7 +112,7 @@ class Elsewhere:
         rule = self.rule(environment, service)
         marked = self._marked(environment, service)
         if rule is None:
-            return marked
+            return self._checked(marked, environment, service)
         found = self._by_rule(rule, environment, service)
         if marked is not None and (found is None or _place(marked) != _place(found)):
             raise ManifestError(
@@ -121,6 +121,20 @@ class Elsewhere:
                 where=marked.where,
                 hint="remove the marker, or the rule under `values`",
             )
+        return self._checked(found, environment, service)
+
+    def _checked(self, found: Written | None, environment: str, service: str) -> Written | None:
+        """The same place. Raises ManifestError where another value than a URI is there: neither
+        is it a decision of people about the service, nor is it to be recorded or shown as one.
+        """
+        if found is None:
+            return None
+        documents = self._catalog.facts(found.file).documents
+        if any(document.kind == "Secret" for document in documents):
+            roots = self._roots(found.file)
+            self.guard.check_secret(roots, found.file, found.uri, found.version)
+        about = self.about(environment, service)
+        self.guard.check_uri(found.file, found.uri, by_rule=found.rule is not None, about=about)
         return found
 
     def rule(self, environment: str, service: str) -> ValueRule | None:
@@ -149,19 +163,13 @@ class Elsewhere:
             assert rule is not None  # only a rule leads here without a place
             raise self._missing(rule, environment, service, spec)
         self._check_own(environment, service, found)
-        self.guard.check_written(
-            self._roots(found.file),
-            found.file,
-            found.uri,
-            found.version,
-            by_rule=found.rule is not None,
-            about=self.about(environment, service),
-        )
-        values = {found.uri: spec.uri}
+        roots, values = self._roots(found.file), {found.uri: spec.uri}
         if found.version is not None:
+            by_rule = found.rule is not None
+            self.guard.check_version(roots, found.file, found.uri, found.version, by_rule=by_rule)
             values[found.version] = spec.version
         before = self._catalog.text(found.file)
-        is_text = holds_texts(self._roots(found.file), found.version or found.uri)
+        is_text = holds_texts(roots, found.version or found.uri)
         text = write(before, values, found.file, numbers=not is_text)
         return {found.file: text} if text != before else {}
 

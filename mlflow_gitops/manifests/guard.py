@@ -32,32 +32,43 @@ class Guard:
 
     advice: Advice
 
-    def check_written(
-        self,
-        roots: Sequence[Node],
-        file: str,
-        uri: Spot,
-        version: Spot | None,
-        *,
-        by_rule: bool,
-        about: About,
+    def check_secret(
+        self, roots: Sequence[Node], file: str, uri: Spot, version: Spot | None
     ) -> None:
-        """Check the values that a rule (or else a marker) leads to."""
+        """Check values in a Secret: what is neither a URI nor a version is not even read."""
         for spot in filter(None, (uri, version)):
-            if _is_encoded(roots, spot):
+            if text_of(child(_object_at(roots, spot), "kind")) != "Secret":
+                continue
+            where = f"{file}:{spot.line}"
+            if "data" in (spot.path if spot.text is None else spot.text)[:-1]:
                 raise ManifestError(
                     f"`{spot.shown}` is in the `data` of a Secret, which is base64",
-                    where=f"{file}:{spot.line}",
+                    where=where,
                     hint="write it under `stringData`, or in a ConfigMap",
                 )
+            wrong = (
+                uri_complaint(uri.value) if spot is uri else _version_complaint(roots, uri, spot)
+            )
+            if wrong:
+                what = "a model URI" if spot is uri else "a version"
+                raise ManifestError(
+                    f"`{spot.shown}` of a Secret is not {what}",
+                    where=where,
+                    hint="correct the path in the settings",
+                )
+
+    def check_uri(self, file: str, uri: Spot, *, by_rule: bool, about: About) -> None:
+        """Check the URI that a rule (or else a marker) leads to."""
         what = uri_complaint(uri.value)
         if what:
-            hint = self._way_out(uri, by_rule, about)
+            hint = self._way_out(uri, what, by_rule, about)
             raise _kept(uri.shown, what, "model URIs", f"{file}:{uri.line}", hint)
-        if version is None:
-            return
-        is_number = is_plain_number(node_of(roots, version, file))
-        what = version_complaint(version.value, version_in(uri.value or ""), is_number=is_number)
+
+    def check_version(
+        self, roots: Sequence[Node], file: str, uri: Spot, version: Spot, *, by_rule: bool
+    ) -> None:
+        """Check the version that a rule (or else a marker) leads to."""
+        what = _version_complaint(roots, uri, version)
         if what:
             wrong = "`version-path` in the settings" if by_rule else "the marker"
             hint = f"correct {wrong}; or write the version there, or nothing: then it is set"
@@ -98,7 +109,7 @@ class Guard:
         node = scalar_at(parse(text, setter.file), setter.document, path)
         return f"{setter.file}:{node.start_mark.line + 1}" if node is not None else setter.file
 
-    def _way_out(self, uri: Spot, by_rule: bool, about: About) -> str:
+    def _way_out(self, uri: Spot, what: str, by_rule: bool, about: About) -> str:
         value, key = uri.value or "", uri.shown
         if "\n" in value.strip():
             inside = self.advice.inside(value) if by_rule and uri.text is None else ""
@@ -110,6 +121,8 @@ class Guard:
             rule = self.advice.filled_in(about, value, "")
             return f"let a rule lead to the value that is filled in: {rule}"
         wrong = "the rule under `values`" if by_rule else "the marker"
+        if what.startswith(("a number", "true or false")):
+            return f"correct {wrong}"
         return f'correct {wrong}; or write nothing there (`""`): then it is set'
 
 
@@ -119,14 +132,15 @@ def _kept(path: str, what: str, only: str, where: str, hint: str) -> ManifestErr
     )
 
 
+def _version_complaint(roots: Sequence[Node], uri: Spot, version: Spot) -> str:
+    is_number = is_plain_number(node_of(roots, version))
+    return version_complaint(version.value, version_in(uri.value or ""), is_number=is_number)
+
+
 def holds_texts(roots: Sequence[Node], spot: Spot) -> bool:
     """Whether Kubernetes takes only texts there, also for a version that is a number."""
-    return text_of(child(_object_at(roots, spot), "kind")) in ("ConfigMap", "Secret")
-
-
-def _is_encoded(roots: Sequence[Node], spot: Spot) -> bool:
     kind = text_of(child(_object_at(roots, spot), "kind"))
-    return kind == "Secret" and "data" in (spot.path if spot.text is None else spot.text)[:-1]
+    return spot.text is None and kind in ("ConfigMap", "Secret")
 
 
 def _object_at(roots: Sequence[Node], spot: Spot) -> Node:

@@ -198,12 +198,12 @@ def scalar_at(roots: Sequence[Node], document: int, path: Path) -> Node:
     return node
 
 
-def node_of(roots: Sequence[Node], spot: Spot, where: str) -> Node:
+def node_of(roots: Sequence[Node], spot: Spot) -> Node:
     """The node at a spot of the file; None where nothing is there yet."""
     if spot.text is None:
         return scalar_at(roots, spot.document, spot.path)
     text = scalar_at(roots, spot.document, spot.text)
-    return scalar_at(parse(str(text.value), where), 0, spot.path)
+    return scalar_at(parse(str(text.value), ""), 0, spot.path)
 
 
 def write(text: str, values: Mapping[Spot, str], where: str, *, numbers: bool = True) -> str:

@@ -103,7 +103,9 @@ TARGET = "patches:\n- path: p.yaml\n  target: {kind: InferenceService, name: svc
         (TARGET, OPERATIONS.replace("replace", "test") % "/metadata/labels/model-version", "tests"),
         (
             TARGET,
-            OPERATIONS.replace("path", "value: {storageUri: x}\n  path").replace("  value: s3://x/\n", "")
+            OPERATIONS.replace("path", "value: {storageUri: x}\n  path").replace(
+                "  value: s3://x/\n", ""
+            )
             % "/spec/predictor/sklearn",
             "spec.predictor.model and spec.predictor.sklearn",
         ),
@@ -167,7 +169,7 @@ def test_a_kustomization_that_is_refused(kustomization: str, patch: str, message
 @pytest.mark.parametrize(
     ("kustomization", "message"),
     [
-        ("helmCharts: [{name: x}]", "Helm"),
+        ("helmCharts: [{name: x}]", "`helmCharts` may render it"),
         ("resources: [gone]", "lists `gone`, which is not there"),
         ("resources: [../../outside]", "lists `../../outside`"),
         ("resources: [../env]", "includes itself"),

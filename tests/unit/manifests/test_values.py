@@ -159,7 +159,7 @@ def test_a_file_that_is_not_there_is_told_with_the_line_to_write() -> None:
     assert manifests({}).committed("env", "svc") is None
     assert "create it with `model: {storageUri: s3://prod-ml-models/svc/v13/}`" in refused({})
     assert '`model: {version: "13"}`' in refused(
-        {FILE: "uri: a\n"}, ValueRule(RULE.file, "uri", version_path="model.version")
+        {FILE: "uri: s3://a/\n"}, ValueRule(RULE.file, "uri", version_path="model.version")
     )
 
 
@@ -176,7 +176,7 @@ def test_the_version_is_read_from_the_uri_where_no_path_is_given() -> None:
         "s3://b/svc/v12/": "12",
         "s3://b/svc/v1.4.0": "1.4.0",
         "s3://b/svc/latest/": "",
-        "v1": "",
+        "s3://b/v1x/": "1x",
     }.items():
         found = manifests({FILE: f"model: {{storageUri: {uri}}}\n"}).committed("env", "svc")
         assert found == ServiceSpec(uri, version)
@@ -229,7 +229,7 @@ def test_every_service_of_a_rule_is_listed(rule: ValueRule) -> None:
 
 def test_a_service_that_a_rule_finds_is_not_retired() -> None:
     with pytest.raises(ManifestError, match="cannot be retired") as caught:
-        manifests({FILE: "model: {storageUri: a}\n"}).remove_service("env", "svc")
+        manifests({FILE: "model: {storageUri: s3://a/}\n"}).remove_service("env", "svc")
     assert caught.value.where == f"{FILE}:1"
     assert "by hand" in caught.value.hint
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.git_session import SETTINGS, GitWorld
 from tests.support.memory_session import FILES
+from tests.support.stack import Stack
 
 URI = "s3://prod-ml-models/fraud-detector/v1/"
 HUGGING_FACE = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -100,6 +101,32 @@ def test_a_path_leads_into_a_block_of_values(world: Make, header: str) -> None:
         '+          version: "2"'
     )
     assert made.promote("fraud-detector") == ""
+
+
+@pytest.mark.slow
+def test_a_text_is_promoted_reverted_and_held_on_real_parts(
+    stack: Stack, names: Callable[[str], str]
+) -> None:
+    model = names("fraud")
+    rule = app_rule(f"{HELM}.values.model.storageUri").replace("file:", f"models: [{model}], file:")
+    settings = f"{SETTINGS.replace('prod-ml-models', stack.bucket)}services: {{{model}: fraud}}\n"
+    settings = settings.replace("services:", f"    values:\n      - {{{rule}}}\nservices:")
+    app = (APP % "|").replace("prod-ml-models", stack.bucket)
+    stack.person_writes({"mlflow-gitops.yaml": settings, "production/app.yaml": app})
+    stack.registry.register(model)
+    stack.registry.transition(model, "1", "Production")
+    done = stack.cli("reconcile", model)
+    assert done.returncode == 0, done.stderr
+    old, new = "storageUri: s3://{}/fraud-detector/v1/\n          v", "storageUri: {}\n          v"
+    uri = f"s3://{stack.bucket}/fraud/v1/"
+    assert (
+        stack.file("production/app.yaml")
+        == app.replace(old.format(stack.bucket), new.format(uri)).strip()
+    )
+    reverted = stack.person_reverts()
+    done = stack.cli("reconcile", model)
+    assert "held" in done.stdout
+    assert stack.head() == reverted
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,15 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.edit import add_to_list
 from mlflow_gitops.manifests.facts import Document, FileFacts
-from mlflow_gitops.manifests.fields import LABEL
+from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL
 from mlflow_gitops.manifests.graph import build_graph
-from mlflow_gitops.manifests.merged import merge, uri_field, written_uri
+from mlflow_gitops.manifests.merged import (
+    check_supported,
+    merge,
+    patched_container,
+    uri_field,
+    written_uri,
+)
 from mlflow_gitops.manifests.scaffold import (
     API_VERSION,
     SERVICE_ACCOUNT,
@@ -182,9 +188,12 @@ class _Adder:
 
     def _values(self, base: _Base) -> dict[str, str]:
         """The fields that make the base serve the spec."""
-        buckets = self.environment.storage_keys
+        buckets, name = self.environment.storage_keys, uri_field(base.fields)
+        check_supported(base.fields, self.service, base.folder, buckets)
+        if name == CONTAINER_URI:
+            raise patched_container(self.service, base.folder)
         uri = written_uri(self.spec, base.fields, buckets, base.folder)
-        return {uri_field(base.fields): uri, LABEL: self.spec.version}
+        return {name: uri, LABEL: self.spec.version}
 
 
 def _only_service(catalog: Catalog, folder: str, service: str) -> tuple[str, Document] | None:

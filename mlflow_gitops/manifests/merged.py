@@ -12,6 +12,7 @@ from mlflow_gitops.state import EMPTY, Predictor, ServiceSpec
 __all__ = [
     "check_supported",
     "merge",
+    "patched_container",
     "predictor_of",
     "spec_of",
     "uri_field",
@@ -110,6 +111,16 @@ def _check_container(form: str, service: str, where: str) -> None:
     if form in problems:
         what, hint = problems[form]
         raise ManifestError(what, where=where, hint=hint)
+
+
+def patched_container(service: str, where: str) -> ManifestError:
+    """The error for a custom container whose STORAGE_URI only a patch could set."""
+    return ManifestError(
+        f"the STORAGE_URI of `{service}` is in a file that is not only its own, and a patch would "
+        "replace the whole list of containers",
+        where=where,
+        hint="give each environment its own InferenceService",
+    )
 
 
 def _check_storage(

@@ -15,7 +15,7 @@ from mlflow_gitops.manifests.edit import add_to_list, set_values
 from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL, LABELS, PLACES
 from mlflow_gitops.manifests.inline import edit_inline
 from mlflow_gitops.manifests.insert import insert_operation
-from mlflow_gitops.manifests.merged import merge, written_uri
+from mlflow_gitops.manifests.merged import merge, patched_container, written_uri
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Setter
 from mlflow_gitops.manifests.scaffold import patch_text
@@ -81,12 +81,7 @@ def promote(
         _insert_below(setter, name, values[name], texts)  # from the end: the others stay in place
     if override:
         if CONTAINER_URI in override:
-            raise ManifestError(
-                f"the STORAGE_URI of `{service.name}` is in a file that is not only its own, and "
-                "a patch would replace the whole list of containers",
-                where=service.file,
-                hint="give each environment its own InferenceService",
-            )
+            raise patched_container(service.name, service.file)
         patch = patch_text(service.base, override)
         _new_patch(service, patch, override, folder, texts, owned, exists)
     return texts.changes

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.state import Predictor, ServiceSpec
 from tests.support.memory_tree import MemoryTree
@@ -87,3 +90,37 @@ def test_an_operation_on_a_storage_is_edited() -> None:
     assert changes["env/p.yaml"] == patch.replace("v1", "v13")
     kept = {path: text for path, text in {**files, **changes}.items() if text is not None}
     assert with_bucket(kept).committed("env", "svc") == SPEC
+
+
+def scaffolded(base: str) -> dict[str, str]:
+    """What an environment gets that does not list the base yet."""
+    files = {
+        "base/svc/kustomization.yaml": "resources: [a.yaml]\n",
+        "base/svc/a.yaml": base,
+        "env/kustomization.yaml": "resources: []\n",
+    }
+    changes = with_bucket(files).set_service("env", "svc", SPEC, PREDICTOR)
+    after = {**files, **{path: text for path, text in changes.items() if text is not None}}
+    assert with_bucket(after).committed("env", "svc") == SPEC
+    return after
+
+
+def test_a_base_is_used_as_its_kind_and_form_want_it() -> None:
+    patch = scaffolded(LLM)["env/svc/model-version.yaml"]
+    assert patch.startswith(HEAD)
+    assert patch.endswith(f"spec:\n  model:\n    uri: {SPEC.uri}\n")
+    patch = scaffolded(STORAGE)["env/svc/model-version.yaml"]
+    assert patch.endswith("    model:\n      storage:\n        path: svc/v13/\n")
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ("", "its model is in the image"),
+        ("      env: [{name: STORAGE_URI, value: 's3://b/'}]\n", "replace the whole list"),
+    ],
+)
+def test_a_base_of_a_custom_container_is_not_patched(env: str, says: str) -> None:
+    head = service("", "").partition("    model:\n")[0]
+    with pytest.raises(ManifestError, match=says):
+        scaffolded(f"{head}    containers:\n    - name: kserve-container\n{env}")

@@ -28,6 +28,7 @@ from mlflow_gitops.state import EMPTY, Environment
 __all__ = ["Historian"]
 
 SYNC_ATTEMPTS = 4
+READING = 2  # raised where manifests are read otherwise, so that nothing kept counts any more
 ABSENT = Standing(None)
 
 
@@ -175,9 +176,11 @@ class Historian:
     @property
     def scope(self) -> str:
         """What was read before counts only where the settings said the same of these."""
-        said = (self.environment.name, self.environment.path, self.environment.values)
+        environment = self.environment
+        said = (READING, environment.name, environment.path, environment.values)
         named = sorted(self.services_of.items())
-        return hashlib.sha256(repr((said, named)).encode()).hexdigest()[:32]
+        keys = sorted(environment.storage_keys.items())
+        return hashlib.sha256(repr((said, named, keys)).encode()).hexdigest()[:32]
 
     def _seen_narrowly(self, service: str, position: int, near: frozenset[str]) -> Standing | None:
         """From the few files that set its values close by; None where they do not show it."""

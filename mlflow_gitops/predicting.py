@@ -115,6 +115,12 @@ class Caller:
                 hint=f"set `environments.{environment.name}.endpoint.protocol` in "
                 f"{SETTINGS_FILE} to v1, v2 or mlflow",
             )
+        if predictor.key == "llm":
+            raise RequestError(
+                "an LLMInferenceService answers to OpenAI's API, which is not spoken here",
+                where=f"{environment.name}/{model}",
+                hint="ask its `status.url` with a client of that API",
+            )
         return protocol_of(predictor), predictor
 
     def _predictor(self, environment: Environment, model: str, settings: Settings) -> Predictor:

@@ -230,7 +230,8 @@ class Environment:
     slash. `branch` is "" for the repository's default branch. `models` are glob patterns of the
     models that it takes. `max_changes` bounds what one resync may change by itself, in services.
     `unproved` says what becomes of an edit that no build can prove.
-    Of `values`, the first rule that takes a model says where it is served from. `labels` and
+    Of `values`, the first rule that takes a model says where it is served from. `storage_keys`
+    maps the key of a `storage` in an InferenceService to the bucket behind it. `labels` and
     `reviewers` are for its pull requests.
     """
 
@@ -247,6 +248,7 @@ class Environment:
     unproved: Literal["mark", "refuse"] = "mark"
     endpoint: Endpoint = Endpoint()
     values: tuple[ValueRule, ...] = ()
+    storage_keys: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     gates: GateRules = field(default_factory=GateRules)
 
     def takes(self, model: str) -> bool:
@@ -413,7 +415,7 @@ class Predictor:
     """How an InferenceService loads its files: decides which layouts it can serve.
 
     `key` is the field under `spec.predictor` that holds the storageUri: `model` or a legacy
-    framework name; `model_format` is then that framework.
+    framework name; `model_format` is then that framework. It is `llm` for an LLMInferenceService.
     """
 
     model_format: str

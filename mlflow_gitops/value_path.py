@@ -24,7 +24,8 @@ class Pick:
     value: str
 
     def __str__(self) -> str:
-        return f"[{self.key}={self.value}]"
+        is_plain = not any(c.isspace() for c in self.value)
+        return f"[{self.key}={self.value}]" if is_plain else f'[{self.key}="{self.value}"]'
 
 
 Step = str | int | Pick

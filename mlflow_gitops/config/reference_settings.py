@@ -164,6 +164,21 @@ SETTINGS = (
         "Names are never made up from others: two models would end in one service.",
     ),
     Setting(
+        "storage-keys",
+        "mapping of a connection's key to a bucket",
+        "{}",
+        "Which bucket each `storage.key` of InferenceServices leads to. Where `storage` names one "
+        "of them, its `path` is what a promotion writes. Only the bucket that versions are "
+        "published to is of use.",
+        "The connection is in a Secret of the cluster, which no manifest shows.",
+    ),
+    Setting(
+        "storage-keys.<key>",
+        "S3 bucket name: 3 to 63 lower-case letters, digits, `.` and `-`",
+        "",
+        "The bucket that the connection in `storage-config` names.",
+    ),
+    Setting(
         "environments",
         "mapping of at least one environment",
         None,
@@ -315,13 +330,15 @@ SETTINGS = (
         "with a dot, `{service}` where wanted",
         None,
         "Where in the file the URI is, for example `model.storageUri`. Its last key is added where "
-        "it is missing.",
+        "it is missing. It may lead on into a literal block that is YAML itself. Only an "
+        "empty value or a model URI is ever replaced.",
     ),
     Setting(
         "environments.<name>.values[].version-path",
         "as `path`",
         "",
-        "Where in the file the version is written too. A plain whole number stays one.",
+        "Where in the file the version is written too. A plain whole number stays one, but in a "
+        "ConfigMap and a Secret, which take texts. Only an empty value or a version is replaced.",
         "Without it the version is the one in the URI.",
     ),
     Setting(
@@ -345,6 +362,13 @@ SETTINGS = (
         "",
         "Its `runtime`.",
         "Without it KServe selects one.",
+    ),
+    Setting(
+        "environments.<name>.storage-keys",
+        "mapping of a connection's key to a bucket",
+        "{}",
+        "As `storage-keys`, for this environment; wins over it.",
+        "One connection of one name for all is the common case.",
     ),
     Setting(
         "environments.<name>.gates",

@@ -13,6 +13,7 @@ from mlflow_gitops.config.gates import read_gates
 from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.signed_by import read_signed_by
+from mlflow_gitops.config.storage_keys import read_storage_keys
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
 from mlflow_gitops.config.write_once import read_write_once
@@ -77,8 +78,9 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         return None
     artifacts = _fields(fields.get("artifacts"), found, "artifacts") or {}
     forge, forge_url = read_forge(fields.get("forge"), found)
+    keys = read_storage_keys(fields.get("storage-keys"), found)
     return Settings(
-        environments=_environments(fields.get("environments"), found, default_branch),
+        environments=_environments(fields.get("environments"), found, default_branch, keys),
         bucket=_text(artifacts, found, "artifacts.bucket", names.bucket_complaint),
         prefix=_text(artifacts, found, "artifacts.prefix", names.prefix_complaint),
         sources=_sources(artifacts.get("sources"), found),
@@ -151,7 +153,7 @@ def _services(value: Value | None, found: Findings) -> Mapping[str, str]:
 
 
 def _environments(
-    value: Value | None, found: Findings, default_branch: str
+    value: Value | None, found: Findings, default_branch: str, storage_keys: Mapping[str, str]
 ) -> Mapping[str, Environment]:
     if value is None:
         return MappingProxyType({})
@@ -162,7 +164,7 @@ def _environments(
     for name, at in (entries or {}).items():
         if names.label_complaint(name):
             found.add(at, "the name is no DNS label", allowed=ROWS[ENVIRONMENT].form)
-        environments[name] = _environment(name, at, found)
+        environments[name] = _environment(name, at, found, storage_keys)
     for name, what in _clashes(environments.values(), default_branch):
         at = (entries or {})[name]
         found.add(at, what, hint="give each environment a folder, or a branch, of its own")
@@ -171,7 +173,9 @@ def _environments(
     return MappingProxyType(environments)
 
 
-def _environment(name: str, value: Value, found: Findings) -> Environment:
+def _environment(
+    name: str, value: Value, found: Findings, storage_keys: Mapping[str, str]
+) -> Environment:
     fields = _fields(value, found, ENVIRONMENT) or {}
     row = ROWS[f"{ENVIRONMENT}.max-changes"]
     most = fields.get("max-changes")
@@ -192,6 +196,10 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
         unproved="refuse" if unproved == "refuse" else "mark",
         endpoint=_endpoint(fields.get("endpoint"), found),
         values=read_rules(fields.get("values"), found, _models),
+        storage_keys={
+            **storage_keys,
+            **read_storage_keys(fields.get("storage-keys"), found),
+        },
         gates=read_gates(fields.get("gates"), found),
     )
 

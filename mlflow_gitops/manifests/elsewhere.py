@@ -6,25 +6,32 @@ followed, only the two values are read and written. A place belongs to one envir
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.advice import About, Advice
 from mlflow_gitops.manifests.catalog import Catalog
+from mlflow_gitops.manifests.guard import Guard, holds_texts
 from mlflow_gitops.manifests.located import Spot, locate, write
 from mlflow_gitops.manifests.markers import Markers, Place, read_markers, twice
 from mlflow_gitops.manifests.merged import predictor_of
 from mlflow_gitops.manifests.nodes import Node, parse
 from mlflow_gitops.manifests.patches import Setter
-from mlflow_gitops.manifests.rules import SERVICE, file_of, file_pattern, keys_at, line_to_add
+from mlflow_gitops.manifests.replaceable import version_in
+from mlflow_gitops.manifests.rules import (
+    SERVICE,
+    file_of,
+    file_pattern,
+    keys_at,
+    line_to_add,
+    way_to_add,
+)
 from mlflow_gitops.manifests.tree import files_below
-from mlflow_gitops.state import Environment, Predictor, ServiceSpec, ValueRule, layout_in
+from mlflow_gitops.state import Environment, Predictor, ServiceSpec, ValueRule
 from mlflow_gitops.value_path import filled, parse_path
 
 __all__ = ["Elsewhere", "Written"]
-
-_VERSION = re.compile(r"/v([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +60,7 @@ class Written:
             return None
         if self.version is not None or not self.complete:
             return ServiceSpec(uri, (self.version and self.version.value) or "")
-        named = _VERSION.fullmatch(uri[uri.rstrip("/").rfind("/") :])
-        name = named[1] if named else ""
-        layout = layout_in(name)
-        return ServiceSpec(uri, name.removesuffix(f"-{layout}") if layout else name)
+        return ServiceSpec(uri, version_in(uri))
 
     def is_set_by(self, setters: Sequence[Setter], service: str) -> bool:
         """Whether it is the InferenceService's own storageUri. Raises where there are two."""
@@ -85,6 +89,7 @@ class Elsewhere:
         folders: Mapping[str, str],
     ) -> None:
         self._catalog = catalog
+        self.guard = Guard(Advice(catalog))
         self._environments = environments
         self._services = services
         self._models = {service: model for model, service in services.items()}
@@ -107,7 +112,7 @@ class Elsewhere:
         rule = self.rule(environment, service)
         marked = self._marked(environment, service)
         if rule is None:
-            return marked
+            return self._checked(marked, environment, service)
         found = self._by_rule(rule, environment, service)
         if marked is not None and (found is None or _place(marked) != _place(found)):
             raise ManifestError(
@@ -116,6 +121,20 @@ class Elsewhere:
                 where=marked.where,
                 hint="remove the marker, or the rule under `values`",
             )
+        return self._checked(found, environment, service)
+
+    def _checked(self, found: Written | None, environment: str, service: str) -> Written | None:
+        """The same place. Raises ManifestError where another value than a URI is there: neither
+        is it a decision of people about the service, nor is it to be recorded or shown as one.
+        """
+        if found is None:
+            return None
+        documents = self._catalog.facts(found.file).documents
+        if any(document.kind == "Secret" for document in documents):
+            roots = self._roots(found.file)
+            self.guard.check_secret(roots, found.file, found.uri, found.version)
+        about = self.about(environment, service)
+        self.guard.check_uri(found.file, found.uri, by_rule=found.rule is not None, about=about)
         return found
 
     def rule(self, environment: str, service: str) -> ValueRule | None:
@@ -144,14 +163,26 @@ class Elsewhere:
             assert rule is not None  # only a rule leads here without a place
             raise self._missing(rule, environment, service, spec)
         self._check_own(environment, service, found)
-        values = {(found.uri.document, found.uri.path): spec.uri}
+        roots, values = self._roots(found.file), {found.uri: spec.uri}
         if found.version is not None:
-            values[found.version.document, found.version.path] = spec.version
-        before = text = self._catalog.text(found.file)
-        for document in dict.fromkeys(document for document, _ in values):
-            mine = {path: value for (index, path), value in values.items() if index == document}
-            text = write(text, document, mine, found.file)
+            by_rule = found.rule is not None
+            self.guard.check_version(roots, found.file, found.uri, found.version, by_rule=by_rule)
+            values[found.version] = spec.version
+        before = self._catalog.text(found.file)
+        is_text = holds_texts(roots, found.version or found.uri)
+        text = write(before, values, found.file, numbers=not is_text)
         return {found.file: text} if text != before else {}
+
+    def about(self, environment: str, service: str) -> About:
+        """What an error about the service has to know, to print a rule for it."""
+        near = (environment, *self._folders[environment].split("/"), service)
+        return About(self._model(service), service, near)
+
+    def chart_rule(self, environment: str, service: str, kustomization: str = "") -> str:
+        """The rule for a service that a Helm chart makes: of a kustomization, or the folder's."""
+        advice, folder = self.guard.advice, self._folders[environment]
+        files = advice.values_files(kustomization) if kustomization else advice.chart_files(folder)
+        return advice.charted(self.about(environment, service), files)
 
     def check_hidden(self, environment: str) -> None:
         """Raises where a marker that cannot be read may be that of a service that is not found."""
@@ -242,7 +273,7 @@ class Elsewhere:
             elif model is not None:
                 yield self._services.get(model, model)
             elif SERVICE in rule.path:
-                yield from keys_at(self._roots(file), parse_path(rule.path))
+                yield from keys_at(self._roots(file), parse_path(rule.path), file)
             else:
                 yield from (self._services.get(model, model) for model in rule.models)
 
@@ -255,24 +286,26 @@ class Elsewhere:
         path = rule.version_path if is_version else rule.path
         value = spec.version if is_version else spec.uri
         steps = filled(parse_path(path), SERVICE, service)
-        what = f"it has no place for `{path.replace(SERVICE, service)}`"
-        how = "add to it" if is_there else "create it with"
+        if is_there:
+            what, how = way_to_add(self._roots(file), steps, value, file)
+        else:
+            what, how = "it is not there", f"create it with `{line_to_add(steps, value)}`"
         return ManifestError(
-            f"{what if is_there else 'it is not there'}, where the settings of {environment} say "
-            f"that `{service}` has its {'version' if is_version else 'URI'}",
+            f"{what}, where the settings of {environment} say that `{service}` has its "
+            f"{'version' if is_version else 'URI'}",
             where=file,
-            hint=f"{how} `{line_to_add(steps, value)}`, or correct the rule under `values`",
+            hint=f"{how}, or correct the rule under `values`",
         )
 
     def _check_own(self, environment: str, service: str, found: Written) -> None:
         """Raises ManifestError where another environment's rule leads to one of the values."""
-        ours = {(s.document, s.path) for s in (found.uri, found.version) if s is not None}
+        ours = {spot.place for spot in (found.uri, found.version) if spot is not None}
         for other in self._environments:
             rule = self.rule(other, service) if other != environment else None
             if rule is None or self.file(rule, other, service) != found.file:
                 continue
             paths = (self._locate(found.file, p, service) for p in (rule.path, rule.version_path))
-            if ours & {(spot.document, spot.path) for spot in paths if spot is not None}:
+            if ours & {spot.place for spot in paths if spot is not None}:
                 raise ManifestError(
                     f"{environment} and {other} lead to the same value of `{service}`: a change "
                     "for one would change the other too",
@@ -286,4 +319,4 @@ def _spot(place: Place) -> Spot:
 
 
 def _place(found: Written) -> tuple[object, ...]:
-    return (found.file, found.uri.document, found.uri.path)
+    return (found.file, *found.uri.place)

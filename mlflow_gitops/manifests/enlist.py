@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.edit import add_to_list
 from mlflow_gitops.manifests.facts import Document, FileFacts
+from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL
 from mlflow_gitops.manifests.graph import build_graph
-from mlflow_gitops.manifests.merged import frameworks, merge
+from mlflow_gitops.manifests.merged import (
+    check_supported,
+    merge,
+    patched_container,
+    uri_field,
+    written_uri,
+)
 from mlflow_gitops.manifests.scaffold import (
     API_VERSION,
     SERVICE_ACCOUNT,
@@ -33,7 +40,7 @@ Changes = dict[str, str | None]
 class _Base:
     folder: str
     document: Document
-    key: str
+    fields: Mapping[str, str]
     files: dict[str, str]
     needs_account: bool
 
@@ -89,7 +96,7 @@ class _Adder:
         self._must_be_free(f"{leaf}/kustomization.yaml")
         self._must_be_free(f"{leaf}/model-version.yaml")
         namespace = self.environment.namespace
-        files = leaf_files(leaf, base.folder, base.document, base.key, self.spec, namespace)
+        files = leaf_files(leaf, base.folder, base.document, self._values(base), namespace)
         return {**base.files, **files}
 
     def overlay(self, elsewhere: Sequence[Service], folders: Sequence[str]) -> Changes:
@@ -109,7 +116,7 @@ class _Adder:
             base = self._base(elsewhere, folders, account=common or self._account_is_there())
             self._must_be_free(f"{leaf}/model-version.yaml")
             changes |= base.files
-            changes |= leaf_files(leaf, base.folder, base.document, base.key, self.spec)
+            changes |= leaf_files(leaf, base.folder, base.document, self._values(base))
             needs_account = base.needs_account
         lines = [*self._account_line(needed=needs_account), self.service]
         if self.folder not in layout:
@@ -173,11 +180,20 @@ class _Adder:
             )
         document = Document(0, API_VERSION, "InferenceService", self.service, "", {})
         files = base_files(folder, self.service, self.predictor, account=account)
-        return _Base(folder, document, self.predictor.key, files, account)
+        return _Base(folder, document, {self.predictor.key: ""}, files, account)
 
     def _existing(self, folder: str, path: str, document: Document) -> _Base:
-        key = next(iter(frameworks(merge([document.fields]))), "model")
-        return _Base(folder, document, key, {}, SERVICE_ACCOUNT in self.catalog.text(path))
+        fields = merge([document.fields])
+        return _Base(folder, document, fields, {}, SERVICE_ACCOUNT in self.catalog.text(path))
+
+    def _values(self, base: _Base) -> dict[str, str]:
+        """The fields that make the base serve the spec."""
+        buckets, name = self.environment.storage_keys, uri_field(base.fields)
+        check_supported(base.fields, self.service, base.folder, buckets)
+        if name == CONTAINER_URI:
+            raise patched_container(self.service, base.folder)
+        uri = written_uri(self.spec, base.fields, buckets, base.folder)
+        return {name: uri, LABEL: self.spec.version}
 
 
 def _only_service(catalog: Catalog, folder: str, service: str) -> tuple[str, Document] | None:

@@ -7,6 +7,7 @@ again: the service must be as wanted, and no file that another environment reads
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
@@ -20,7 +21,7 @@ from mlflow_gitops.manifests.facts import KIND, Document
 from mlflow_gitops.manifests.graph import EVERY_FILE, FolderRules
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
-from mlflow_gitops.manifests.merged import predictor_of, spec_of
+from mlflow_gitops.manifests.merged import predictor_of
 from mlflow_gitops.manifests.options import kustomization_with
 from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
@@ -120,7 +121,7 @@ class Manifests:
         """The comment that holds the service as it is, on any of the URIs that are set for it."""
         written = self._written(environment, service)
         if written is not None:
-            return hold_at(self._catalog, written.file, written.uri.document, written.uri.path)
+            return hold_at(self._catalog, written.file, written.uri)
         found = self._find(environment, service)
         return hold_of(self._catalog, found.setters) if found else None
 
@@ -191,13 +192,15 @@ class Manifests:
                 hint="remove that patch to bring the service back",
             )
         else:
-            if spec_of(found.fields).rollout != spec.rollout:
+            if found.spec.rollout != spec.rollout:
                 raise ManifestError(
                     f"`{service}` has a traffic split in Git that differs from the one asked for, "
                     f"and splits are not written yet",
                     where=found.file,
                     hint="change spec.canary or canaryTrafficPercent by hand",
                 )
+            about = self._elsewhere.about(environment, service)
+            self._elsewhere.guard.check_service(found, spec, about)
             changes = self._promote(environment, found, spec)
         self._check(environment, service, spec, changes)
         return changes
@@ -278,18 +281,21 @@ class Manifests:
     def _index(self, environment: str) -> Index:
         return self._resolver(environment).index
 
-    def _resolver(self, environment: str) -> Resolver:
+    def _resolver(self, environment: str, service: str = "") -> Resolver:
         found = self._resolvers.get(environment)
         if found is None:
             folder = self._folder(environment)
             if f"{folder}/Chart.yaml".lstrip("/") in self._tree:
+                rule = self._elsewhere.chart_rule(environment, service or "<model>")
                 raise ManifestError(
-                    "the environment's folder is a Helm chart, which is not supported yet",
+                    "the environment's folder is a Helm chart, and what it makes is not followed",
                     where=f"{folder}/Chart.yaml".lstrip("/"),
-                    hint="point `path` at plain manifests or a kustomization",
+                    hint=f"say in the settings where the URI is: {rule}",
                 )
             index = self._catalog.index(environment, folder, self._rules(environment))
-            found = Resolver(self._catalog, index)
+            buckets = self._environments[environment].storage_keys
+            rule_for = partial(self._elsewhere.chart_rule, environment)
+            found = Resolver(self._catalog, index, buckets, rule_for)
             self._resolvers[environment] = found
         return found
 
@@ -334,7 +340,7 @@ class Manifests:
         """Its InferenceService, also one that a patch deletes."""
         if self.is_elsewhere(environment, service):
             return None
-        found = self._resolver(environment).find(service)
+        found = self._resolver(environment, service).find(service)
         if found is None:
             self._elsewhere.check_hidden(environment)
         else:
@@ -375,7 +381,7 @@ class Manifests:
         if written is not None:
             return written.spec
         found = self._find(environment, service)
-        return spec_of(found.fields) if found else None
+        return found.spec if found else None
 
     def _find_quietly(self, environment: str, service: str) -> Service | None:
         """One environment's error never stops another."""

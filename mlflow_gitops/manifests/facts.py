@@ -1,6 +1,7 @@
-"""What a manifest file says of InferenceServices: plain values that outlive its nodes.
+"""What a manifest file says of services: plain values that outlive its nodes.
 
-One `Document` is either an InferenceService or a patch of one; a JSON 6902 patch has operations.
+A service is an InferenceService or an LLMInferenceService of KServe. One `Document` is either a
+service or a patch of one; a JSON 6902 patch has operations.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
-from mlflow_gitops.manifests.fields import LABEL, Fields, fields_of
+from mlflow_gitops.manifests.fields import LABEL, Fields, container_uri, fields_of
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -26,6 +27,7 @@ from mlflow_gitops.manifests.operations import Operation, read_operations
 __all__ = [
     "GROUP",
     "KIND",
+    "KINDS",
     "RENDERERS",
     "Document",
     "FileFacts",
@@ -38,6 +40,7 @@ __all__ = [
 
 GROUP = "serving.kserve.io"
 KIND = "InferenceService"
+KINDS = (KIND, "LLMInferenceService")
 _NAME = re.compile(r"""\bname["']?[ \t]*:(?:[ \t\r\n]|\#[^\n]*\n)*["']?([-\w.]+)""")
 _PATCH_FORM = re.compile(
     r"apiVersion: (?P<api>serving\.kserve\.io/v1beta1)\nkind: InferenceService\nmetadata:\n"
@@ -55,6 +58,7 @@ class Document:
     """One document of a file: `index` is its place in it, `directive` a `$patch` at its root.
 
     `inside` leads to it from the document's root, where it is an item of a `kind: List`.
+    `container_uri` leads to the STORAGE_URI of a custom container, () where there is none.
     """
 
     index: int
@@ -65,10 +69,11 @@ class Document:
     fields: Fields
     directive: str = ""
     inside: tuple[str | int, ...] = ()
+    container_uri: tuple[str | int, ...] = ()
 
     @property
     def is_service(self) -> bool:
-        return self.kind == KIND and self.api_version.startswith(f"{GROUP}/")
+        return self.kind in KINDS and self.api_version.startswith(f"{GROUP}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,4 +191,5 @@ def _document(index: int, root: Node, where: str, inside: tuple[str | int, ...])
         fields_of(root, where),
         at(root, "$patch"),
         inside,
+        container_uri(root),
     )

@@ -1,4 +1,4 @@
-"""The values of an InferenceService that this tool reads, flat: `{"model.storageUri": "s3://…"}`.
+"""The values of a service that this tool reads, flat: `{"model.storageUri": "s3://…"}`.
 
 So a strategic-merge patch is a dictionary update, with None for a deletion, and a JSON 6902
 operation is one too. `PLACES` tells where in the object each value stands.
@@ -7,7 +7,7 @@ operation is one too. `PLACES` tells where in the object each value stands.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlflow_gitops.manifests.nodes import (
@@ -22,10 +22,23 @@ from mlflow_gitops.manifests.nodes import (
     text_of,
 )
 
-__all__ = ["FRAMEWORKS", "LABEL", "LABELS", "PLACES", "Fields", "fields_of"]
+__all__ = [
+    "CONTAINER_URI",
+    "FRAMEWORKS",
+    "LABEL",
+    "LABELS",
+    "LLM",
+    "PLACES",
+    "Fields",
+    "container_uri",
+    "fields_of",
+    "is_uri",
+]
 
 LABEL = "label"
 LABELS = "labels"  # whether there are others
+LLM = "llm"  # spec.model of an LLMInferenceService
+CONTAINER_URI = "containers.storageUri"  # the variable STORAGE_URI of a custom container
 FRAMEWORKS = (
     "model",
     "sklearn",
@@ -43,6 +56,7 @@ Fields = Mapping[str, str | None]
 
 _PREDICTOR = ("spec", "predictor")
 _OF_A_FRAMEWORK = ("storageUri", "modelFormat", "protocolVersion", "runtime", "storage")
+_OF_A_STORAGE = ("key", "path", "parameters")
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     LABELS: ("metadata", "labels"),
@@ -51,8 +65,20 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     **{key: (*_PREDICTOR, key) for key in ("canaryTrafficPercent", "storageUris", "containers")},
     **{key: (*_PREDICTOR, key) for key in FRAMEWORKS},
     **{f"{key}.{name}": (*_PREDICTOR, key, name) for key in FRAMEWORKS for name in _OF_A_FRAMEWORK},
+    **{
+        f"{key}.storage.{name}": (*_PREDICTOR, key, "storage", name)
+        for key in FRAMEWORKS
+        for name in _OF_A_STORAGE
+    },
+    LLM: ("spec", "model"),
+    f"{LLM}.storageUri": ("spec", "model", "uri"),
 }
-"""Where in an InferenceService each field stands."""
+"""Where in a service each field stands; that of `CONTAINER_URI` depends on the lists."""
+
+
+def is_uri(name: str) -> bool:
+    """Whether the field says which files are served."""
+    return name.endswith((".storageUri", ".storage.path"))
 
 
 def fields_of(root: Node, where: str) -> Fields:
@@ -73,6 +99,7 @@ def fields_of(root: Node, where: str) -> Fields:
     explainer = child(spec, "explainer", where=where)
     if explainer is not None:
         found["explainer"] = None if is_null(explainer) else "set"
+    _llm(child(spec, "model", where=where), found, where)
     predictor = child(spec, "predictor", where=where)
     if not is_mapping(predictor):
         return found
@@ -85,6 +112,8 @@ def fields_of(root: Node, where: str) -> Fields:
             found[key] = "set" if items(value) else None
         elif key == "containers":
             found[key] = _containers(value)
+            variables = [variable for _, variable in _variables(value)]
+            found[CONTAINER_URI] = text_of(child(variables[0], "value")) if variables else None
         elif key == "$patch":
             found["$patch"] = text_of(value)
     child(predictor, "model", where=where)  # a key given twice is told here
@@ -103,17 +132,55 @@ def _framework(key: str, node: Node, found: dict[str, str | None], where: str) -
         elif name in ("storageUri", "protocolVersion", "runtime", "$patch"):
             found[f"{key}.{name}"] = text_of(value)
         elif name == "storage":
-            found[f"{key}.storage"] = None if is_null(value) else "set"
+            _storage(f"{key}.storage", value, found, where)
     if is_mapping(node):
         child(node, "storageUri", where=where)
 
 
+def _storage(name: str, node: Node, found: dict[str, str | None], where: str) -> None:
+    found[name] = None if is_null(node) else "set"
+    for part in ("key", "path"):
+        value = child(node, part, where=where)
+        if value is not None:
+            found[f"{name}.{part}"] = text_of(value)
+    if any(True for _ in entries(child(node, "parameters", where=where))):
+        found[f"{name}.parameters"] = "set"
+
+
+def _llm(model: Node, found: dict[str, str | None], where: str) -> None:
+    """An InferenceService has no `spec.model`, and an LLMInferenceService no `spec.predictor`."""
+    if model is None:
+        return
+    found[LLM] = None if is_null(model) else ""
+    uri = child(model, "uri", where=where)
+    if uri is not None:
+        found[f"{LLM}.storageUri"] = text_of(uri)
+
+
 def _containers(node: Node) -> str | None:
     """What custom containers say of the model: its URI in an environment variable, or nothing."""
-    variables = (each for container in items(node) for each in items(child(container, "env")))
-    if any(text_of(child(variable, "name")) == "STORAGE_URI" for variable in variables):
-        return "STORAGE_URI"
+    found = [variable for _, variable in _variables(node)]
+    if any(child(variable, "value") is None for variable in found):
+        return "valueFrom"
+    if found:
+        return "STORAGE_URI" if len(found) == 1 else "twice"
     return "set" if items(node) else None
+
+
+def _variables(containers: Node) -> Iterator[tuple[tuple[int, int], Node]]:
+    """The variables STORAGE_URI: the places of container and variable, and the node."""
+    for index, container in enumerate(items(containers)):
+        for place, variable in enumerate(items(child(container, "env"))):
+            if text_of(child(variable, "name")) == "STORAGE_URI":
+                yield (index, place), variable
+
+
+def container_uri(root: Node) -> tuple[str | int, ...]:
+    """Where the first custom container's STORAGE_URI stands; () where there is none."""
+    containers = child(root, *_PREDICTOR, "containers")
+    for (index, place), _ in _variables(containers):
+        return (*_PREDICTOR, "containers", index, "env", place, "value")
+    return ()
 
 
 def _json(node: Node) -> str | None:

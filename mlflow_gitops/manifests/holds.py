@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
+from mlflow_gitops.manifests.located import Spot, scalar_at
 from mlflow_gitops.manifests.markers import after_marker
-from mlflow_gitops.manifests.notes import FileNotes, Note, read_notes
+from mlflow_gitops.manifests.nodes import parse
+from mlflow_gitops.manifests.notes import FileNotes, Note, Noted, read_notes
 from mlflow_gitops.manifests.patches import Setter
-from mlflow_gitops.manifests.verify import Path
 from mlflow_gitops.state import Hold
 
 __all__ = ["hold_at", "hold_of", "misses"]
@@ -54,11 +55,16 @@ def _notes(catalog: Catalog, setter: Setter) -> tuple[FileNotes, int]:
     return notes, next((i for i, line in enumerate(lines) if line.strip() == first), 1)
 
 
-def hold_at(catalog: Catalog, file: str, document: int, path: Path) -> Hold | None:
+def hold_at(catalog: Catalog, file: str, spot: Spot) -> Hold | None:
     """The hold on one value."""
-    for note in catalog.notes(file).notes:
-        if any((v.document, v.path) == (document, path) for v in note.values):
-            hold = _hold(note, file, 0)
+    notes, document, above = catalog.notes(file), spot.document, 0
+    if spot.text is not None:
+        root = parse(catalog.text(file), file)
+        text = scalar_at(root, spot.document, spot.text)
+        notes, document, above = read_notes(str(text.value), file), 0, text.start_mark.line + 1
+    for note in notes.notes:
+        if any((v.document, v.path) == (document, spot.path) for v in note.values):
+            hold = _hold(note, file, above)
             if hold is not None:
                 return hold
     return None
@@ -72,13 +78,18 @@ def _hold(note: Note, file: str, above: int) -> Hold | None:
     return Hold(why if len(why) <= LONGEST else f"{why[: LONGEST - 1]}…", file, above + note.line)
 
 
+def _may_be_held(noted: Noted) -> bool:
+    """Whether it may be what a service serves: a URI, or a path in a storage."""
+    return "://" in (noted.value or "://") or noted.path[-2:] == ("storage", "path")
+
+
 def misses(files: Mapping[str, FileNotes]) -> Iterator[ManifestError]:
     """Comments that look like a hold and are none, or hold nothing."""
     for file, notes in sorted(files.items()):
         for note in notes.notes:
             comment = after_marker(note.comment)
             is_hold = _HOLD.fullmatch(comment) is not None
-            if is_hold and any("://" in (v.value or "://") for v in note.values):
+            if is_hold and any(_may_be_held(value) for value in note.values):
                 continue
             if is_hold:
                 what = "the hold does not stand on the line of a URI, and holds nothing"

@@ -1,6 +1,6 @@
-"""Edits a patch that stands inside its kustomization, as the text of one scalar.
+"""Edits a text that is YAML itself, such as a patch inside its kustomization.
 
-The patch is changed by the same editors as a file, then put back line by line: in a block scalar
+The text is changed by the same editors as a file, then put back line by line: in a block scalar
 only the lines that differ are written, with the block's own indentation and line ends.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import SequenceMatcher
+from functools import partial
 from itertools import accumulate
 
 from mlflow_gitops.errors import ManifestError
@@ -27,35 +28,52 @@ from mlflow_gitops.manifests.spans import (
 from mlflow_gitops.manifests.splice import shared_nodes
 from mlflow_gitops.manifests.verify import differences
 
-__all__ = ["edit_inline"]
+__all__ = ["edit_inline", "edit_text"]
 
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 
 def edit_inline(text: str, entry: PatchEntry, change: Callable[[str], str], where: str) -> str:
     """The kustomization with one of its inline patches changed, and every other byte as it was."""
+    return edit_text(text, 0, partial(_scalar, entry=entry), change, where, what="an inline patch")
+
+
+def edit_text(
+    text: str,
+    document: int,
+    find: Callable[[list[Node]], Node],
+    change: Callable[[str], str],
+    where: str,
+    *,
+    what: str = "a text in it",
+) -> str:
+    """The file with one text of a document changed, and every other byte as it was.
+
+    `find` gives the text's node in a list with the document alone.
+    """
     body = text.removeprefix("\ufeff")
-    root = parse_positions(body, where)[0]
-    node = _scalar(root, entry)
+    roots = parse_positions(body, where)
+    node = find(roots[document : document + 1])
     old = text_of(node) or ""
     new = change(old)
     if new == old:
         return text
     try:
-        if id(node) in shared_nodes(root):
+        if id(node) in shared_nodes(roots[document]):
             raise Unclear("it is an alias, or has an anchor")
         result = apply(body, _splices(body, node, old, new))
     except Unclear as unclear:
-        raise _unusual(where, str(unclear)) from None
-    after = parse_positions(result, where)[0]
-    changed = list(differences(root, after))
-    if len(changed) != 1 or text_of(_scalar(after, entry)) != new:
-        raise _unusual(where, "the change would change something else")
+        raise _unusual(what, where, str(unclear)) from None
+    after = parse_positions(result, where)
+    same_count = len(roots) == len(after)
+    changed = [path for pair in zip(roots, after, strict=False) for path, _ in differences(*pair)]
+    if not same_count or len(changed) != 1 or text_of(find(after[document : document + 1])) != new:
+        raise _unusual(what, where, "the change would change something else")
     return text[: len(text) - len(body)] + result
 
 
-def _scalar(root: Node, entry: PatchEntry) -> Node:
-    node = items(child(root, entry.field))[entry.index]
+def _scalar(roots: list[Node], entry: PatchEntry) -> Node:
+    node = items(child(roots[0], entry.field))[entry.index]
     return child(node, "patch") or node
 
 
@@ -101,9 +119,8 @@ def _stands_so(written: list[str], lines: list[str], indent: str) -> bool:
     )
 
 
-def _unusual(where: str, why: str) -> ManifestError:
-    return ManifestError(
-        f"an inline patch cannot be changed safely: {why}",
-        where=where,
-        hint="write it as `patch: |-` with the lines below, or in a file of its own",
-    )
+def _unusual(what: str, where: str, why: str) -> ManifestError:
+    hint = "write it as `|-` with the lines below"
+    if what == "an inline patch":
+        hint = "write it as `patch: |-` with the lines below, or in a file of its own"
+    return ManifestError(f"{what} cannot be changed safely: {why}", where=where, hint=hint)

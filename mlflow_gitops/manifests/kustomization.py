@@ -26,13 +26,16 @@ from mlflow_gitops.manifests.nodes import (
 
 __all__ = [
     "FILE_NAMES",
+    "URI_PATHS",
     "Kustomization",
+    "Obstacle",
     "PatchEntry",
     "Target",
     "plain_form",
     "read_kustomization",
 ]
 
+URI_PATHS = ("storageUri", "spec.model.uri", "storage.path", "STORAGE_URI", "model-version")
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 _REF = r"[A-Za-z0-9_./][A-Za-z0-9_./-]*"
@@ -231,7 +234,7 @@ def _obstacles(root: Node, where: str) -> Iterator[Obstacle]:
     for replacement in _list(root, "replacements", where):
         for target in items(child(replacement, "targets")):
             paths = _paths_of(target)
-            if any("storageUri" in path or "model-version" in path for path in paths):
+            if any(word in path for path in paths for word in URI_PATHS):
                 name = text_of(child(target, "select", "name")) or ""
                 yield Obstacle("`replacements`", name)
     labels = [child(each, "pairs") for each in _list(root, "labels", where)]

@@ -1,13 +1,19 @@
-"""One value in any YAML file: finds it by its path, and writes it without moving anything else."""
+"""One value in any YAML file: finds it by its path, and writes it without moving anything else.
+
+A path may lead into a literal block whose text is YAML itself, such as an Application's Helm
+values: the text is edited by its own positions, and put back line by line.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.edit import set_values
+from mlflow_gitops.manifests.inline import edit_text
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -23,9 +29,20 @@ from mlflow_gitops.manifests.spans import Splice, apply
 from mlflow_gitops.manifests.verify import Path, differences
 from mlflow_gitops.value_path import Pick, Step, Steps
 
-__all__ = ["Spot", "locate", "scalar_at", "write"]
+__all__ = [
+    "Spot",
+    "is_plain_number",
+    "locate",
+    "node_of",
+    "reached",
+    "scalar_at",
+    "shown",
+    "write",
+]
 
 INT = "tag:yaml.org,2002:int"
+_KINDS = {"mapping": "mapping", "sequence": "list"}
+_PLAIN_KEY = re.compile(r'[^\s."\[\]=]+')
 WHOLE = re.compile(r"0|[1-9][0-9]{0,5}")  # Helm writes larger ones as 1e+06
 
 
@@ -33,13 +50,40 @@ WHOLE = re.compile(r"0|[1-9][0-9]{0,5}")  # Helm writes larger ones as 1e+06
 class Spot:
     """Where a value stands: `path` leads to it in the document, `line` counts from 1.
 
-    `value` is None where it is null, or where the last key is not there yet.
+    `value` is None where it is null, or where the last key is not there yet. `text` leads to the
+    block scalar (`|`) whose text is the YAML that `path` is in; it is None in the file itself.
     """
 
     document: int
     path: Path
     line: int
     value: str | None
+    text: Path | None = None
+
+    @property
+    def place(self) -> tuple[int, Path | None, Path]:
+        return self.document, self.text, self.path
+
+    @property
+    def shown(self) -> str:
+        return shown((*(self.text or ()), *self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """A node on the way. `line` is the one in the file above the YAML that the node is in."""
+
+    node: Node
+    path: Path = ()
+    text: Path | None = None
+    line: int = 0
+
+    def below(self, key: str | int, node: Node) -> _At:
+        return _At(node, (*self.path, key), self.text, self.line)
+
+    @property
+    def shown(self) -> str:
+        return shown((*(self.text or ()), *self.path))
 
 
 def locate(roots: Sequence[Node], steps: Steps, where: str) -> Spot | None:
@@ -48,41 +92,73 @@ def locate(roots: Sequence[Node], steps: Steps, where: str) -> Spot | None:
     Raises ManifestError where two documents or items have it, or where it is no text.
     """
     ends = [
-        (index, path, parent)
+        (index, at)
         for index, root in enumerate(roots)
-        for path, parent in _walk(root, steps[:-1], (), where)
-        if is_mapping(parent) or is_null(parent)
+        for at in _walk(_At(root), steps[:-1], where)
+        if is_mapping(at.node) or is_null(at.node)
     ]
     key = str(steps[-1])
-    full = [end for end in ends if child(end[2], key, where=where) is not None]
+    full = [end for end in ends if child(end[1].node, key, where=where) is not None]
     found = full or ends
     if len(found) > 1:
         raise ManifestError(
-            f"`{_shown(steps)}` is in it {len(found)} times",
+            f"`{shown(steps)}` is in it {len(found)} times",
             where=where,
             hint="name one place: keep it in one document, or pick an item with `[key=value]`",
         )
     if not found:
         return None
-    index, path, parent = found[0]
-    node = child(parent, key, where=where)
+    index, at = found[0]
+    node = child(at.node, key, where=where)
+    line = at.line + (node if node is not None else at.node).start_mark.line + 1
     if node is not None and not is_scalar(node):
         raise ManifestError(
-            f"`{_shown(steps)}` is a {node.id}, no text",
-            where=f"{where}:{node.start_mark.line + 1}",
-            hint="correct the path in the settings",
+            f"`{shown(steps)}` is a {_KINDS[node.id]}, not a value",
+            where=f"{where}:{line}",
+            hint="let the path in the settings lead to the value itself",
         )
-    line = (node if node is not None else parent).start_mark.line + 1
-    return Spot(index, (*path, key), line, text_of(node))
+    return Spot(index, (*at.path, key), line, text_of(node), at.text)
 
 
-def _walk(node: Node, steps: Steps, path: Path, where: str) -> Iterator[tuple[Path, Node]]:
+def reached(roots: Sequence[Node], steps: Steps, where: str) -> list[Node]:
+    """The nodes to which the steps lead, also inside of texts that are YAML."""
+    return [at.node for root in roots for at in _walk(_At(root), steps, where)]
+
+
+def _walk(at: _At, steps: Steps, where: str) -> Iterator[_At]:
+    """Where the steps lead. A text with several lines is entered: YAML can be expected in it."""
+    at = _entered(at, where)
     if not steps:
-        yield path, node
+        yield at
         return
-    step = steps[0]
-    for key, value in _below(node, step, where):
-        yield from _walk(value, steps[1:], (*path, key), where)
+    for key, value in _below(at.node, steps[0], where):
+        yield from _walk(at.below(key, value), steps[1:], where)
+
+
+def _entered(at: _At, where: str) -> _At:
+    """The root of the YAML that a text holds; the same node where it is no such text."""
+    node = at.node
+    if not is_scalar(node) or "\n" not in node.value:
+        return at
+    line = at.line + int(node.start_mark.line) + 1
+    if node.style != "|" or at.text is not None:
+        form = "a text in a text" if at.text is not None else "folded or quoted"
+        raise _unreadable(at, where, line, f"is one text ({form}), which is not edited")
+    try:
+        roots = parse(str(node.value), where)
+    except ManifestError as error:
+        what = f"is one text, and the text is not YAML: {error.what}"
+        raise _unreadable(at, where, line, what) from None
+    if len(roots) != 1:
+        raise _unreadable(at, where, line, f"is one text of {len(roots)} documents")
+    return _At(roots[0], (), at.path, line)
+
+
+def _unreadable(at: _At, where: str, line: int, what: str) -> ManifestError:
+    hint = "write it as a literal block (`|`) of plain YAML"
+    if at.path[-1:] == ("values",):
+        hint = f"write it as `valuesObject`, without the text; or {hint}"
+    return ManifestError(f"`{at.shown}` {what}", where=f"{where}:{line}", hint=hint)
 
 
 def _below(node: Node, step: Step, where: str) -> Iterator[tuple[str | int, Node]]:
@@ -100,12 +176,15 @@ def _is_picked(item: Node, pick: Pick, where: str) -> bool:
     return text_of(child(item, pick.key, where=where)) == pick.value
 
 
-def _shown(steps: Steps) -> str:
+def shown(steps: Sequence[Step]) -> str:
     """The path as people write it."""
-    return "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}" if isinstance(step, str) else str(step)
-        for step in steps
-    ).removeprefix(".")
+    return "".join(map(_step, steps)).removeprefix(".")
+
+
+def _step(step: Step) -> str:
+    if isinstance(step, str):
+        return f".{step}" if _PLAIN_KEY.fullmatch(step) else f'."{step}"'
+    return f"[{step}]" if isinstance(step, int) else str(step)
 
 
 def scalar_at(roots: Sequence[Node], document: int, path: Path) -> Node:
@@ -119,23 +198,47 @@ def scalar_at(roots: Sequence[Node], document: int, path: Path) -> Node:
     return node
 
 
-def write(text: str, document: int, values: Mapping[Path, str], where: str) -> str:
-    """The text with the values set; a plain whole number stays one, everything else is a text."""
+def node_of(roots: Sequence[Node], spot: Spot) -> Node:
+    """The node at a spot of the file; None where nothing is there yet."""
+    if spot.text is None:
+        return scalar_at(roots, spot.document, spot.path)
+    text = scalar_at(roots, spot.document, spot.text)
+    return scalar_at(parse(str(text.value), ""), 0, spot.path)
+
+
+def write(text: str, values: Mapping[Spot, str], where: str, *, numbers: bool = True) -> str:
+    """The text with the values set, and every other byte as it was.
+
+    With `numbers`, a plain whole number stays one; everything else is a text.
+    """
+    for document, block in dict.fromkeys((spot.document, spot.text) for spot in values):
+        mine = {s.path: v for s, v in values.items() if (s.document, s.text) == (document, block)}
+        if block is None:
+            text = _written(text, document, mine, where, numbers=numbers)
+            continue
+        inner = partial(_written, document=0, values=mine, where=where, numbers=numbers)
+        text = edit_text(text, document, partial(scalar_at, document=0, path=block), inner, where)
+    return text
+
+
+def _written(
+    text: str, document: int, values: Mapping[Path, str], where: str, *, numbers: bool
+) -> str:
     roots = parse(text, where)
-    numbers = {
+    whole = {
         path: value
         for path, value in values.items()
-        if WHOLE.fullmatch(value) and _is_plain_number(scalar_at(roots, document, path))
+        if numbers and WHOLE.fullmatch(value) and is_plain_number(scalar_at(roots, document, path))
     }
-    texts = {path: value for path, value in values.items() if path not in numbers}
+    texts = {path: value for path, value in values.items() if path not in whole}
     if texts:
         text = set_values(text, document, texts, where)
-    for path, value in numbers.items():
+    for path, value in whole.items():
         text = _set_number(text, document, path, value, where)
     return text
 
 
-def _is_plain_number(node: Node) -> bool:
+def is_plain_number(node: Node) -> bool:
     return is_scalar(node) and not node.style and str(node.tag) == INT
 
 
@@ -148,7 +251,7 @@ def _set_number(text: str, document: int, path: Path, value: str, where: str) ->
     new = apply(body, [Splice(start, end, value)])
     if body[start:end] != node.value or _changed(body, new, where) != [(document, *path)]:
         raise ManifestError(
-            f"`{_shown(path)}` cannot be changed without changing something else",
+            f"`{shown(path)}` cannot be changed without changing something else",
             where=where,
             hint="write the number out, without an anchor, a tag or an alias",
         )

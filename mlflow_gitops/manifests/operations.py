@@ -109,8 +109,12 @@ def _below(pointer: tuple[str, ...], value: Node) -> Fields:
         if _is_below(pointer, place):
             if name.endswith(".modelFormat") and pointer[len(place) :] == ("name",):
                 return {name: text_of(value)}
-            if name == "storageUris" or name.endswith(".storage"):
+            rest = pointer[len(place) :]
+            if name == "storageUris":
                 return {name: "set"}
-            if name == "containers" and text_of(child(value, "name")) == "STORAGE_URI":
-                return {name: "STORAGE_URI"}
+            if name.endswith(".storage"):
+                more = {f"{name}.parameters": "set"} if rest[0] == "parameters" else {}
+                return {name: "set", **more}
+            if name == "containers" and (len(rest) == 1 or rest[1] == "env"):
+                return {name: "patched"}
     return {}

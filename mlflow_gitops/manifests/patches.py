@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
-from mlflow_gitops.manifests.facts import GROUP, KIND, Document, FileFacts, read_facts
-from mlflow_gitops.manifests.fields import LABEL, PLACES, Fields
+from mlflow_gitops.manifests.facts import GROUP, KINDS, Document, FileFacts, read_facts
+from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL, PLACES, Fields, is_uri
 from mlflow_gitops.manifests.graph import Chain, Graph
 from mlflow_gitops.manifests.kustomization import Kustomization, PatchEntry
 from mlflow_gitops.manifests.operations import Operation
@@ -43,8 +43,8 @@ class Setter:
 
     @property
     def uris(self) -> frozenset[str | None]:
-        """The storageUris that it sets."""
-        return frozenset(v for key, v in self.fields.items() if key.endswith(".storageUri"))
+        """The URIs, or paths in a storage, that it sets."""
+        return frozenset(value for name, value in self.fields.items() if is_uri(name))
 
     @property
     def deletes(self) -> bool:
@@ -59,7 +59,10 @@ class Setter:
     def path_of(self, name: str) -> tuple[str | int, ...] | None:
         """Where the field stands or would stand in its document; None where it cannot."""
         if isinstance(self.source, Operation):
-            return self.source.value_at(PLACES[name])
+            return None if name == CONTAINER_URI else self.source.value_at(PLACES[name])
+        if name == CONTAINER_URI:
+            place = self.source.container_uri
+            return (*self.source.inside, *place) if place else None
         return (*self.source.inside, *PLACES[name])
 
 
@@ -119,9 +122,9 @@ class Patches:
                 late = entry.field == "patchesJson6902"  # after the namespace is set
                 namespaces = (base.namespace or "default", present if late else namespace)
                 if entry.target is None or entry.target.may_match(
-                    KIND, base.name, GROUP, base.api_version.rpartition("/")[2], namespaces
+                    base.kind, base.name, GROUP, base.api_version.rpartition("/")[2], namespaces
                 ):
-                    yield from self._setters(base.name, level, path, entry, facts)
+                    yield from self._setters(base, level, path, entry, facts)
             namespace = present
 
     def matching(
@@ -150,18 +153,20 @@ class Patches:
                 table.wild.append(position)
                 continue
             for document in facts.documents:
-                if document.kind == KIND:
+                if document.kind in KINDS:
                     table.named.setdefault(document.name, []).append(position)
         self._tables[path] = table
         return table
 
     def _setters(
-        self, name: str, level: int, path: str, entry: PatchEntry, facts: FileFacts
+        self, base: Document, level: int, path: str, entry: PatchEntry, facts: FileFacts
     ) -> Iterator[Setter]:
         file = resolve(parent(path), entry.path) or "" if entry.path else path
+        name = base.name
         sources: list[Document | Operation] = list(facts.operations)
         for document in facts.documents:
-            if entry.target is not None or (document.kind == KIND and document.name == name):
+            named = (document.kind, document.name) == (base.kind, name)
+            if entry.target is not None or named:
                 sources.append(document)
         exclusive = bool(sources) and self._is_exclusive(entry, file, name)
         for source in sources:
@@ -193,7 +198,7 @@ class Patches:
 
 
 def _sets_ours(source: Document | Operation) -> bool:
-    return LABEL in source.fields or any(key.endswith(".storageUri") for key in source.fields)
+    return LABEL in source.fields or any(map(is_uri, source.fields))
 
 
 def _refuse_unclear(name: str, file: str, source: Document | Operation) -> None:

@@ -12,10 +12,10 @@ from functools import partial
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.edit import add_to_list, set_values
-from mlflow_gitops.manifests.fields import LABEL, LABELS, PLACES
+from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL, LABELS, PLACES
 from mlflow_gitops.manifests.inline import edit_inline
 from mlflow_gitops.manifests.insert import insert_operation
-from mlflow_gitops.manifests.merged import frameworks, merge, spec_of
+from mlflow_gitops.manifests.merged import merge, patched_container, written_uri
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Setter
 from mlflow_gitops.manifests.scaffold import patch_text
@@ -53,10 +53,10 @@ def promote(
     service: Service, spec: ServiceSpec, *, folder: str, read: Read, owned: Owned, exists: Owned
 ) -> Changes:
     """The changes that make the service's URI and version those of the spec."""
-    key = next(iter(frameworks(service.fields)), "model")
-    current = spec_of(service.fields)
-    uri, label = f"{key}.storageUri", LABEL
-    values = {uri: spec.uri, label: spec.version}
+    current = service.spec
+    uri, label = service.uri_field, LABEL
+    text = written_uri(spec, service.fields, service.buckets, service.file)
+    values = {uri: text, label: spec.version}
     same = {uri: current.uri == spec.uri, label: current.version == spec.version}
     places: dict[str, Setter] = {}
     below: dict[str, Setter] = {}
@@ -65,7 +65,9 @@ def promote(
         place = _place(service, name, owned, places.get(uri))
         if same[name] and (place is None or name not in place.fields):
             continue  # it counts from where we cannot write
-        operation = _operation_before(service, name, owned, places.get(uri))
+        operation = None
+        if name != CONTAINER_URI:
+            operation = _operation_before(service, name, owned, places.get(uri))
         beside_uri = operation is not None and operation is places.get(uri)
         if place is not None and (name in place.fields or not beside_uri):
             places[name] = place
@@ -78,9 +80,9 @@ def promote(
     for name, setter in sorted(below.items(), key=lambda each: -each[1].source.index):
         _insert_below(setter, name, values[name], texts)  # from the end: the others stay in place
     if override:
-        patch = patch_text(
-            service.base, service.name, key, uri=override.get(uri), version=override.get(label)
-        )
+        if CONTAINER_URI in override:
+            raise patched_container(service.name, service.file)
+        patch = patch_text(service.base, override)
         _new_patch(service, patch, override, folder, texts, owned, exists)
     return texts.changes
 
@@ -120,7 +122,7 @@ def _operation_before(
         if i <= _last(service, name) or not _may_edit(setter, owned):
             continue
         state = merge(each.fields for each in service.setters[: i + 1])
-        around = (LABEL, LABELS) if name == LABEL else (name.partition(".")[0],)
+        around = (LABEL, LABELS) if name == LABEL else (name.rpartition(".")[0],)
         is_edit = isinstance(setter.source, Operation) and setter.source.op in ("add", "replace")
         if is_edit and any(each in state for each in around):
             found = setter

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.documents import remove_document
 from mlflow_gitops.manifests.edit import remove_from_list
-from mlflow_gitops.manifests.facts import KIND, Document, FileFacts, read_facts
+from mlflow_gitops.manifests.facts import Document, FileFacts, read_facts
 from mlflow_gitops.manifests.graph import Chain, Graph
 from mlflow_gitops.manifests.kustomization import PatchEntry
 from mlflow_gitops.manifests.services import Service
@@ -156,7 +156,7 @@ def _remove_patches(
                 continue  # without a match it does nothing
             file = resolve(parent(path), entry.path) or "" if entry.path else ""
             found = facts(file) if entry.path else read_facts(entry.inline, path)
-            ours = [d for d in found.documents if d.kind == KIND and d.name == service.name]
+            ours = [d for d in found.documents if (d.kind, d.name) == service.named]
             if ours:
                 whole = len(ours) == len(found.documents)
                 _remove_patch(service, path, entry, file, None if whole else ours, editor)

@@ -7,11 +7,12 @@ environments at once: no namespace, URI or version in the base.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from posixpath import basename, dirname
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.facts import Document
+from mlflow_gitops.manifests.fields import LABEL, PLACES
 from mlflow_gitops.manifests.scalars import plain_or_quoted, quoted
 from mlflow_gitops.manifests.templates import render
 from mlflow_gitops.manifests.tree import relative
@@ -56,20 +57,21 @@ def base_root(folder: str, exists: Callable[[str], bool]) -> str:
     return beside
 
 
-def patch_text(base: Document, name: str, key: str, *, uri: str | None, version: str | None) -> str:
-    """A strategic-merge patch; what is None is left out.
+def patch_text(base: Document, values: Mapping[str, str]) -> str:
+    """A strategic-merge patch that sets these fields.
 
     Group, version and namespace must be those that the base has in its file, or nothing matches.
     """
-    lines = [f"apiVersion: {base.api_version}", "kind: InferenceService", "metadata:"]
-    lines.append(f"  name: {plain_or_quoted(name)}")
+    lines = [f"apiVersion: {base.api_version}", f"kind: {base.kind}", "metadata:"]
+    lines.append(f"  name: {plain_or_quoted(base.name)}")
     if base.namespace:
         lines.append(f"  namespace: {plain_or_quoted(base.namespace)}")
-    if version is not None:
-        lines += ["  labels:", f"    model-version: {quoted(version)}"]
-    if uri is not None:
-        lines += ["spec:", "  predictor:", f"    {key}:"]
-        lines.append(f"      storageUri: {plain_or_quoted(uri)}")
+    if LABEL in values:
+        lines += ["  labels:", f"    model-version: {quoted(values[LABEL])}"]
+    for name in values.keys() - {LABEL}:
+        *above, last = PLACES[name]
+        lines += [f"{'  ' * depth}{key}:" for depth, key in enumerate(above)]
+        lines.append(f"{'  ' * len(above)}{last}: {plain_or_quoted(values[name])}")
     return "\n".join([*lines, ""])
 
 
@@ -108,9 +110,9 @@ def base_files(folder: str, name: str, predictor: Predictor, *, account: bool) -
 
 
 def leaf_files(
-    folder: str, base: str, document: Document, key: str, spec: ServiceSpec, namespace: str = ""
+    folder: str, base: str, document: Document, values: Mapping[str, str], namespace: str = ""
 ) -> dict[str, str]:
-    patch = patch_text(document, document.name, key, uri=spec.uri, version=spec.version)
+    patch = patch_text(document, values)
     return {
         f"{folder}/kustomization.yaml": render(
             "service/leaf-kustomization.yaml",

@@ -6,31 +6,37 @@ as far as this tool manages them. What cannot be followed is an error that names
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.facts import KIND, Document, check_json
 from mlflow_gitops.manifests.graph import Chain
-from mlflow_gitops.manifests.merged import check_supported, merge
+from mlflow_gitops.manifests.kustomization import URI_PATHS, Obstacle
+from mlflow_gitops.manifests.merged import check_supported, merge, spec_of, uri_field
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Patches, Setter
 from mlflow_gitops.manifests.transformers import transforming
 from mlflow_gitops.manifests.tree import parent, resolve
+from mlflow_gitops.state import EMPTY, ServiceSpec
 
 __all__ = ["Resolver", "Service"]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One InferenceService in one environment; `setters` start with its base document."""
+    """One service in one environment; `setters` start with its base document.
+
+    `buckets` maps the key of a storage's connection to its bucket.
+    """
 
     name: str
     base: Document
     chain: Chain
     setters: tuple[Setter, ...]
     deleted: bool = False
+    buckets: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
     @property
     def file(self) -> str:
@@ -40,11 +46,33 @@ class Service:
     def fields(self) -> dict[str, str]:
         return merge(setter.fields for setter in self.setters)
 
+    @property
+    def named(self) -> tuple[str, str]:
+        """Its kind and name, as its patches give them."""
+        return self.base.kind, self.name
+
+    @property
+    def spec(self) -> ServiceSpec:
+        return spec_of(self.fields, self.buckets)
+
+    @property
+    def uri_field(self) -> str:
+        return uri_field(self.fields)
+
 
 class Resolver:
     """Answers for one environment of one tree."""
 
-    def __init__(self, catalog: Catalog, index: Index) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        index: Index,
+        buckets: Mapping[str, str] = EMPTY,
+        rule_for: Callable[[str, str], str] = lambda _service, _kustomization: "",
+    ) -> None:
+        """`rule_for` gives the rule for a service that a kustomization's charts make."""
+        self.buckets = buckets
+        self._rule_for = rule_for
         self.catalog = catalog
         self.index = index
         self.patches = Patches(catalog, index.graph)
@@ -63,8 +91,8 @@ class Resolver:
         self._raise_transformed(base, chain)
         _raise_failing_tests(setters)
         deleted = any(setter.deletes for setter in setters[1:])
-        service = Service(name, base, chain, tuple(setters), deleted)
-        check_supported(service.fields, name, file)
+        service = Service(name, base, chain, tuple(setters), deleted, self.buckets)
+        check_supported(service.fields, name, file, self.buckets)
         return service
 
     def names(self) -> list[str]:
@@ -120,10 +148,10 @@ class Resolver:
             for obstacle in kustomization.obstacles:
                 if obstacle.hides:
                     raise ManifestError(
-                        f"no file shows `{name}`, and {obstacle.what} may render it: Helm and "
-                        f"generators are not supported yet",
+                        f"no file shows `{name}`, and {obstacle.what} may render it, which is not "
+                        f"followed",
                         where=path,
-                        hint="write the InferenceService as a plain manifest",
+                        hint=self._instead_of(obstacle, path, name),
                     )
         self._raise_if_evaluated(name)
         if graph.remotes:
@@ -148,6 +176,11 @@ class Resolver:
                     "environment's folder",
                 )
 
+    def _instead_of(self, obstacle: Obstacle, path: str, name: str) -> str:
+        plain = "write the InferenceService as a plain manifest"
+        rule = self._rule_for(name, path) if "helm" in obstacle.what else ""
+        return f"say in the settings where its URI is: {rule}; or {plain}" if rule else plain
+
     def _raise_obstacles(self, name: str, chain: Chain) -> None:
         for path in self.patches.kustomizations_of(chain):
             kustomization = self.index.graph.kustomizations[path]
@@ -155,7 +188,8 @@ class Resolver:
             hiding = {o.what for o in kustomization.obstacles if o.hides}
             for reference in filter(None, kustomization.replacements):
                 file = resolve(parent(path), reference)
-                if file in self.catalog.tree and "storageUri" in self.catalog.text(file or ""):
+                text = self.catalog.text(file) if file and file in self.catalog.tree else ""
+                if any(word in text for word in URI_PATHS):
                     obstacles.append(f"`replacements` in {file}")
             for what in obstacles:
                 if what not in hiding:
@@ -208,8 +242,10 @@ def _raise_failing_tests(setters: Sequence[Setter]) -> None:
 
 
 def _found_twice(name: str, found: list[tuple[str, Document, Chain]]) -> ManifestError:
-    (first, _, one), (second, _, two) = found[:2]
-    if first == second and one != two:
+    (first, base, one), (second, other, two) = found[:2]
+    if base.kind != other.kind:
+        what = f"`{name}` is the {base.kind} in {first} and the {other.kind} in {second}"
+    elif first == second and one != two:
         pairs = ((a, b) for a, b in zip(one, two, strict=False) if a != b)
         a, b = next(pairs, (one[-1], two[-1]))
         what = f"`{name}` is reached twice, through {a} and {b}"

@@ -83,6 +83,16 @@ def only(text: str) -> Problem:
     return problems[0]
 
 
+def test_the_keys_of_an_environment_win_over_those_of_all() -> None:
+    text = environment(storage_keys="{own: team-models, both: team-models}")
+    text += "storage-keys: {both: prod-ml-models, all: prod-ml-models}\n"
+    assert parse_settings(text).environments["staging"].storage_keys == {
+        "own": "team-models",
+        "both": "team-models",
+        "all": "prod-ml-models",
+    }
+
+
 def test_an_endpoint_is_a_template() -> None:
     text = environment(
         endpoint="{url: 'https://in/{namespace}/{service}/', host: '{model}.ml:8080', protocol: v1}"
@@ -345,6 +355,9 @@ WRONG = [
     (environment(select="{stage: None}"), "environments.staging.select.stage", 4, "not deployed"),
     (environment(select="{stage: null}"), "environments.staging.select.stage", 4, "is empty"),
     (environment(select="{stage: Live}"), "environments.staging.select.stage", 4, "is no stage"),
+    (top(storage_keys="[aws]"), "storage-keys", 7, "a mapping"),
+    (top(storage_keys="{aws: UPPER}"), "storage-keys.aws", 7, "no name for an S3 bucket"),
+    (top(storage_keys="{a/b: models}"), 'storage-keys["a/b"]', 7, "cannot be one of a Secret"),
     (environment(select="{stages: a}"), "environments.staging.select.stages", 4, "`stage`"),
     (environment(select="{alias: latest}"), "environments.staging.select.alias", 4, "keeps for"),
     (environment(select="{alias: v3}"), "environments.staging.select.alias", 4, "keeps for"),

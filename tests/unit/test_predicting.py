@@ -170,6 +170,18 @@ def test_a_name_that_is_no_service(world: World, name: str, what: str) -> None:
     assert world.server.asked == []
 
 
+def test_an_llm_service_speaks_another_api(world: World) -> None:
+    text = (
+        "apiVersion: serving.kserve.io/v1alpha1\nkind: LLMInferenceService\n"
+        f"metadata: {{name: {MODEL}}}\nspec: {{model: {{uri: 's3://models/a/v1/'}}}}\n"
+    )
+    folder = "models/overlays/production"
+    files = {f"{folder}/kustomization.yaml": "resources: [llm.yaml]\n", f"{folder}/llm.yaml": text}
+    world.parts.repository.person_commits(files)
+    assert "OpenAI's API" in refused(world).what
+    assert world.server.asked == []
+
+
 def test_a_service_that_the_cluster_does_not_have(world: World) -> None:
     world.cluster.objects.clear()
     assert isinstance(refused(world), ClusterError)

@@ -82,7 +82,9 @@ def test_the_version_is_written_where_it_is_marked() -> None:
 
 
 def test_a_marked_model_may_have_any_name() -> None:
-    text = 'uri: s3://b/v1/ # {"$mlflow": "Model A:env"}\nu: a # {"$mlflow": "\\u00e9 #:env"}\n'
+    text = (
+        'uri: s3://b/v1/ # {"$mlflow": "Model A:env"}\nu: s3://a/ # {"$mlflow": "\\u00e9 #:env"}\n'
+    )
     assert list(manifests({"env/a.yaml": text}).services("env")) == ["mapped", "é #"]
 
 

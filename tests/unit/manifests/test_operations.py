@@ -135,7 +135,7 @@ ADDED = '- op: add\n  path: /metadata/labels/model-version\n  value: "13"\n'
             '{"op": "add", "path": "/metadata/labels/model-version", "value": "13"}]\n',
         ),
         (
-            '[\n  {"op": "add", "path": "/spec/predictor/model/storageUri", "value": "x"}\n]\n',
+            '[\n  {"op": "add", "path": "/spec/predictor/model/storageUri", "value": "s3://x/"}\n]\n',
             '[\n  {"op": "add", "path": "/spec/predictor/model/storageUri", "value": '
             f'"{SPEC.uri}"}},\n'
             '  {"op": "add", "path": "/metadata/labels/model-version", "value": "13"}\n]\n',

@@ -55,7 +55,7 @@ def kustomized(text: str, **more: str) -> dict[str, str]:
         (HEAD + "spec: {predictor: {storageUris: [{uri: s3://a/}]}}", "storageUris"),
         (
             HEAD + "spec: {predictor: {containers: [{env: [{name: STORAGE_URI, value: a}]}]}}",
-            "STORAGE_URI",
+            "`spec.predictor.containers[0].env[0].value` is `a`, which is not a model URI",
         ),
         (HEAD + "spec: {predictor: {containers: [{name: x}]}}", "a custom container"),
         (service() + "    canaryTrafficPercent: 10\n", "traffic split"),
@@ -84,7 +84,7 @@ def test_a_base_that_is_reached_twice_is_told_with_both_ways() -> None:
     assert "through env/one/kustomization.yaml and env/two/kustomization.yaml" in refused(files)
 
 
-OPERATIONS = "- op: replace\n  path: %s\n  value: x\n"
+OPERATIONS = "- op: replace\n  path: %s\n  value: s3://x/\n"
 MOVE = "- op: %s\n  from: %s\n  path: %s\n"
 TARGET = "patches:\n- path: p.yaml\n  target: {kind: InferenceService, name: svc}\n"
 
@@ -103,7 +103,9 @@ TARGET = "patches:\n- path: p.yaml\n  target: {kind: InferenceService, name: svc
         (TARGET, OPERATIONS.replace("replace", "test") % "/metadata/labels/model-version", "tests"),
         (
             TARGET,
-            OPERATIONS.replace("path", "value: {storageUri: x}\n  path").replace("  value: x\n", "")
+            OPERATIONS.replace("path", "value: {storageUri: x}\n  path").replace(
+                "  value: s3://x/\n", ""
+            )
             % "/spec/predictor/sklearn",
             "spec.predictor.model and spec.predictor.sklearn",
         ),
@@ -167,7 +169,7 @@ def test_a_kustomization_that_is_refused(kustomization: str, patch: str, message
 @pytest.mark.parametrize(
     ("kustomization", "message"),
     [
-        ("helmCharts: [{name: x}]", "Helm"),
+        ("helmCharts: [{name: x}]", "`helmCharts` may render it"),
         ("resources: [gone]", "lists `gone`, which is not there"),
         ("resources: [../../outside]", "lists `../../outside`"),
         ("resources: [../env]", "includes itself"),

@@ -303,7 +303,7 @@ class Observer:
         environments = {
             e.name: e for e in settings.environments.values() if self._branch(e) == branch
         }
-        manifests = Manifests(tree, environments, self._parsed, settings.services)
+        manifests = Manifests(tree, environments, self._parsed, settings.services, settings.kserve)
         if keep:
             self._manifests[branch] = (tree.head, settings, manifests)
         return manifests

@@ -314,7 +314,8 @@ class Settings:
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
     process names no other. `write_once` is how the storage is held to keep what is published,
-    `signed_by` whose signature each published version has.
+    `signed_by` whose signature each published version has. `kserve` is the cluster's version of
+    KServe, "" where nobody names it.
     """
 
     environments: Mapping[str, Environment]
@@ -328,6 +329,7 @@ class Settings:
     people: People = People()
     write_once: WriteOnce = WriteOnce()
     signed_by: SignedBy = SignedBy()
+    kserve: str = ""
 
     def service(self, model: str) -> str:
         return self.services.get(model, model)

@@ -89,6 +89,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         people=read_people(fields.get("commits"), found),
         write_once=read_write_once(artifacts, found),
         signed_by=read_signed_by(artifacts.get("signed-by"), found),
+        kserve=_text(fields, found, "kserve", names.kserve_complaint),
     )
 
 

@@ -17,7 +17,7 @@ from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
-from mlflow_gitops.manifests.merged import predictor_of, spec_of
+from mlflow_gitops.manifests.merged import predictor_of, serves_nothing, spec_of
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
 from mlflow_gitops.manifests.scaffold import check_name, check_spec
@@ -38,8 +38,8 @@ class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
 
     `services` maps a model's name to its service's where they differ. `cache` is shared between
-    heads. All methods raise ManifestError where a person must change
-    something, with the file in `where`.
+    heads. `kserve` is the cluster's version of KServe, for services that are made new. All methods
+    raise ManifestError where a person must change something, with the file in `where`.
     """
 
     def __init__(
@@ -48,12 +48,14 @@ class Manifests:
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
         services: Mapping[str, str] = EMPTY,
+        kserve: str = "",
     ) -> None:
         self._tree = tree
         self._environments = environments
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
         self._services = services
+        self._kserve = kserve
         folders = {name: self._folder(name) for name in environments}
         self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
         self._resolvers: dict[str, Resolver] = {}
@@ -131,6 +133,17 @@ class Manifests:
         """What is broken, or written in a form that is not supported."""
         return tuple(self._all(environment)[1])
 
+    def warnings(self, environment: str) -> tuple[ManifestError, ...]:
+        """Return what can be read, but does not do what people expect."""
+        found = {name: self._find_quietly(environment, name) for name in self.services(environment)}
+        return tuple(
+            _names_no_model(service, environment)
+            for name, service in found.items()
+            if service is not None
+            and serves_nothing(service.fields)
+            and not self._is_elsewhere(environment, name)
+        )
+
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
@@ -187,7 +200,7 @@ class Manifests:
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
         tree = EditedTree(self._tree, changes)
-        edited = Manifests(tree, self._environments, self._cache, self._services)
+        edited = Manifests(tree, self._environments, self._cache, self._services, self._kserve)
         shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
         edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
         return edited
@@ -352,6 +365,7 @@ class Manifests:
             service=service,
             spec=spec,
             predictor=predictor,
+            kserve=self._kserve,
             elsewhere=[found for found in others if found is not None],
             folders=[self._folder(name) for name in self._environments],
         )
@@ -389,6 +403,15 @@ class Manifests:
                         where=shared,
                         hint="give each environment its own folder",
                     )
+
+
+def _names_no_model(service: Service, environment: str) -> ManifestError:
+    return ManifestError(
+        f"`{service.name}` has no storageUri in {environment}: KServe starts a server without a "
+        "model, which is Ready and serves nothing",
+        where=service.file,
+        hint="promote a version, or take the service out of the environment until then",
+    )
 
 
 def _shapes(path: str, text: str | None) -> bool:

@@ -9,7 +9,14 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.fields import FRAMEWORKS, LABEL, Fields
 from mlflow_gitops.state import Predictor, ServiceSpec
 
-__all__ = ["check_supported", "frameworks", "merge", "predictor_of", "spec_of"]
+__all__ = [
+    "check_supported",
+    "frameworks",
+    "merge",
+    "predictor_of",
+    "serves_nothing",
+    "spec_of",
+]
 
 
 def merge(parts: Iterable[Fields]) -> dict[str, str]:
@@ -60,6 +67,14 @@ def check_supported(fields: Mapping[str, str], service: str, where: str) -> None
                 where=where,
                 hint=f"write it as spec.predictor.{key}.storageUri",
             )
+
+
+def serves_nothing(fields: Mapping[str, str]) -> bool:
+    """Return whether no model is named, in any way: KServe then runs a multi-model server."""
+    return any(
+        not (fields.get(f"{key}.storageUri") or f"{key}.own" in fields)
+        for key in frameworks(fields)
+    )
 
 
 def spec_of(fields: Mapping[str, str]) -> ServiceSpec:

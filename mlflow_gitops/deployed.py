@@ -6,6 +6,7 @@ Git is the truth: `status`, `get` and `list` read it and need no registry. Write
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
@@ -14,7 +15,7 @@ from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.state import ServiceKey, ServiceSpec, Settings, Snapshot, State, Status
 from mlflow_gitops.wish import model_of
 
-__all__ = ["Deployed", "deployed", "problems", "told", "told_of_all"]
+__all__ = ["Deployed", "deployed", "problems", "told", "told_of_all", "warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,21 @@ def problems(
         _, manifests = observer.manifests(settings.environments[name], settings)
         found.update((str(error), error) for error in manifests.problems(name))
     return list(found.values())
+
+
+def warnings(
+    observer: Observer, settings: Settings, environments: Collection[str]
+) -> list[ManifestError]:
+    """Return what Git says of the environments, but does not do what people expect.
+
+    An environment that cannot be read has none: `problems` and `deployed` report it.
+    """
+    found: list[ManifestError] = []
+    for name in environments:
+        with suppress(ManifestError):
+            _, manifests = observer.manifests(settings.environments[name], settings)
+            found += manifests.warnings(name)
+    return found
 
 
 def told(snapshot: Snapshot, environment: str) -> Status | None:

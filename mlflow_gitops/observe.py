@@ -308,6 +308,7 @@ class Observer:
             environments,
             self._parsed,
             settings.services,
+            settings.kserve,
             repository=self.repository.identity,
             applications=settings.applications,
         )

@@ -314,7 +314,13 @@ class Forge(Protocol):
 
 
 class Renderer(Protocol):
-    """Builds what would be applied to the cluster (`kubectl kustomize`)."""
+    """Builds what would be applied to the cluster (`kustomize build`)."""
+
+    def version(self) -> str | None:
+        """Return the program that builds, with its version; None where none is found.
+
+        Raises RenderError where it does not run.
+        """
 
     def render(self, files: Mapping[str, str], folder: str) -> str | None:
         """The objects of a folder, as YAML, from the texts of a repository; None where this

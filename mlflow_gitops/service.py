@@ -20,6 +20,7 @@ from mlflow_gitops.errors import (
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
+from mlflow_gitops.rendering import cannot_build
 from mlflow_gitops.state import Settings, State
 
 __all__ = ["ServiceReconciler"]
@@ -110,6 +111,12 @@ class ServiceReconciler:
             except GitOpsError as error:
                 found[name] = str(error)
         return found
+
+    def warnings(self) -> Mapping[str, str]:
+        """Return each part that is missing to the reason, where the service works without it."""
+        renderer = self.reconciler.renderer
+        why = cannot_build(renderer) if renderer is not None else ""
+        return {"renderer": why} if why else {}
 
     def _allowed(self, reason: str) -> Collection[str] | None:
         if reason != "resync" or not self._survey.blocked:

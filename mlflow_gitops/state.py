@@ -319,7 +319,8 @@ class Settings:
     repository's own address tells. `people` are the commits' author and committer, where the
     process names no other. `write_once` is how the storage is held to keep what is published,
     `signed_by` whose signature each published version has. `applications` are globs of the files
-    in which Argo CD and Flux objects are looked for; None for the whole repository.
+    in which Argo CD and Flux objects are looked for; None for the whole repository. `kserve` is the
+    cluster's version of KServe, "" where nobody names it.
     """
 
     environments: Mapping[str, Environment]
@@ -334,6 +335,7 @@ class Settings:
     write_once: WriteOnce = WriteOnce()
     signed_by: SignedBy = SignedBy()
     applications: tuple[str, ...] | None = None
+    kserve: str = ""
 
     def service(self, model: str) -> str:
         return self.services.get(model, model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,12 +60,14 @@ def create_app(
     max_body: int = 1024 * 1024,
     window: float = 300.0,
     allow_unsigned: bool = False,
+    notes: Callable[[], Mapping[str, str]] = dict,
 ) -> Flask:
     """The application; whoever serves it starts and stops the worker.
 
     `max_body` is in bytes, `window` in seconds: how far a delivery's timestamp may be from
     `clock`. It must outlast MLflow's retries, which repeat the timestamp. Without `forge_secrets`
-    no forge is listened to, unless `allow_unsigned`. Raises TerminalError without any of MLflow's
+    no forge is listened to, unless `allow_unsigned`. `notes` are what readiness shows without
+    being unready for it. Raises TerminalError without any of MLflow's
     `secrets`, unless `allow_unsigned`.
     """
     _check_secrets(secrets, allow_unsigned)
@@ -79,7 +81,7 @@ def create_app(
         queue, reconciler, tuple(forge_secrets), counters, clock, window, allow_unsigned
     )
     app.register_blueprint(forge_receiver.blueprint(forges))
-    readiness = health.Readiness(queue, reconciler, worker, time.monotonic)
+    readiness = health.Readiness(queue, reconciler, worker, time.monotonic, notes)
     app.register_blueprint(health.blueprint(readiness))
     app.register_blueprint(dashboard.blueprint(dashboard.Dashboard(queue, counters, worker)))
     _answer_errors(app, counters)

@@ -29,14 +29,19 @@ STALE_SECONDS: Final = 60.0
 
 @dataclass
 class Readiness:
-    """Checks by name, to "" where good. `clock` gives seconds and only needs to grow."""
+    """Checks by name, to "" where good. `clock` gives seconds and only needs to grow.
+
+    `notes` are what is missing and does not make the service unready.
+    """
 
     queue: Queue
     reconciler: Reconcile
     worker: Worker | None
     clock: Callable[[], float]
+    notes: Callable[[], Mapping[str, str]] = dict
     _busy: threading.Lock = field(default_factory=threading.Lock, init=False)
     _last: Mapping[str, str] = field(default_factory=dict, init=False)
+    _noted: Mapping[str, str] = field(default_factory=dict, init=False)
     _at: float | None = field(default=None, init=False)
 
     def checks(self) -> dict[str, str]:
@@ -45,10 +50,15 @@ class Readiness:
             found["worker"] = "" if self.worker.alive else "a thread of the worker has ended"
         return {**found, **self._remote()}
 
+    def warnings(self) -> Mapping[str, str]:
+        """Return what was noted with the last checks."""
+        return self._noted
+
     def _remote(self) -> Mapping[str, str]:
         if self._age() > FRESH_SECONDS and self._busy.acquire(blocking=False):
             try:
                 self._last = self._ask()
+                self._noted = self.notes()
                 self._at = self.clock()
             finally:
                 self._busy.release()
@@ -87,10 +97,12 @@ def blueprint(readiness: Readiness) -> Blueprint:
     def readyz() -> tuple[Response, int]:
         checks = readiness.checks()
         good = not any(checks.values())
-        answer = jsonify(
-            status="ready" if good else "not ready",
-            checks={name: wrong or "ok" for name, wrong in checks.items()},
-        )
-        return answer, 200 if good else 503
+        answer: dict[str, object] = {
+            "status": "ready" if good else "not ready",
+            "checks": {name: wrong or "ok" for name, wrong in checks.items()},
+        }
+        if warnings := readiness.warnings():
+            answer["warnings"] = dict(warnings)
+        return jsonify(answer), 200 if good else 503
 
     return routes

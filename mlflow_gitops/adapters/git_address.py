@@ -1,6 +1,8 @@
 """Where a manifests repository is: the URL that Git is given, and the name that records compare.
 
-Reads the text only. Credentials in a URL are refused, since Git would show and store them.
+Reads the text only. Credentials in a URL are refused, since Git would show and store them. A user
+name alone, as in the addresses that Azure DevOps and Bitbucket give, is no credential: it is kept
+apart, and is no part of the URL or of the identity.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from mlflow_gitops.errors import ConfigError
@@ -20,6 +22,10 @@ PORTS = {"http": 80, "https": 443, "ssh": 22, "git": 9418}
 SCHEMES = (*PORTS, "file")
 HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
 SCP = re.compile(r"(?:(?P<user>[^@/:\[]+)@)?(?P<host>\[[^\]/]+\]|[^:/\[]+):(?P<path>.*)", re.DOTALL)
+TOKEN = re.compile(
+    r"(gh[a-z]_|github_pat_|gl[a-z]{2,4}-|ATBB|ATCTT|ATATT).*|(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{32,}"
+)
+"""What forges give as a token; some take one in the place of the user's name."""
 SAFE = (
     "give them in the environment instead, as MLFLOW_GITOPS_GIT_USERNAME and "
     "MLFLOW_GITOPS_GIT_TOKEN (or MLFLOW_GITOPS_GIT_TOKEN_FILE)"
@@ -28,11 +34,15 @@ SAFE = (
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`url` is what Git is given; `identity` is host and path without scheme or credentials."""
+    """`url` is what Git is given; `identity` is host and path without scheme or credentials.
+
+    `user` is the name that an HTTP(S) URL asks to log in with, "" without one.
+    """
 
     url: str
     identity: str
     scheme: str
+    user: str = field(default="", repr=False)
 
     @property
     def takes_token(self) -> bool:
@@ -78,18 +88,26 @@ def _from_url(text: str) -> Address:
         raise _refused("the address lacks a host or a path")
     name = f"[{host}]" if ":" in host else host.lower()
     shown = "" if port is None or port == PORTS[scheme] else f":{port}"
-    user = f"{parts.username}@" if parts.username else ""
-    url = f"{scheme}://{user}{name}{'' if port is None else f':{port}'}{parts.path}"
-    return Address(url, f"{name}{shown}/{_path(unquote(parts.path))}", scheme)
+    user = parts.username or ""
+    is_login = scheme in ("http", "https")
+    before = f"{user}@" if user and not is_login else ""
+    url = f"{scheme}://{before}{name}{'' if port is None else f':{port}'}{parts.path}"
+    identity = f"{name}{shown}/{_path(unquote(parts.path))}"
+    return Address(url, identity, scheme, unquote(user) if is_login else "")
 
 
 def _refuse_secrets(parts: SplitResult, scheme: str) -> None:
-    if parts.password is not None or (parts.username is not None and scheme in ("http", "https")):
+    user = unquote(parts.username or "")
+    is_token = scheme in ("http", "https") and TOKEN.fullmatch(user)
+    if parts.password or ":" in user or is_token:
+        what = "a token in the place of a user name" if is_token else "a password"
         raise ConfigError(
-            "the repository's URL holds credentials",
+            f"the repository's URL holds credentials ({what})",
             where=parts.hostname or "",
             hint=f"{SAFE}, and leave the part before `@` out of the URL",
         )
+    if not user.isprintable():
+        raise _refused("the address has an unprintable character")
     if parts.query or parts.fragment:
         raise ConfigError(
             "the repository's URL holds a query or a fragment",

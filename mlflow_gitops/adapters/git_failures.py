@@ -16,12 +16,19 @@ from mlflow_gitops.errors import GitOpsError, HeadMovedError, RepositoryError, T
 __all__ = ["push_fates", "push_refusal", "redact", "remote_failure", "says_damaged"]
 
 WORDS_LIMIT = 600
+BY_THE_WAY = re.compile(
+    r"^(?:[Ww]arning: .*|Could not create directory .*|Failed to add the host to .*)$", re.MULTILINE
+)
+"""Lines before the one that ends the command: a home folder that cannot be written, and so on."""
 USERINFO = re.compile(r"(?<=://)[^/@\s'\"]+@")
 HEADER = re.compile(r"(?i)(authorization:\s*\w+)\s+\S+")
 
 ACCESS_HINT = (
-    "check MLFLOW_GITOPS_GIT_USERNAME and the token in MLFLOW_GITOPS_GIT_TOKEN (or its _FILE), "
-    "or the SSH key"
+    "check MLFLOW_GITOPS_GIT_USERNAME and the token in MLFLOW_GITOPS_GIT_TOKEN (or its _FILE)"
+)
+SSH_KEY_HINT = (
+    "give this process a key that the server knows: in ~/.ssh, by ssh-agent, or with "
+    "GIT_SSH_COMMAND='ssh -i <file>'; or use an HTTPS URL with MLFLOW_GITOPS_GIT_TOKEN"
 )
 BYPASS_HINT = (
     "let this tool's identity bypass the protection of the branch, or give the environment a "
@@ -31,20 +38,93 @@ BYPASS_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """If `pattern` is in Git's words, this is what happened; no `hint` means that it may pass."""
+    """If `pattern` is in Git's words, this is what happened, and what to do about it.
+
+    It may pass, and is tried again, where there is no `hint`, or where `is_passing` says so.
+    """
 
     pattern: str
     what: str
     hint: str = ""
+    is_passing: bool = False
 
 
+# What this machine lacks, in the words of Git, ssh and the shell that starts it.
+LOCAL = (
+    Meaning(
+        r"No user exists for uid \d+|You don't exist, go away",
+        "this process's user id has no line in /etc/passwd, and SSH needs one",
+        "use an HTTPS URL with MLFLOW_GITOPS_GIT_TOKEN, or add the line when the container starts",
+    ),
+    Meaning(
+        r"git-(upload|receive)-pack: (command )?not found",
+        "the SSH server does not find Git",
+        "install Git there, or check the host and the user in the repository's URL",
+    ),
+    Meaning(
+        r"cannot (run|exec) \S+: |(?m:^(?!remote:|fatal:).*: (command )?not found$)"
+        r"|(?m:^(?!remote:).*: (line )?\d+: .*: Permission denied$)",
+        "the SSH program cannot be run",
+        "install OpenSSH's client, or correct GIT_SSH_COMMAND or GIT_SSH; or use an HTTPS URL",
+    ),
+    Meaning(
+        r"'remote-https?' is not a git command|Unable to find remote helper",
+        "this Git cannot speak HTTP",
+        "install Git with its HTTP helpers, or use an SSH URL",
+    ),
+    Meaning(
+        r"ssh variant '.*' does not support",
+        "Git does not know how to give this SSH program its options",
+        "set GIT_SSH_VARIANT=ssh, if the program takes OpenSSH's options",
+    ),
+    Meaning(
+        r"Bad owner or permissions on|Bad configuration option|bad configuration options"
+        r"|Can't open user config file",
+        "SSH does not accept its own configuration",
+        "correct the file or the option that it names, in ~/.ssh/config or GIT_SSH_COMMAND",
+    ),
+    Meaning(
+        r"error setting certificate|error reading ca cert file",
+        "the file with the trusted certificates cannot be read",
+        "correct GIT_SSL_CAINFO, or http.sslCAInfo in Git's configuration",
+    ),
+)
 # The first that matches counts: what is specific comes first, since Git adds general words.
 MEANINGS = (
+    *LOCAL,
+    Meaning(
+        r"Could not resolve host(name)?\b",
+        "the Git server's name is not found",
+        "check the host in the repository's URL, and the DNS from here",
+        is_passing=True,
+    ),
+    Meaning(
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the SSH host key is not known",
+        "add the host's key to known_hosts, for example with ssh-keyscan, and compare it; where "
+        "HOME is read-only, name a file with GIT_SSH_COMMAND='ssh -oUserKnownHostsFile=<file>'",
+    ),
+    Meaning(
+        r"Unable to negotiate with .*: no matching",
+        "the SSH server and this client have no algorithm in common",
+        "allow one that the server offers, in ~/.ssh/config, or use an HTTPS URL",
+    ),
+    Meaning(
+        r"Permission denied \(|Too many authentication failures",
+        "the Git server refused the SSH key",
+        SSH_KEY_HINT,
+    ),
     Meaning(
         r"returned error: 401|Authentication failed|could not read (Username|Password)"
-        r"|Permission denied \(|terminal prompts disabled|Too many authentication failures",
+        r"|terminal prompts disabled",
         "the Git server refused the credentials",
         ACCESS_HINT,
+    ),
+    Meaning(
+        r"dubious ownership",
+        "Git does not trust the owner of the repository's folder",
+        "let the folder belong to the user of this process, or run "
+        "`git config --global --add safe.directory <folder>` as that user",
     ),
     Meaning(
         r"returned error: 403|Permission to .* denied|insufficient permission|Write access"
@@ -65,19 +145,9 @@ MEANINGS = (
         "check the repository's URL, and that this tool's identity may read it",
     ),
     Meaning(
-        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "the SSH host key is not known",
-        "add the host's key to known_hosts, for example with ssh-keyscan, and compare it",
-    ),
-    Meaning(
         r"certificate (problem|verif)|certificate verification|self.signed certificate",
         "the Git server's certificate is not trusted",
         "install its CA for this process, for example with GIT_SSL_CAINFO",
-    ),
-    Meaning(
-        r"dubious ownership",
-        "Git does not trust the owner of the repository's folder",
-        "let the folder belong to the user of this process, or name it in safe.directory",
     ),
     Meaning(
         r"transport '.*' not allowed|unsafe|strange (hostname|pathname)",
@@ -105,12 +175,14 @@ PROTECTED = re.compile(r"hook declined|protected|rule violations|prohibited|not 
 
 def remote_failure(doing: str, words: str, where: str) -> GitOpsError:
     """The error for a fetch or a push that did not get an answer. `words` are redacted."""
+    decisive = BY_THE_WAY.sub("", words)
     for meaning in MEANINGS:
-        if re.search(meaning.pattern, words):
+        if re.search(meaning.pattern, decisive):
             what = f"{doing}: {meaning.what}{_said(words)}"
-            if meaning.hint:
+            if meaning.hint and not meaning.is_passing:
                 return RepositoryError(what, where=where, hint=meaning.hint)
-            return TransientError(what, where=where, hint="it is tried again")
+            hint = "; ".join(filter(None, ("it is tried again", meaning.hint)))
+            return TransientError(what, where=where, hint=hint)
     return TransientError(
         f"{doing}: Git failed{_said(words)}",
         where=where,

@@ -136,6 +136,8 @@ class GitProcess:
             env |= self._ssh()
         if remote and self.address.takes_token:
             header, secrets = self._header()
+            if self.address.user and not header:  # for Git's own credential helpers
+                config[f"credential.{self.address.origin}.username"] = self.address.user
             if header:
                 config[f"http.{self.address.origin}.extraHeader"] = header
                 config["http.followRedirects"] = "false"  # the header would go along

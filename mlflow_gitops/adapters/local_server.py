@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mlflow_gitops.adapters.output_relay import OutputRelay
+from mlflow_gitops.adapters.scoring_failures import is_known, scoring_failure
 from mlflow_gitops.errors import RequestError
 
 __all__ = ["free_port", "serve"]
@@ -41,24 +43,44 @@ def free_port(host: str, port: int) -> int:
 def serve(folder: Path, host: str, port: int, env_manager: str, ready: Callable[[], None]) -> None:
     """Until Ctrl-C, or a signal to end; `ready` is called once when it answers.
 
-    Its output goes to stderr. Raises RequestError where it ends by itself.
+    Its output goes to stderr, without the tracebacks of a cause that is known. Raises RequestError
+    where it ends by itself.
     """
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(folder)]
     command += ["--host", host, "--port", str(port), "--env-manager", env_manager]
     with _interruptible():
-        process = subprocess.Popen(command, stdout=sys.stderr.fileno(), start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        relay = OutputRelay(process.stdout, sys.stderr)
+
+        def answers() -> None:
+            relay.release()
+            ready()
+
         try:
-            code = _wait(process, host, port, ready)
+            code = _wait(process, host, port, answers)
         except KeyboardInterrupt:
             return
         finally:
             _stop(process)
-    raise RequestError(
-        f"MLflow's scoring server ended with exit code {code}",
-        where=f"mlflow models serve --env-manager {env_manager}",
-        hint="its own words are above; where packages are missing, take -C env-manager=virtualenv "
-        "or conda, which install the model's own",
-    )
+            words = relay.ended()
+            process.stdout.close()
+    if not is_known(words):
+        relay.release()
+    where = f"mlflow models serve --env-manager {env_manager}"
+    raise scoring_failure(words, code, where)
+
+
+def _environment() -> dict[str, str]:
+    """MLflow looks for `uvicorn` on PATH; it is where this Python is, activated or not."""
+    path = os.pathsep.join(filter(None, [os.path.dirname(sys.executable), os.environ.get("PATH")]))
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _wait(process: subprocess.Popen[bytes], host: str, port: int, ready: Callable[[], None]) -> int:

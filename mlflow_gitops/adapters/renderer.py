@@ -1,4 +1,4 @@
-"""Builds manifests with `kubectl kustomize` or `kustomize build`, and with nothing else.
+"""Builds manifests with `kustomize build` or `kubectl kustomize`, and with nothing else.
 
 The program gets a private folder with the files it is given, and an environment without our
 secrets. Nothing is fetched: what refers to another place is refused before, Git is not on its PATH,
@@ -30,7 +30,8 @@ from mlflow_gitops.manifests.building import check_stands_alone
 
 __all__ = ["KustomizeRenderer"]
 
-PROGRAMS = (("kubectl", "kustomize"), ("kustomize", "build"))
+PROGRAMS = (("kustomize", "build"), ("kubectl", "kustomize"))  # the faster one first
+VERSION = {"kustomize": ("version",), "kubectl": ("version", "--client")}
 NOWHERE = "http://127.0.0.1:9"  # discard: nothing listens there
 MOST_OUTPUT = 8 * 1024 * 1024  # bytes
 MOST_MEMORY = 512 * 1024 * 1024  # bytes; thousands of objects take 100 MB
@@ -66,6 +67,28 @@ class KustomizeRenderer:
             raise _again(built)
         return built
 
+    def version(self) -> str | None:
+        command = self._command()
+        if command is None:
+            return None
+        program = Path(command[0])
+        try:
+            with TemporaryDirectory(prefix="mlflow-gitops-build-") as made:
+                return self._version(program, Path(made).resolve())
+        except OSError as error:
+            raise _does_not_run(program, error.strerror or type(error).__name__) from None
+
+    def _version(self, program: Path, root: Path) -> str:
+        command = [str(program), *VERSION[program.name]]
+        code, output, words = self._ended(command, root)
+        if code is None:
+            raise _does_not_run(program, f"it did not end within {self.timeout:g} seconds")
+        said = " ".join(output.read_text("utf-8", "replace").split())
+        if code != 0 or not said:
+            why = _said(words.read_text("utf-8", "replace"), root) or f"exit code {code}"
+            raise _does_not_run(program, why)
+        return f"{program.name}: {said[:MOST_WORDS]}"
+
     def _tried(self, command: Sequence[str], files: Mapping[str, str], folder: str) -> Built:
         """What came of it, for all who ask about these files. Raises what is only so now."""
         try:
@@ -93,10 +116,7 @@ class KustomizeRenderer:
         return None
 
     def _built(self, command: Sequence[str], root: Path, folder: str) -> str:
-        home, output, words = root / "home", root / "output", root / "words"
-        home.mkdir()
-        with output.open("wb") as out, words.open("wb") as err:
-            code = self._run([*command, str(root / "files" / folder)], home, out, err)
+        code, output, words = self._ended([*command, str(root / "files" / folder)], root)
         where = folder or "the repository's root"
         if code is None:
             what = f"the build did not end within {self.timeout:g} seconds"
@@ -119,6 +139,13 @@ class KustomizeRenderer:
             raise RenderError(what, where=where, hint=hint)
         return output.read_text("utf-8", "replace")
 
+    def _ended(self, command: Sequence[str], root: Path) -> tuple[int | None, Path, Path]:
+        """Run the command; return its exit code, and the files with what it wrote and said."""
+        home, output, words = root / "home", root / "output", root / "words"
+        home.mkdir()
+        with output.open("wb") as out, words.open("wb") as err:
+            return self._run(command, home, out, err), output, words
+
     def _run(
         self, command: Sequence[str], home: Path, out: IO[bytes], err: IO[bytes]
     ) -> int | None:
@@ -139,6 +166,14 @@ class KustomizeRenderer:
             return None
         finally:
             _end(process)
+
+
+def _does_not_run(program: Path, why: str) -> RenderError:
+    return RenderError(
+        f"`{program.name}` does not run: {why}",
+        where=str(program),
+        hint="install it again, or take it off PATH",
+    )
 
 
 def _again(error: RenderError | ManifestError) -> RenderError:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.cli.app import App, as_json
-from mlflow_gitops.cli.look import tell_warnings
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.config import SETTINGS_FILE, Problem, check_settings, parse_settings
-from mlflow_gitops.errors import ConfigError, GitOpsError
+from mlflow_gitops.config import (
+    SETTINGS_FILE,
+    Problem,
+    check_settings,
+    parse_settings,
+    settings_warnings,
+)
+from mlflow_gitops.errors import ConfigError, ManifestError, RepositoryError
 from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.ports import Repository
 from mlflow_gitops.render import clean, print_table
+from mlflow_gitops.rendering import cannot_build
 from mlflow_gitops.state import Settings
 
 __all__ = ["config"]
@@ -35,48 +44,66 @@ def config() -> None:
 def check(app: App, file: Path | None, as_json: bool) -> int:
     """Tell every problem of the settings at once; exit code 1 where there is one.
 
-    Reads FILE, or without it the repository's settings, from its default branch. Then it also
-    warns of Argo CD and Flux objects in the repository that override what its files say.
+    Reads FILE, or without it the repository's settings, from its default branch. Warns of what the
+    settings allow and will not work: in the manifests, in the Argo CD and Flux objects that
+    override them, and on this machine.
     """
-    where, text, branch = _read(app, file)
-    problems = check_settings(text, default_branch=branch)
-    if as_json:
-        print_json({"where": where, "problems": [asdict(problem) for problem in problems]})
+    session = None
+    if file is not None:
+        where, text, branch = _from_file(file)
     else:
-        _tell(where, problems)
+        session = app.session()
+        where, text, branch = _from_git(session)
+    problems = check_settings(text, default_branch=branch)
+    warnings: list[str] = []
     if not problems:
         settings = parse_settings(text, default_branch=branch)
-        tell_warnings(settings)
-        if file is None:
-            _warn_of_overrides(app, settings)
+        warnings += settings_warnings(settings)
+        warnings += _of_manifests(session.repository, settings) if session else []
+    if session and (why := cannot_build(session.renderer)):
+        warnings.append(why)
+    if as_json:
+        told = [asdict(problem) for problem in problems]
+        print_json({"where": where, "problems": told, "warnings": warnings})
+    else:
+        _tell(where, problems)
+    for warning in warnings:
+        click.echo(f"Warning: {clean(warning)}", err=True)
     return int(bool(problems))
 
 
-def _warn_of_overrides(app: App, settings: Settings) -> None:
-    repository = app.session().repository
-    for name, environment in settings.environments.items():
-        try:
+def _of_manifests(repository: Repository, settings: Settings) -> list[str]:
+    """Return what Git says of each environment, but does not do what people expect.
+
+    Manifests that cannot be read are not the settings' fault: `status` reports them.
+    """
+    found: list[str] = []
+    for environment in settings.environments.values():
+        with suppress(ManifestError, RepositoryError):
             tree = repository.tree(environment.branch or repository.default_branch)
-            found = Manifests(
+            manifests = Manifests(
                 tree,
-                {name: environment},
+                {environment.name: environment},
                 services=settings.services,
                 repository=repository.identity,
                 applications=settings.applications,
-            ).overridden(name)
-        except GitOpsError:  # its branch or its folder: the commands that read it say so
-            continue
-        for each in found:
-            click.echo(f"Warning: {name}: {clean(str(each))}", err=True)
+            )
+            overridden = manifests.overridden(environment.name)
+            found += (f"{environment.name}: {each}" for each in overridden)
+            found += map(str, manifests.warnings(environment.name))
+    return found
 
 
-def _read(app: App, file: Path | None) -> tuple[str, str, str]:
-    """Where the text is from, the text, and the default branch where it is known."""
-    if file is None:
-        repository = app.session().repository
-        repository.fetch()
-        where = f"{repository.identity}: {SETTINGS_FILE}"
-        return where, repository.settings_text(), repository.default_branch
+def _from_git(session: Session) -> tuple[str, str, str]:
+    """Return where the text is from, the text, and the default branch."""
+    repository = session.repository
+    repository.fetch()
+    where = f"{repository.identity}: {SETTINGS_FILE}"
+    return where, repository.settings_text(), repository.default_branch
+
+
+def _from_file(file: Path) -> tuple[str, str, str]:
+    """Return the same; which branch is the default is not known."""
     path = file / SETTINGS_FILE if file.is_dir() else file
     try:
         return str(path), path.read_text(encoding="utf-8"), ""

@@ -9,10 +9,12 @@ from typing import IO, Any
 import click
 
 from mlflow_gitops.planning.evidence_body import (
+    REVERT,
     asked_text,
     files_text,
     rollback_command,
     section_text,
+    why_revert,
 )
 from mlflow_gitops.planning.evidence_values import Evidence, Section, Side
 from mlflow_gitops.planning.figures import change_text, pair_texts
@@ -57,7 +59,7 @@ def print_evidence(evidence: Evidence, out: IO[str]) -> None:
         if rows:
             print_table([name.upper(), "NOW", "PROPOSED"], rows, out)
     _print_diff(evidence, out)
-    _say("\nto go back", rollback_command(evidence))
+    _say("\nto go back", rollback_command(evidence) or f"{REVERT}: {why_revert(evidence)}")
 
 
 def _versions(evidence: Evidence, sides: Sequence[Side]) -> Iterator[Sequence[str]]:

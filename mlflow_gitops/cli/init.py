@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import click
 
+from mlflow_gitops.adapters.git_address import Address
 from mlflow_gitops.cli.app import App, as_json
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.config import SETTINGS_FILE, parse_settings
+from mlflow_gitops.config import SETTINGS_FILE, kserve_complaint, parse_settings
 from mlflow_gitops.errors import ConfigError, RepositoryError, RequestError
 from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.ports import Repository
@@ -38,6 +40,13 @@ SHOWN = 20  # files in an error
 @click.option("--owners", metavar="TEAM", help="Who approves changes, for CODEOWNERS.")
 @click.option("--role-arn", metavar="ARN", help="The IAM role that KServe reads the bucket with.")
 @click.option("--no-gpu-example", is_flag=True, help="Leave out the example that needs a GPU.")
+@click.option(
+    "--kserve",
+    default="",
+    metavar="VERSION",
+    callback=lambda _context, _option, text: _minor(text),
+    help="The cluster's KServe, 0.14 to 0.21: which deployment mode to write.",
+)
 @click.option("--push", is_flag=True, help="Make it the first commit of the empty repository.")
 @as_json
 @click.pass_obj
@@ -51,6 +60,7 @@ def init(
     owners: str | None,
     role_arn: str | None,
     no_gpu_example: bool,
+    kserve: str,
     push: bool,
     as_json: bool,
 ) -> None:
@@ -60,7 +70,9 @@ def init(
     """
     if push == (directory is not None):
         raise click.UsageError("Give either DIR or --push.")
-    url = app.process().repository
+    named = app.process().repository
+    address = Address.parse(named) if named else None
+    url = address.url if address else ""
     options = InitOptions(
         bucket=bucket,
         repository_url=url or EXAMPLE_URL,
@@ -68,6 +80,7 @@ def init(
         branch=branch,
         models=tuple(dict.fromkeys(models)),
         gpu_example=not no_gpu_example,
+        kserve=kserve,
     )
     if owners is not None:
         options = replace(options, owners=owners)
@@ -79,20 +92,33 @@ def init(
     if directory is None:
         repository = app.session().repository
         commit = _push(repository, branch, files)
-        done = f"Pushed {len(files)} files to {branch} of {repository.identity}: {commit}"
+        done = f"Pushed {len(files)} files to {branch} of {clean(url)}: {commit}"
     else:
         _write(directory, files)
         done = f"Wrote {len(files)} files to {clean(str(directory))}."
-    steps = _next_steps(directory, branch, url)
+    exported = named == app.environ.get("MLFLOW_GITOPS_REPOSITORY", "").strip()
+    remote = url if address and address.scheme == "file" else named
+    steps = _next_steps(directory, branch, remote, is_exported=exported)
     if as_json:
         where = str(directory) if directory is not None else ""
-        made = {"directory": where, "branch": branch, "commit": commit}
+        made = {"directory": where, "repository": url, "branch": branch, "commit": commit}
         print_json({**made, "files": sorted(files), "next": steps})
         return
     click.echo(done)
     click.echo("Next:")
     for number, step in enumerate(steps, start=1):
         click.echo(f"  {number}. {step}")
+
+
+def _minor(version: str) -> str:
+    """Return a version of KServe as `0.<minor>`."""
+    wrong = kserve_complaint(version) if version else ""
+    if wrong:
+        raise click.BadParameter(
+            f"`{clean(version)}` {wrong}. Give one from 0.14 to 0.21, or leave it out for a later "
+            "one."
+        )
+    return ".".join(version.removeprefix("v").split(".")[:2])
 
 
 def _push(repository: Repository, branch: str, files: Mapping[str, str]) -> str:
@@ -181,17 +207,22 @@ def _undo(made: list[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _next_steps(directory: Path | None, branch: str, url: str) -> list[str]:
+def _next_steps(
+    directory: Path | None, branch: str, remote: str, *, is_exported: bool
+) -> list[str]:
     steps = []
+    url = shlex.quote(clean(remote)) if remote else "<URL of your repository>"
     if directory is not None:
-        target = clean(url) if url else "<URL of your repository>"
         steps.append(
-            f"cd {clean(str(directory))} && git init -b {branch} && git add -A && "
-            f"git commit -m 'Start' && git push {target} {branch}"
+            f"cd {shlex.quote(clean(str(directory)))} && git init -b {branch} && git add -A && "
+            f"git commit -m 'Start' && git push {url} {branch}"
         )
-    if not url:
-        steps.append("export MLFLOW_GITOPS_REPOSITORY=<URL of your repository>")
+    if not is_exported or not remote:
+        steps.append(f"export MLFLOW_GITOPS_REPOSITORY={url}")
+    if not remote:
         steps.append(f"replace {EXAMPLE_URL} in argocd/*.yaml by that URL")
+    elif remote.startswith("/"):
+        steps.append(f"replace {url} in argocd/*.yaml by the URL that Argo CD reads")
     return [
         *steps,
         "set the IAM role in models/base/common/service-account.yaml",

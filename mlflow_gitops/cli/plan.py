@@ -15,7 +15,8 @@ from mlflow_gitops.cli.look import (
     too_many,
 )
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.render import outcome_fields
+from mlflow_gitops.deployed import warnings
+from mlflow_gitops.render import clean, outcome_fields
 
 __all__ = ["plan"]
 
@@ -42,7 +43,8 @@ def plan(
     session = app.session()
     settings = session.settings()
     tell_warnings(settings)
-    outcomes = preview(session, settings, known_environments(environments, settings), models)
+    names = known_environments(environments, settings)
+    outcomes = preview(session, settings, names, models)
     blocked = {} if models else too_many(outcomes, settings)  # what is named is never blocked
     if as_json:
         print_json({"services": [outcome_fields(o) for o in outcomes], "blocked": dict(blocked)})
@@ -51,5 +53,7 @@ def plan(
         print_outcomes(shown, diff=diff, planned=True)
         changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git)
         click.echo(f"{changes} of {len(outcomes)} services would change.")
+    for warning in () if models else warnings(session.observer, settings, names):
+        click.echo(f"Warning: {clean(str(warning))}", err=True)
     tell_blocked(blocked)
     return int(tell_failures(outcomes))

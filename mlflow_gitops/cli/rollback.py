@@ -51,6 +51,8 @@ def rollback(
     First every published file of that version is read and compared with its digest. The commit
     names the one that it undoes, and the version that is left is not delivered again by itself.
     """
+    if to is not None and not to.strip():
+        raise click.UsageError("--to names no version.")
     session = app.session(make_progress())
     settings = session.settings()
     (name,) = known_environments([environment], settings)
@@ -85,7 +87,14 @@ def _before(session: Session, settings: Settings, target: Environment, model: st
     rows = islice(back.rows(settings.service(model), back.end), CHANGES_READ)
     came = [row for row in rows if row.after and row.after.version == stands.version]
     if came and came[-1].before is not None:
-        return came[-1].before.version
+        if came[-1].before.version:
+            return came[-1].before.version
+        raise RequestError(
+            f"what {target.name}/{model} served before has no version label in Git",
+            where=came[-1].before.uri,
+            hint=f"`git revert {(came[-1].made or came[-1].commit)[:12]}` goes back; or name a "
+            "version with --to",
+        )
     raise RequestError(
         f"Git has no version of {target.name}/{model} before {spec_text(stands)}",
         where=target.path,

@@ -64,6 +64,7 @@ def serve(app: App, host: str | None, port: int | None, allow_unsigned: bool) ->
         reconciler=reconciler,
         worker=worker,
         allow_unsigned=allow_unsigned,
+        notes=reconciler.warnings,
     )
     return web.serve(flask, host or process.host, process.port if port is None else port)
 

@@ -9,7 +9,7 @@ import click
 
 from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.deployed import Deployed, deployed, problems, told_of_all
+from mlflow_gitops.deployed import Deployed, deployed, problems, told_of_all, warnings
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.render import clean, error_fields, print_table
 from mlflow_gitops.state import ServiceKey, Status
@@ -31,6 +31,7 @@ def status(app: App, environments: tuple[str, ...], as_json: bool) -> None:
     names = known_environments(environments, settings)
     found = deployed(session.observer, settings, names)
     unread: list[GitOpsError] = [*problems(session.observer, settings, names)]
+    unread += warnings(session.observer, settings, names)
     states: Mapping[ServiceKey, Status] = {}
     try:
         states = told_of_all(session.registry.snapshots(), names)

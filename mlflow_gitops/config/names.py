@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.sources import parse_location
@@ -20,6 +20,7 @@ __all__ = [
     "bucket_complaint",
     "endpoint_complaint",
     "host_complaint",
+    "kserve_complaint",
     "label_complaint",
     "model_complaint",
     "path_complaint",
@@ -29,6 +30,7 @@ __all__ = [
     "source_complaint",
     "tag_key_complaint",
     "unprintable",
+    "url_user",
 ]
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -43,10 +45,29 @@ HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?
 PLACEHOLDER = re.compile(r"\{(service|model|namespace)\}")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 OURS = "mlflow-gitops"
+KSERVE = re.compile(r"v?0\.([0-9]{1,3})(\.[0-9]{1,3})?")
+KSERVE_MINORS = range(14, 22)  # the versions whose deployment modes are known
 
 
 def unprintable(text: str) -> bool:
     return any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
+
+
+def kserve_complaint(text: str) -> str:
+    """Check a version of KServe, as in `0.15` or `v0.15.2`."""
+    found = KSERVE.fullmatch(text)
+    if not found:
+        return "is no version of KServe"
+    return "" if int(found[1]) in KSERVE_MINORS else "is a version of KServe that is not known here"
+
+
+def url_user(url: str) -> str:
+    """Return the user name of an HTTP(S) URL, "" where it has none or is no such URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return unquote(parts.username or "") if parts.scheme.lower() in ("http", "https") else ""
 
 
 def label_complaint(text: str) -> str:

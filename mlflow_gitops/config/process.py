@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from mlflow_gitops.config.document import did_you_mean
 from mlflow_gitops.config.github_app import GitHubApp
-from mlflow_gitops.config.names import tag_key_complaint, unprintable
+from mlflow_gitops.config.names import tag_key_complaint, unprintable, url_user
 from mlflow_gitops.config.reference_variables import PREFIX, VARIABLES
 from mlflow_gitops.config.secret import Secret, read_text
 from mlflow_gitops.errors import ConfigError
@@ -32,9 +32,10 @@ ENDPOINTS = (
 )
 KEYS = ("MLFLOW_GITOPS_SIGNING_KEY_FILE", "MLFLOW_GITOPS_SIGNING_KEY_ID")
 MODEL_KEY = "MLFLOW_GITOPS_MODEL_KEY_FILE"
+USERNAME = "MLFLOW_GITOPS_GIT_USERNAME"
 APP = "MLFLOW_GITOPS_GITHUB_APP_ID"
 NEEDS = {
-    "MLFLOW_GITOPS_GIT_USERNAME": ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE"),
+    USERNAME: ("MLFLOW_GITOPS_GIT_TOKEN", "MLFLOW_GITOPS_GIT_TOKEN_FILE"),
     "MLFLOW_GITOPS_GITHUB_APP_KEY": (APP,),
     "MLFLOW_GITOPS_GITHUB_APP_KEY_FILE": (APP,),
     "MLFLOW_GITOPS_GITHUB_APP_INSTALLATION": (APP,),
@@ -72,7 +73,7 @@ class Process:
     source_s3_profile: str = ""
     region: str = ""
     state_dir: str = SYSTEM_STATE
-    git_username: str = ROWS["MLFLOW_GITOPS_GIT_USERNAME"].default
+    git_username: str = field(default=ROWS[USERNAME].default, repr=False)
     author_name: str = ""
     author_email: str = ""
     signing_key_file: str = field(default="", repr=False)
@@ -149,8 +150,9 @@ class Process:
         """`repository` wins over the variable. Raises ConfigError, which tells all at once."""
         reader = _Reader(environ, read_file)
         tracking = reader.text("MLFLOW_TRACKING_URI")
+        url = reader.repository(repository)
         process = cls(
-            repository=reader.repository(repository),
+            repository=url,
             tracking_uri=tracking,
             registry_uri=reader.text("MLFLOW_REGISTRY_URI") or tracking,
             s3_endpoint=reader.first(ENDPOINTS, _endpoint_complaint),
@@ -158,7 +160,7 @@ class Process:
             source_s3_profile=reader.text("MLFLOW_GITOPS_SOURCE_S3_PROFILE"),
             region=reader.first(("AWS_REGION", "AWS_DEFAULT_REGION")),
             state_dir=reader.state_dir(),
-            git_username=reader.text("MLFLOW_GITOPS_GIT_USERNAME", _username_complaint),
+            git_username=reader.username(url_user(url)),
             author_name=reader.text("MLFLOW_GITOPS_AUTHOR_NAME", _author_complaint),
             author_email=reader.text("MLFLOW_GITOPS_AUTHOR_EMAIL", _email_complaint),
             signing_key_file=reader.text("MLFLOW_GITOPS_SIGNING_KEY_FILE"),
@@ -189,7 +191,7 @@ class Process:
             forge_webhook=reader.secret("MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET", Secret.lines),
             signing=reader.secret("MLFLOW_GITOPS_REQUEST_KEY", Secret.data),
             announcing=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRET", Secret.line),
-            warnings=(*_unknown(environ), *_useless(environ)),
+            warnings=(*_unknown(environ), *_useless(environ), *reader.two_users(url_user(url))),
         )
         reader.check_announcing()
         reader.check_app()
@@ -266,6 +268,18 @@ class _Reader:
         if not given.strip():
             self._tell("--repository", "the repository's URL is empty", "give a URL or a path")
         return given.strip()
+
+    def username(self, in_url: str) -> str:
+        """Return the user name for Git: the variable's, else the URL's, else the default."""
+        if in_url and not self.raw(USERNAME) and not unprintable(in_url):
+            return in_url
+        return self.text(USERNAME, _username_complaint)
+
+    def two_users(self, in_url: str) -> list[str]:
+        """Return a warning where the variable and the URL name different users."""
+        if not in_url or self.raw(USERNAME) in ("", in_url):
+            return []
+        return [f"{USERNAME} counts; the repository's URL names another user"]
 
     def state_dir(self) -> str:
         if self.raw("MLFLOW_GITOPS_STATE_DIR"):

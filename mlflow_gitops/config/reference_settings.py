@@ -150,6 +150,14 @@ SETTINGS = (
         "keep them somewhere.",
     ),
     Setting(
+        "kserve",
+        "a version from `0.14` to `0.21`, in quotes",
+        "",
+        "The cluster's version of KServe. New InferenceServices get the deployment mode that it "
+        "can also update: `RawDeployment` up to 0.15, `Standard` from 0.16 on.",
+        "Without it `Standard`, which KServe has known since 0.16.",
+    ),
+    Setting(
         "services",
         "mapping of model to InferenceService",
         "{}",

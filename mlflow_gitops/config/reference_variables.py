@@ -22,7 +22,8 @@ VARIABLES = (
         "MLFLOW_GITOPS_GIT_USERNAME",
         "text without `:`",
         "x-access-token",
-        "The user name that goes with the token.",
+        "The user name that goes with the token. A name in the repository's URL, as in "
+        "`https://name@git.example.com/ml.git`, is taken where this is not set.",
         "GitHub's apps ask for this one, and most hosts take any name with a token.",
     ),
     Variable(

@@ -92,6 +92,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         write_once=read_write_once(artifacts, found),
         signed_by=read_signed_by(artifacts.get("signed-by"), found),
         applications=_applications(fields.get("applications"), found),
+        kserve=_text(fields, found, "kserve", names.kserve_complaint),
     )
 
 

@@ -54,6 +54,7 @@ def enlist(
     service: str,
     spec: ServiceSpec,
     predictor: Predictor,
+    kserve: str,
     elsewhere: Sequence[Service],
     folders: Sequence[str],
 ) -> Changes:
@@ -62,7 +63,7 @@ def enlist(
     An environment with a kustomization gets an overlay of the service and a line in its list; a
     plain directory gets one file; a folder that is not there yet becomes a kustomization.
     """
-    adder = _Adder(catalog, index, environment, folder, service, spec, predictor)
+    adder = _Adder(catalog, index, environment, folder, service, spec, predictor, kserve)
     if folder in catalog.layout() or not any(True for _ in files_below(catalog.tree, folder)):
         return adder.overlay(elsewhere, folders)
     if index.graph.roots:
@@ -79,13 +80,19 @@ class _Adder:
     service: str
     spec: ServiceSpec
     predictor: Predictor
+    kserve: str
 
     def plain_file(self) -> Changes:
         path = f"{self.folder}/{self.service}.yaml".lstrip("/")
         self._must_be_free(path)
         namespace = self.environment.namespace
         text = plain_text(
-            self.service, self.predictor, self.spec, namespace, account=self._account_is_there()
+            self.service,
+            self.predictor,
+            self.spec,
+            namespace,
+            account=self._account_is_there(),
+            kserve=self.kserve,
         )
         return {path: text}
 
@@ -179,7 +186,9 @@ class _Adder:
                 hint="make it a base of this service, or remove it",
             )
         document = Document(0, API_VERSION, "InferenceService", self.service, "", {})
-        files = base_files(folder, self.service, self.predictor, account=account)
+        files = base_files(
+            folder, self.service, self.predictor, account=account, kserve=self.kserve
+        )
         return _Base(folder, document, {self.predictor.key: ""}, files, account)
 
     def _existing(self, folder: str, path: str, document: Document) -> _Base:

@@ -21,7 +21,7 @@ from mlflow_gitops.manifests.facts import KIND, Document
 from mlflow_gitops.manifests.graph import EVERY_FILE, FolderRules
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
-from mlflow_gitops.manifests.merged import predictor_of
+from mlflow_gitops.manifests.merged import predictor_of, serves_nothing
 from mlflow_gitops.manifests.options import kustomization_with
 from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
@@ -48,8 +48,9 @@ class Manifests:
     heads. `repository` is this repository's own address, by which its Applications are told from
     those of others; "" where it is not known. `applications` are globs of the files in which they
     are looked for, None for all. What they override is refused, unless `past` says that only what
-    the files said at the time counts. All methods raise ManifestError where a person must
-    change something, with the file in `where`.
+    the files said at the time counts. `kserve` is the cluster's version of KServe, for services
+    that are made new. All methods raise ManifestError where a person must change something, with
+    the file in `where`.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Manifests:
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
         services: Mapping[str, str] = EMPTY,
+        kserve: str = "",
+        *,
         repository: str = "",
         applications: tuple[str, ...] | None = None,
         past: bool = False,
@@ -71,6 +74,7 @@ class Manifests:
         self._applications = applications
         self._past = past
         self._deployments = Deployments(self._catalog, repository, applications)
+        self._kserve = kserve
         folders = {name: self._folder(name) for name in environments}
         self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
         self._resolvers: dict[str, Resolver] = {}
@@ -171,6 +175,17 @@ class Manifests:
         matches = self.deployed_by(environment)
         yield from taken(service, self._catalog, self._index(environment), matches, place.namespace)
 
+    def warnings(self, environment: str) -> tuple[ManifestError, ...]:
+        """Return what can be read, but does not do what people expect."""
+        found = {name: self._find_quietly(environment, name) for name in self.services(environment)}
+        return tuple(
+            _names_no_model(service, environment)
+            for name, service in found.items()
+            if service is not None
+            and serves_nothing(service.fields)
+            and not self.is_elsewhere(environment, name)
+        )
+
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
@@ -231,7 +246,14 @@ class Manifests:
         tree = EditedTree(self._tree, changes)
         own = (self._repository, self._applications)
         edited = Manifests(
-            tree, self._environments, self._cache, self._services, *own, past=self._past
+            tree,
+            self._environments,
+            self._cache,
+            self._services,
+            self._kserve,
+            repository=self._repository,
+            applications=self._applications,
+            past=self._past,
         )
         edited._deployments = Deployments(edited._catalog, *own, before=self._deployments)
         shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
@@ -476,6 +498,7 @@ class Manifests:
             service=service,
             spec=spec,
             predictor=predictor,
+            kserve=self._kserve,
             elsewhere=[found for found in others if found is not None],
             folders=[self._folder(name) for name in self._environments],
         )
@@ -513,6 +536,15 @@ class Manifests:
                         where=shared,
                         hint="give each environment its own folder",
                     )
+
+
+def _names_no_model(service: Service, environment: str) -> ManifestError:
+    return ManifestError(
+        f"`{service.name}` has no storageUri in {environment}: KServe starts a server without a "
+        "model, which is Ready and serves nothing",
+        where=service.file,
+        hint="promote a version, or take the service out of the environment until then",
+    )
 
 
 def _shapes(path: str, text: str | None) -> bool:

@@ -133,6 +133,8 @@ def _framework(key: str, node: Node, found: dict[str, str | None], where: str) -
             found[f"{key}.{name}"] = text_of(value)
         elif name == "storage":
             _storage(f"{key}.storage", value, found, where)
+        elif name in ("args", "command", "image"):  # may name a model in a way of their own
+            found[f"{key}.own"] = None if is_null(value) else "set"
     if is_mapping(node):
         child(node, "storageUri", where=where)
 

@@ -14,6 +14,7 @@ __all__ = [
     "merge",
     "patched_container",
     "predictor_of",
+    "serves_nothing",
     "spec_of",
     "uri_field",
     "written_uri",
@@ -156,6 +157,14 @@ def _bucket_root(fields: Mapping[str, str], buckets: Mapping[str, str]) -> str:
     if f"{key}.storage" not in fields:
         return ""
     return f"s3://{buckets.get(fields.get(f'{key}.storage.key', ''), '')}/"
+
+
+def serves_nothing(fields: Mapping[str, str]) -> bool:
+    """Return whether no model is named, in any way: KServe then runs a multi-model server."""
+    keys = frameworks(fields)
+    return bool(keys) and not (
+        fields.get(uri_field(fields)) or any(f"{key}.own" in fields for key in keys)
+    )
 
 
 def spec_of(fields: Mapping[str, str], buckets: Mapping[str, str] = EMPTY) -> ServiceSpec:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ConfigError
-from mlflow_gitops.manifests.scaffold import base_files, check_name
+from mlflow_gitops.manifests.scaffold import base_files, check_name, deployment_mode
 from mlflow_gitops.manifests.scalars import plain_or_quoted, quoted
 from mlflow_gitops.manifests.templates import render
 from mlflow_gitops.manifests.tree import relative
@@ -17,6 +17,9 @@ __all__ = ["InitOptions", "scaffold_repository"]
 COMMON = "models/base/common"
 GPU_EXAMPLE = "image-classifier"
 MLFLOW = Predictor(model_format="mlflow", protocol="v2")
+KSERVE_NOTE = (
+    "# The cluster's KServe: new services get the deployment mode that it can also update.\n"
+)
 SLUG = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -38,6 +41,7 @@ class InitOptions:
     """What `init` needs to know. An environment's branch is `branch` where it names none.
 
     `models` get a base each, for editing before the first promotion; no overlay lists them yet.
+    `kserve` is the cluster's version of KServe, "" where it is not known.
     """
 
     bucket: str
@@ -49,6 +53,7 @@ class InitOptions:
     models: tuple[str, ...] = ()
     gpu_example: bool = True
     owners: str = "@your-organisation/ml-platform"
+    kserve: str = ""
 
 
 def scaffold_repository(options: InitOptions) -> dict[str, str]:
@@ -70,9 +75,11 @@ def scaffold_repository(options: InitOptions) -> dict[str, str]:
     for environment in options.environments:
         files |= _environment_files(environment, options)
     for model in options.models:
-        files |= base_files(f"models/base/{model}", model, MLFLOW, account=True)
+        files |= base_files(
+            f"models/base/{model}", model, MLFLOW, account=True, kserve=options.kserve
+        )
     if options.gpu_example and GPU_EXAMPLE not in options.models:
-        files |= _gpu_example()
+        files |= _gpu_example(options)
     return files
 
 
@@ -96,11 +103,13 @@ def _environment_files(environment: Environment, options: InitOptions) -> dict[s
     }
 
 
-def _gpu_example() -> dict[str, str]:
+def _gpu_example(options: InitOptions) -> dict[str, str]:
     folder = f"models/base/{GPU_EXAMPLE}"
     return {
         f"{folder}/kustomization.yaml": render("service/base-kustomization.yaml"),
-        f"{folder}/inference-service.yaml": render(f"repository/{folder}/inference-service.yaml"),
+        f"{folder}/inference-service.yaml": render(
+            f"repository/{folder}/inference-service.yaml", **deployment_mode(options.kserve)
+        ),
     }
 
 
@@ -127,6 +136,7 @@ def _settings(options: InitOptions) -> str:
         "repository/mlflow-gitops.yaml",
         bucket=plain_or_quoted(options.bucket),
         prefix=plain_or_quoted(options.prefix),
+        kserve=f"{KSERVE_NOTE}kserve: {quoted(options.kserve)}\n\n" if options.kserve else "",
         environments=environments,
     )
 

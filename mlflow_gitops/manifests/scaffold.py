@@ -24,6 +24,7 @@ __all__ = [
     "base_root",
     "check_name",
     "check_spec",
+    "deployment_mode",
     "leaf_files",
     "overlay_text",
     "patch_text",
@@ -33,7 +34,20 @@ __all__ = [
 SERVICE_ACCOUNT = "kserve-s3-sa"
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+LAST_WITH_RAW = 15  # minor version of KServe
 API_VERSION = "serving.kserve.io/v1beta1"
+
+
+def deployment_mode(kserve: str) -> dict[str, str]:
+    """Return the templates' values for the mode that this version of KServe can also update.
+
+    KServe takes a mode that it does not know on creation, and then refuses every update.
+    """
+    if kserve and int(kserve.split(".")[1]) <= LAST_WITH_RAW:
+        note = "KServe 0.15 and before; later versions know this mode as Standard."
+        return {"mode": "RawDeployment", "mode_note": note}
+    note = "KServe 0.16 or later; 0.15 and before know this mode as RawDeployment."
+    return {"mode": "Standard", "mode_note": note}
 
 
 def check_name(name: str) -> None:
@@ -90,7 +104,13 @@ def _model(predictor: Predictor, uri: str = "") -> str:
 
 
 def _service(
-    name: str, predictor: Predictor, *, account: bool, metadata: str = "", uri: str = ""
+    name: str,
+    predictor: Predictor,
+    *,
+    account: bool,
+    kserve: str,
+    metadata: str = "",
+    uri: str = "",
 ) -> str:
     return render(
         "service/inference-service.yaml",
@@ -99,13 +119,17 @@ def _service(
         account=f"    serviceAccountName: {SERVICE_ACCOUNT}\n" if account else "",
         key=predictor.key,
         model=_model(predictor, uri),
+        **deployment_mode(kserve),
     )
 
 
-def base_files(folder: str, name: str, predictor: Predictor, *, account: bool) -> dict[str, str]:
+def base_files(
+    folder: str, name: str, predictor: Predictor, *, account: bool, kserve: str
+) -> dict[str, str]:
+    service = _service(name, predictor, account=account, kserve=kserve)
     return {
         f"{folder}/kustomization.yaml": render("service/base-kustomization.yaml"),
-        f"{folder}/inference-service.yaml": _service(name, predictor, account=account),
+        f"{folder}/inference-service.yaml": service,
     }
 
 
@@ -133,12 +157,20 @@ def overlay_text(namespace: str, resources: Iterable[str]) -> str:
 
 
 def plain_text(
-    name: str, predictor: Predictor, spec: ServiceSpec, namespace: str, *, account: bool
+    name: str,
+    predictor: Predictor,
+    spec: ServiceSpec,
+    namespace: str,
+    *,
+    account: bool,
+    kserve: str,
 ) -> str:
     """A whole InferenceService, for an environment that is a plain directory."""
     metadata = f"  namespace: {plain_or_quoted(namespace)}\n" if namespace else ""
     metadata += f"  labels:\n    model-version: {quoted(spec.version)}\n"
-    return _service(name, predictor, account=account, metadata=metadata, uri=spec.uri)
+    return _service(
+        name, predictor, account=account, kserve=kserve, metadata=metadata, uri=spec.uri
+    )
 
 
 def check_spec(spec: ServiceSpec, service: str) -> None:

@@ -14,7 +14,18 @@ from mlflow_gitops.planning.figures import change_text, pair_texts, share_text, 
 from mlflow_gitops.planning.markdown import block, code, exact_code, link, quote, table
 from mlflow_gitops.planning.messages import clean
 
-__all__ = ["asked_text", "body_of", "files_text", "rollback_command", "section_text", "summary_of"]
+__all__ = [
+    "REVERT",
+    "asked_text",
+    "body_of",
+    "files_text",
+    "rollback_command",
+    "section_text",
+    "summary_of",
+    "why_revert",
+]
+
+REVERT = "`git revert` of the commit that this brings (`git revert -m 1` of a merge commit)"
 
 ROWS = 30  # of one table
 FOLDED = 10  # rows, above which a table is folded
@@ -237,21 +248,34 @@ def _difference(each: Difference) -> Sequence[str]:
 
 
 def rollback_command(evidence: Evidence) -> str:
-    """Plain: what takes the change back; "" where nothing stood before."""
-    if evidence.before is None:
+    """Return the command that takes the change back; "" where it would be refused.
+
+    A rollback needs a version that the registry knows, and that was published by this tool.
+    """
+    before = evidence.before
+    if before is None or not (before.number and before.digest):
         return ""
     words = ["mlflow-gitops", "rollback", evidence.model, "-e", evidence.environment]
-    words += ["--to", evidence.before.number or evidence.before.version]
-    return shlex.join(words)
+    return shlex.join([*words, "--to", before.number])
+
+
+def why_revert(evidence: Evidence) -> str:
+    """Return why only a `git revert` goes back, "" where a rollback does too."""
+    if rollback_command(evidence):
+        return ""
+    if evidence.before is None:
+        return "the service is then removed"
+    if not evidence.before.number:
+        return "the version that is served now is not known, so no rollback can name it"
+    return "the version that is served now was not published by mlflow-gitops"
 
 
 def _rollback(evidence: Evidence) -> str:
-    revert = "`git revert` of the commit that this brings (`git revert -m 1` of a merge commit)"
     command = code(rollback_command(evidence), 2 * VALUE)
     if not command:
-        return f"### To go back\n\n{revert}: the service is then removed."
+        return f"### To go back\n\n{REVERT}: {why_revert(evidence)}."
     return (
-        f"### To go back\n\n{command}\n\nor {revert}. The files of the version stay where they are."
+        f"### To go back\n\n{command}\n\nor {REVERT}. The files of the version stay where they are."
     )
 
 

@@ -117,12 +117,12 @@ def _subject(
     undone = f" (undoes {clean(undoes[:12])})" if undoes else ""
     match before, after:
         case _, None:
-            what = f"retire {name}{f' {_version(before)}' if before else ''}"
+            what = f"retire {name} {_version(before)}".rstrip()
         case None, ServiceSpec():
             what = f"{'rollback' if action == 'rollback' else 'deploy'} {name} {_version(after)}"
         case ServiceSpec(), ServiceSpec() if before.version != after.version:
             verb = "rollback " if action == "rollback" else ""
-            what = f"{verb}{name} {_version(before)} -> {_version(after)}"
+            what = f"{verb}{name} {_version(before) or '(without a label)'} -> {_version(after)}"
         case _:
             what = f"{name} {_version(after)}, {_other_change(before, after)}"
     return _bounded(f"{clean(environment, 40)}: {what}", SUBJECT_LIMIT - len(undone)) + undone

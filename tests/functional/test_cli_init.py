@@ -127,3 +127,72 @@ def test_credentials_in_the_repositorys_url_do_not_reach_the_files(tmp_path: Pat
     assert done.returncode == 1
     assert "hunter2" not in done.stdout + done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def pushed(folder: Path, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`init --push` into `manifests.git` of the folder, which is named as people would there."""
+    git = ["git", "init", "--quiet", "--bare", "--initial-branch=main", "manifests.git"]
+    subprocess.run(git, cwd=folder, check=True, env=PLAIN)
+    env = {**PLAIN, "MLFLOW_GITOPS_STATE_DIR": str(folder / "state"), **environ}
+    words = (*args, "init", "--push", "--bucket", "prod-ml")
+    return run_module("mlflow_gitops.cli", *words, env=env, cwd=folder)
+
+
+def shown(folder: Path, path: str) -> str:
+    command = ["git", "--git-dir", str(folder / "manifests.git"), "show", f"main:{path}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=PLAIN).stdout
+
+
+def test_a_push_prints_the_address_that_it_pushed_to(tmp_path: Path) -> None:
+    done = pushed(tmp_path, "--repository", "manifests.git")
+    assert done.returncode == 0, done.stderr
+    address = str(tmp_path / "manifests.git")
+    assert f"files to main of {address}: " in done.stdout
+    assert f"export MLFLOW_GITOPS_REPOSITORY={address}\n" in done.stdout
+    assert f"replace {address} in argocd/*.yaml by the URL that Argo CD reads" in done.stdout
+    for name in ("staging", "production"):
+        assert f"repoURL: {address}\n" in shown(tmp_path, f"argocd/{name}.yaml")
+
+
+def test_an_exported_address_is_not_asked_for_again(tmp_path: Path) -> None:
+    done = pushed(tmp_path, MLFLOW_GITOPS_REPOSITORY="manifests.git")
+    assert done.returncode == 0, done.stderr
+    assert "export MLFLOW_GITOPS_REPOSITORY" not in done.stdout
+
+
+def test_a_user_name_in_the_url_does_not_reach_the_files(tmp_path: Path) -> None:
+    url = "https://org@dev.azure.com/org/p/_git/r"
+    done = init(str(tmp_path / "x"), "--bucket", "prod-ml", MLFLOW_GITOPS_REPOSITORY=url)
+    assert done.returncode == 0, done.stderr
+    assert not [text for text in files(tmp_path / "x").values() if "org@" in text]
+    application = (tmp_path / "x" / "argocd" / "production.yaml").read_text()
+    assert "repoURL: https://dev.azure.com/org/p/_git/r\n" in application
+    assert f"git push {url} main" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [("0.15", "RawDeployment"), ("v0.15.2", "RawDeployment"), ("0.21.0", "Standard")],
+)
+def test_the_mode_is_that_of_kserves_version(tmp_path: Path, version: str, mode: str) -> None:
+    target = tmp_path / "x"
+    done = init(str(target), "--bucket", "prod-ml", "--model", "fraud", "--kserve", version)
+    assert done.returncode == 0, done.stderr
+    made = files(target)
+    assert check_settings(made["mlflow-gitops.yaml"]) == []
+    assert (
+        f'kserve: "{".".join(version.removeprefix("v").split(".")[:2])}"'
+        in (made["mlflow-gitops.yaml"])
+    )
+    written = [text for text in made.values() if "serving.kserve.io/deploymentMode: " in text]
+    assert len(written) == 2
+    for text in written:
+        assert f"serving.kserve.io/deploymentMode: {mode}\n" in text
+
+
+@pytest.mark.parametrize("version", ["0.13", "0.22", "1.0", "latest", "0.15.x", "$(id)"])
+def test_another_version_of_kserve_is_refused(tmp_path: Path, version: str) -> None:
+    done = init(str(tmp_path / "x"), "--bucket", "prod-ml", "--kserve", version)
+    assert done.returncode == 2
+    assert "Give one from 0.14 to 0.21, or leave it out for a later one." in done.stderr
+    assert not (tmp_path / "x").exists()

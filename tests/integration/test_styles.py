@@ -37,6 +37,7 @@ from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.planning.naming import revision_uri
 from mlflow_gitops.rendering import rendered
 from mlflow_gitops.state import Predictor, ServiceSpec, Settings
+from tests.support.crd import INFERENCE_SERVICE, errors_of
 from tests.support.kubectl import build, kubectl, objects, write_tree
 from tests.support.memory_tree import MemoryTree
 
@@ -220,3 +221,22 @@ def write(name: str) -> None:
 
 if __name__ == "__main__":
     write(sys.argv[1])
+
+
+@pytest.mark.parametrize("state", ["0-init", "3"])
+def test_an_api_server_takes_every_service(style: Style, state: str) -> None:
+    places = {place: style.folder / state / place for place in _places(style)}
+    for place, folder in places.items():
+        if style.render == "kustomize":
+            found = list(kustomized(folder))
+        else:
+            found = [each for _, each in documents(folder)]
+        for each in found:
+            if isinstance(each, dict) and each.get("kind") == "InferenceService":
+                assert errors_of(each, INFERENCE_SERVICE) == [], place
+
+
+def _places(style: Style) -> list[str]:
+    if style.render == "none":
+        return ["."]
+    return [environment.path for environment in style.settings.environments.values()]

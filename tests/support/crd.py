@@ -17,13 +17,26 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 INFERENCE_SERVICE = "serving.kserve.io_inferenceservices.yaml"
 APPLICATION = "argoproj.io_applications.yaml"
 
+LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$"
+QUALIFIED_NAME = (
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+)
 METADATA = {
     "type": "object",
     "properties": {
         "name": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
         "namespace": {"type": "string", "maxLength": 63},
-        "labels": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 63}},
-        "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+        "labels": {
+            "type": "object",
+            "propertyNames": {"pattern": QUALIFIED_NAME},
+            "additionalProperties": {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE},
+        },
+        "annotations": {
+            "type": "object",
+            "propertyNames": {"pattern": QUALIFIED_NAME},
+            "additionalProperties": {"type": "string"},
+        },
         "finalizers": {"type": "array", "items": {"type": "string"}},
     },
     "required": ["name"],

@@ -231,7 +231,12 @@ WRONG = [
     (artifacts(sources="['https://u:p4ss@h/a']"), "artifacts.sources[0]", 1, "credentials"),
     (artifacts(sources="['mlflow-artifacts:/']"), "artifacts.sources[0]", 1, "everything"),
     (artifacts(region="x"), "artifacts.region", 1, "is no known key"),
-    # version-name, services
+    # kserve, version-name, services
+    (top(kserve="0.15"), "kserve", 7, 'put it in quotes: "0.15"'),
+    (top(kserve='"0.13"'), "kserve", 7, "is not known here"),
+    (top(kserve='"0.22.0"'), "kserve", 7, "is not known here"),
+    (top(kserve='"1.0"'), "kserve", 7, "is no version of KServe"),
+    (top(kserve="latest"), "kserve", 7, "is no version of KServe"),
     (top(version_name="tag"), "version-name", 7, "`tag` names no version"),
     (top(version_name="{}"), "version-name.tag", 7, "is missing"),
     (top(version_name="{tag: gitops.x}"), "version-name.tag", 7, "writes itself"),

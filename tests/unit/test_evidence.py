@@ -167,6 +167,24 @@ def test_a_first_version_and_a_retirement_have_no_other_side() -> None:
     assert "rollback fraud -e production --to 1" in body_of(gone)
 
 
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        (known("1", spec=replace(spec("1"), version=""), version=None), "is not known"),
+        (known("1", version=None, digest=""), "is not known"),
+        (known("1", digest=""), "was not published by mlflow-gitops"),
+    ],
+    ids=["without a label", "not in the registry", "written by hand"],
+)
+def test_a_rollback_that_would_be_refused_is_not_offered(before: Known, why: str) -> None:
+    found = evidence(before, known("2"))
+    assert rollback_command(found) == ""
+    body = body_of(found)
+    assert "mlflow-gitops rollback" not in body
+    assert "`git revert` of the commit that this brings" in body
+    assert why in body
+
+
 def test_what_is_not_known_says_why() -> None:
     gone = Known(spec("1"), why="the committed version is not in the registry")
     lost = RunFacts(missing="its run cannot be read: no permission")

@@ -41,7 +41,10 @@ def test_the_identity_is_host_and_path(url: str, identity: str) -> None:
     "url",
     [
         "https://ada:hunter2@git.example.com/ml/manifests.git",
-        "https://hunter2@git.example.com/ml/manifests.git",
+        "https://ghp_hunter2@github.com/ml/manifests.git",
+        "https://glpat-hunter2@gitlab.com/ml/manifests.git",
+        "https://hunter2hunter2hunter2hunter2hunter2@git.example.com/ml/manifests.git",
+        "https://ada%3Ahunter2@git.example.com/ml/manifests.git",
         "https://:hunter2@git.example.com/ml/manifests.git",
         "http://ada:hunter2@127.0.0.1:8080/x",
         "ssh://git:hunter2@git.example.com/x",
@@ -85,6 +88,45 @@ def test_a_url_with_a_secret_is_refused_and_not_shown(url: str) -> None:
 def test_what_git_could_take_for_something_else_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         Address.parse(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "user"),
+    [
+        ("https://org@dev.azure.com/org/p/_git/r", "org"),
+        ("https://x-token-auth@bitbucket.org/org/p/_git/r", "x-token-auth"),
+        (
+            "https://x-bitbucket-api-token-auth@bitbucket.org/org/p/_git/r",
+            "x-bitbucket-api-token-auth",
+        ),
+        ("https://ada%40example.com@git.example.com:443/org/p/_git/r.git", "ada@example.com"),
+        ("https://ada:@git.example.com/org/p/_git/r", "ada"),
+        ("https://@git.example.com/org/p/_git/r", ""),
+        ("https://git.example.com/org/p/_git/r", ""),
+        ("http://ada@git.example.com/org/p/_git/r", "ada"),
+    ],
+)
+def test_a_user_name_alone_is_no_credential(url: str, user: str) -> None:
+    address = Address.parse(url)
+    assert address.user == user
+    assert "@" not in address.url + address.identity + address.origin + repr(address)
+    assert address.identity.endswith("/org/p/_git/r")
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://git@git.example.com/x.git", "git@git.example.com:x.git", "host:x"]
+)
+def test_ssh_keeps_its_user_in_the_url(url: str) -> None:
+    address = Address.parse(url)
+    assert address.url == url
+    assert address.user == ""
+
+
+def test_a_wrong_url_says_which_part_is_the_credential() -> None:
+    with pytest.raises(ConfigError, match="a password"):
+        Address.parse("https://ada:hunter2@git.example.com/x")
+    with pytest.raises(ConfigError, match="a token in the place of a user name"):
+        Address.parse("https://ghp_hunter2@github.com/x/y")
 
 
 def test_a_token_is_meant_for_one_origin() -> None:

@@ -46,6 +46,75 @@ def test_what_the_remote_says_decides_whether_to_retry(words: str, kind: type[Gi
     assert error.hint
 
 
+READ = "\nfatal: Could not read from remote repository.\n"
+CAUSES = [
+    ("No user exists for uid 1000730000" + READ, RepositoryError, "/etc/passwd", "HTTPS"),
+    (
+        "error: cannot run ssh: No such file or directory\nfatal: unable to fork",
+        *(RepositoryError, "SSH program", "install"),
+    ),
+    ("ssh -oBatchMode=yes: 1: ssh: not found" + READ, RepositoryError, "SSH program", "install"),
+    ("sh: line 1: ssh: command not found" + READ, RepositoryError, "SSH program", "install"),
+    ("/x/ssh -v: 1: /x/ssh: Permission denied" + READ, RepositoryError, "SSH program", "GIT_SSH"),
+    ("bash: git-upload-pack: command not found" + READ, RepositoryError, "does not find", "there"),
+    (
+        "git: 'remote-https' is not a git command. See 'git --help'.",
+        *(RepositoryError, "HTTP", "install Git"),
+    ),
+    ("git@h: Permission denied (publickey)." + READ, RepositoryError, "SSH key", "ssh-agent"),
+    (
+        "Could not create directory '/.ssh' (Permission denied).\n"
+        "Failed to add the host to the list of known hosts (/.ssh/known_hosts).\n"
+        "Host key verification failed." + READ,
+        *(RepositoryError, "host key", "ssh-keyscan"),
+    ),
+    (
+        "Warning: Identity file /k not accessible: No such file or directory.\n"
+        "ssh: connect to host h port 22: Connection refused" + READ,
+        *(TransientError, "Git failed", "can be reached"),
+    ),
+    (
+        "warning: unable to access '/root/.config/git/attributes': Permission denied\n"
+        "fatal: unable to access 'https://h/': Could not resolve host: h",
+        *(TransientError, "name is not found", "check the host"),
+    ),
+    (
+        "ssh: Could not resolve hostname h: Name or service not known" + READ,
+        *(TransientError, "name is not found", "check the host"),
+    ),
+    (
+        "Unable to negotiate with 1.2.3.4 port 22: no matching host key type found." + READ,
+        *(RepositoryError, "algorithm", "HTTPS"),
+    ),
+    (
+        "fatal: ssh variant 'simple' does not support setting port",
+        *(RepositoryError, "its options", "GIT_SSH_VARIANT"),
+    ),
+    (
+        "Bad owner or permissions on /home/a/.ssh/config" + READ,
+        *(RepositoryError, "its own configuration", "~/.ssh/config"),
+    ),
+    (
+        "fatal: detected dubious ownership in repository at '/srv/x'" + READ,
+        *(RepositoryError, "owner", "safe.directory"),
+    ),
+    (
+        "fatal: unable to access 'https://h/': error setting certificate file: /none",
+        *(RepositoryError, "certificates", "GIT_SSL_CAINFO"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "kind", "what", "hint"), CAUSES)
+def test_a_cause_on_this_machine_has_its_own_next_step(
+    words: str, kind: type[GitOpsError], what: str, hint: str
+) -> None:
+    error = remote_failure("fetching", words, "h/x")
+    assert type(error) is kind
+    assert what in error.what
+    assert hint in error.hint
+
+
 REFUSALS = [
     ("[rejected] (stale info)", HeadMovedError),
     ("[rejected] (fetch first)", HeadMovedError),

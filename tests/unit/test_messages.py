@@ -102,6 +102,20 @@ SUBJECTS = [
     ("deploy", V3, V3, "", "production: fraud-detector v3, delivered again"),
     (
         "deploy",
+        ServiceSpec(uri="s3://m/by-hand/", version=""),
+        V3,
+        "",
+        "production: fraud-detector (without a label) -> v3",
+    ),
+    (
+        "retire",
+        ServiceSpec(uri="s3://m/by-hand/", version=""),
+        None,
+        "",
+        "production: retire fraud-detector",
+    ),
+    (
+        "deploy",
         ServiceSpec(uri="s3://m/v1.2.0/", version="v1.2.0"),
         ServiceSpec(uri="s3://m/1.3.0/", version="1.3.0"),
         "",

@@ -135,6 +135,22 @@ def test_the_token_comes_with_a_user_name() -> None:
     assert read(GIT_TOKEN=TOKEN, GIT_USERNAME="bot").git_credentials() == ("bot", TOKEN)
 
 
+def test_a_name_in_the_url_is_the_user_name_where_no_other_is_set() -> None:
+    url = "https://ada%40example.com@dev.azure.com/org/p/_git/r"
+    named = read(GIT_TOKEN=TOKEN, REPOSITORY=url)
+    assert named.git_credentials() == ("ada@example.com", TOKEN)
+    assert named.warnings == ()
+    both = read(GIT_TOKEN=TOKEN, REPOSITORY=url, GIT_USERNAME="bot")
+    assert both.git_credentials() == ("bot", TOKEN)
+    assert both.warnings == (
+        "MLFLOW_GITOPS_GIT_USERNAME counts; the repository's URL names another user",
+    )
+    same = read(GIT_TOKEN=TOKEN, REPOSITORY=url, GIT_USERNAME="ada@example.com")
+    assert same.warnings == ()
+    ssh = read(GIT_TOKEN=TOKEN, REPOSITORY="ssh://git@git.example.com/x")
+    assert ssh.git_credentials() == ("x-access-token", TOKEN)
+
+
 def with_files(files: dict[str, str], **environ: str) -> Process:
     def read_file(path: str) -> str:
         if path not in files:

@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 
+from mlflow_gitops.config import check_settings
 from mlflow_gitops.errors import ConfigError, ManifestError
 from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.state import Environment, Selector
@@ -77,6 +78,35 @@ def test_models_get_a_base_that_no_overlay_lists() -> None:
     for name in ("staging", "production"):
         overlay = yaml.safe_load(files[f"models/overlays/{name}/kustomization.yaml"])
         assert overlay["resources"] == ["../../base/common"]
+
+
+@pytest.mark.parametrize(
+    ("kserve", "mode"),
+    [("", "Standard"), ("0.14", "RawDeployment"), ("0.15", "RawDeployment"), ("0.16", "Standard")],
+)
+def test_the_deployment_mode_is_one_that_kserve_can_update(kserve: str, mode: str) -> None:
+    files = scaffold_repository(dataclasses.replace(OPTIONS, models=("churn",), kserve=kserve))
+    services = [path for path in files if path.endswith("/inference-service.yaml")]
+    assert len(services) == 2
+    for path in services:
+        annotations = yaml.safe_load(files[path])["metadata"]["annotations"]
+        assert annotations == {"serving.kserve.io/deploymentMode": mode}
+    settings = yaml.safe_load(files["mlflow-gitops.yaml"])
+    assert settings.get("kserve", "") == kserve
+    assert check_settings(files["mlflow-gitops.yaml"]) == []
+
+
+def test_the_gpu_example_never_serves_nothing_and_looks_fine() -> None:
+    files = scaffold_repository(OPTIONS)
+    service = yaml.safe_load(files["models/base/image-classifier/inference-service.yaml"])
+    assert service["spec"]["predictor"]["deploymentStrategy"] == {"type": "Recreate"}
+
+
+def test_the_applications_make_an_unknown_field_an_error() -> None:
+    files = scaffold_repository(OPTIONS)
+    for name in ("staging", "production"):
+        policy = yaml.safe_load(files[f"argocd/{name}.yaml"])["spec"]["syncPolicy"]
+        assert "ServerSideApply=true" in policy["syncOptions"]
 
 
 @pytest.mark.parametrize(

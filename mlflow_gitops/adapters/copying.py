@@ -33,6 +33,7 @@ from mlflow_gitops.adapters.sources import Source
 from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning.checksums import Checksum, Sums, sums_of
+from mlflow_gitops.planning.file_names import shown_name
 from mlflow_gitops.planning.revision_manifest import File, Place
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.planning.write_once import changed
@@ -248,7 +249,7 @@ class Copy:
         return self.place.uri(key)
 
     def _where(self, path: str) -> str:
-        return f"{shown(self.source.location).rstrip('/')}/{path}"
+        return f"{shown(self.source.location).rstrip('/')}/{shown_name(path)}"
 
 
 def _parts_copied(

@@ -31,6 +31,7 @@ from mlflow_gitops.adapters.s3_keeping import CONDITIONAL, Keeping, no_lock
 from mlflow_gitops.adapters.s3_wire import Wire
 from mlflow_gitops.errors import PublishError, TransientError
 from mlflow_gitops.planning.checksums import Buffer, Checksum, Sums, sha256_text
+from mlflow_gitops.planning.sources import printable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -141,7 +142,8 @@ class Bucket:
     keeping: Keeping = CONDITIONAL
 
     def uri(self, key: str) -> str:
-        return f"s3://{self.name}/{key}"
+        """The key's address, for people."""
+        return f"s3://{self.name}/{printable(key)}"
 
     def sizes(self, prefix: str) -> Mapping[str, int]:
         """Every key that starts with the prefix, with its size in bytes."""

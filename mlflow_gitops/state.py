@@ -314,7 +314,8 @@ class Settings:
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
     process names no other. `write_once` is how the storage is held to keep what is published,
-    `signed_by` whose signature each published version has.
+    `storing` what each write asks of it (by boto3's names: `planning.storing`), `signed_by` whose
+    signature each published version has.
     """
 
     environments: Mapping[str, Environment]
@@ -327,6 +328,7 @@ class Settings:
     forge_url: str = ""
     people: People = People()
     write_once: WriteOnce = WriteOnce()
+    storing: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     signed_by: SignedBy = SignedBy()
 
     def service(self, model: str) -> str:
@@ -455,6 +457,7 @@ class Publication:
     identity: Identity
     layout: str = AS_IS
     write_once: WriteOnce = WriteOnce()
+    storing: Mapping[str, str] = field(default_factory=lambda: EMPTY, hash=False)
     signed_by: SignedBy = SignedBy()
     paths: Mapping[str, str] | None = field(default=None, hash=False)
 

@@ -13,6 +13,7 @@ from mlflow_gitops.config.gates import read_gates
 from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.signed_by import read_signed_by
+from mlflow_gitops.config.storing import read_storing
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
 from mlflow_gitops.config.write_once import read_write_once
@@ -88,6 +89,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         forge_url=forge_url,
         people=read_people(fields.get("commits"), found),
         write_once=read_write_once(artifacts, found),
+        storing=read_storing(artifacts, found),
         signed_by=read_signed_by(artifacts.get("signed-by"), found),
     )
 

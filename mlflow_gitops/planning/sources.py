@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from mlflow_gitops.errors import PublishError
 
 __all__ = [
+    "USE_ALIAS",
     "Location",
     "check_source",
     "hides_another",
@@ -30,6 +31,10 @@ CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # they write <container>@<accou
 NO_PLACES = ("models", "runs")
 SHOWN = 300  # characters
 
+USE_ALIAS = (
+    "name the bucket, or the access point by its alias, which ends in `-s3alias` "
+    "(`aws s3control get-access-point` shows it)"
+)
 REGISTER = "register the version again, with its artifact location as the source"
 
 
@@ -88,6 +93,12 @@ def parse_location(location: str) -> Location:
         return _local(unquote(path), location)
     if "@" in host and (scheme not in CONTAINERS or ":" in host.partition("@")[0]):
         raise _refused("it holds credentials", location)
+    if scheme == "s3" and host.startswith("arn:"):
+        raise PublishError(
+            "the source cannot be used: it has an ARN in place of the bucket",
+            where=shown(location),
+            hint=f"register the version again: {USE_ALIAS}",
+        )
     if scheme == "s3" and not host:
         raise _refused("it names no bucket", location)
     path = path.removeprefix("/").rstrip("/")  # a second slash at the start is part of an S3 key

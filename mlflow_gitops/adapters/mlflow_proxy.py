@@ -31,7 +31,9 @@ USE_ANOTHER_WAY = (
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file or folder; `size` in bytes, None where the proxy does not say it."""
+    """A file or folder, with the fields of MLflow's `FileInfo`. `file_size` is in bytes, None where
+    the proxy does not say it.
+    """
 
     path: str
     is_dir: bool

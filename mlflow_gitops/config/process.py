@@ -57,7 +57,9 @@ class Process:
     """The environment of one process, checked. `Process()` is that of an empty one.
 
     `warnings` are for people: variables that nobody reads, settings without effect. `s3_endpoint`,
-    `region` and the URIs are "" where the library's own rules decide.
+    `region` and the URIs are "" where the library's own rules decide. `upload_arguments` are what
+    MLflow's variable asks of each write, by boto3's names; with `is_requester` each request to S3
+    agrees to pay.
     """
 
     repository: str = field(default="", repr=False)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mlflow_gitops.adapters.history_index import SqliteIndex
     from mlflow_gitops.adapters.model_signing import ModelSigner
     from mlflow_gitops.adapters.repository import GitRepository
+    from mlflow_gitops.adapters.s3 import Clients
     from mlflow_gitops.state import Environment, Settings
 
 __all__ = ["Session", "connect", "now"]
@@ -155,16 +156,30 @@ class Session:
     @cached_property
     def store(self) -> ArtifactStore:
         from mlflow_gitops.adapters.artifacts import WORKERS, S3ArtifactStore
-        from mlflow_gitops.adapters.s3 import Clients
 
         process = self.process
-        own = Clients(process.s3_endpoint, process.region, connections=2 * WORKERS)
+        own = self._clients(2 * WORKERS)
         other = None
         if process.source_s3_endpoint or process.source_s3_profile:
             endpoint = process.source_s3_endpoint or process.s3_endpoint
             other = replace(own, endpoint_url=endpoint, profile=process.source_s3_profile)
         return S3ArtifactStore(
-            own, other, tracking_uri=process.tracking_uri, signer=self.model_signer
+            own,
+            other,
+            tracking_uri=process.tracking_uri,
+            signer=self.model_signer,
+            storing=process.upload_arguments,
+        )
+
+    def _clients(self, connections: int) -> Clients:
+        from mlflow_gitops.adapters.s3 import Clients
+
+        process = self.process
+        return Clients(
+            process.s3_endpoint,
+            process.region,
+            connections=connections,
+            is_requester=process.is_requester,
         )
 
     @cached_property
@@ -178,11 +193,9 @@ class Session:
 
     @cached_property
     def shelf(self) -> Shelf:
-        from mlflow_gitops.adapters.s3 import Clients
         from mlflow_gitops.adapters.shelf import WORKERS, S3Shelf
 
-        process = self.process
-        return S3Shelf(Clients(process.s3_endpoint, process.region, connections=WORKERS))
+        return S3Shelf(self._clients(WORKERS))
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -318,9 +318,10 @@ class Settings:
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
     process names no other. `write_once` is how the storage is held to keep what is published,
-    `signed_by` whose signature each published version has. `applications` are globs of the files
-    in which Argo CD and Flux objects are looked for; None for the whole repository. `kserve` is the
-    cluster's version of KServe, "" where nobody names it.
+    `storing` what each write asks of it (by boto3's names: `planning.storing`), `signed_by` whose
+    signature each published version has. `applications` are globs of the files in which Argo CD and
+    Flux objects are looked for; None for the whole repository. `kserve` is the cluster's version of
+    KServe, "" where nobody names it.
     """
 
     environments: Mapping[str, Environment]
@@ -333,6 +334,7 @@ class Settings:
     forge_url: str = ""
     people: People = People()
     write_once: WriteOnce = WriteOnce()
+    storing: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     signed_by: SignedBy = SignedBy()
     applications: tuple[str, ...] | None = None
     kserve: str = ""
@@ -465,6 +467,7 @@ class Publication:
     identity: Identity
     layout: str = AS_IS
     write_once: WriteOnce = WriteOnce()
+    storing: Mapping[str, str] = field(default_factory=lambda: EMPTY, hash=False)
     signed_by: SignedBy = SignedBy()
     paths: Mapping[str, str] | None = field(default=None, hash=False)
 

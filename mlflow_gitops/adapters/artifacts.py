@@ -50,6 +50,7 @@ from mlflow_gitops.planning.revision_manifest import (
     parse_manifest,
     place_of,
 )
+from mlflow_gitops.planning.storing import combined
 from mlflow_gitops.state import ModelFiles, Publication, Revision
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ class S3ArtifactStore:
 
     `clients` reach the bucket, `source_clients` the buckets that versions come from, where that is
     another storage. `tracking_uri` is where `mlflow-artifacts:` leads. `scratch` is where single
-    files are kept that only MLflow can read. `signer` signs where a publication wants it. Safe for
-    several threads.
+    files are kept that only MLflow can read. `signer` signs where a publication wants it. `storing`
+    is what each write asks of the storage where the publication says nothing. Safe for several
+    threads.
     """
 
     clients: Clients = field(default_factory=Clients)
@@ -82,6 +84,7 @@ class S3ArtifactStore:
     tracking_uri: str = ""
     scratch: Path | None = None
     signer: ModelSigner = field(default_factory=ModelSigner)
+    storing: Mapping[str, str] = field(default_factory=dict, repr=False)
     workers: int = WORKERS
     part: int = PART
     clock: Clock = now
@@ -112,7 +115,9 @@ class S3ArtifactStore:
     def publish(self, publication: Publication, progress: Progress | None = None) -> Revision:
         place = place_of(publication.uri)
         now = datetime.fromisoformat(self.clock())
-        bucket = replace(self._bucket(place), keeping=keeping(publication.write_once, now))
+        storing = combined(publication.storing, self.storing)
+        kept = keeping(publication.write_once, storing, now)
+        bucket = replace(self._bucket(place), keeping=kept)
         signatures = self._signatures(bucket, place, publication, progress)
         standing = self._standing(publication)
         if standing is not None:

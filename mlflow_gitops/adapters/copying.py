@@ -33,6 +33,7 @@ from mlflow_gitops.adapters.sources import Source
 from mlflow_gitops.adapters.telling import Telling
 from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning.checksums import Checksum, Sums, sums_of
+from mlflow_gitops.planning.file_names import shown_name
 from mlflow_gitops.planning.revision_manifest import File, Place
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.planning.write_once import changed
@@ -185,7 +186,7 @@ class Copy:
                 step = part_size(size, COPIED_PART)
                 return _parts_copied(begin(self.bucket, key), origin, size, step, pool)
             self._sums_copies = False
-        expected = etag_of_copy(origin, size)
+        expected = etag_of_copy(origin, size) if self.bucket.keeping.has_md5_etags else None
         step = expected.part_size if expected else part_size(size, COPIED_PART)
         upload = begin(self.bucket, key, is_summed=False)
         made, kept = _parts_copied(upload, origin, size, step, pool)
@@ -227,6 +228,8 @@ class Copy:
     def _same(self, found: Head, origin: Origin) -> Checksum | None:
         """What shows that it is the origin's copy, without reading."""
         if found.checksum is None:
+            if not self.bucket.keeping.has_md5_etags:
+                return None
             expected = etag_of_copy(origin, found.size)
             return expected if expected == Checksum("etag", found.etag) else None
         source = origin.bucket.kept(origin.key)
@@ -248,7 +251,7 @@ class Copy:
         return self.place.uri(key)
 
     def _where(self, path: str) -> str:
-        return f"{shown(self.source.location).rstrip('/')}/{path}"
+        return f"{shown(self.source.location).rstrip('/')}/{shown_name(path)}"
 
 
 def _parts_copied(

@@ -13,7 +13,8 @@ from typing import IO
 from mlflow_gitops.adapters.s3_uploads import Origin
 from mlflow_gitops.adapters.sources import LOG_AGAIN, Source
 from mlflow_gitops.errors import PublishError
-from mlflow_gitops.planning.sources import check_paths, shown
+from mlflow_gitops.planning.file_names import check_paths, shown_name
+from mlflow_gitops.planning.sources import shown
 
 __all__ = ["laid_out"]
 
@@ -39,7 +40,9 @@ class LaidOutSource:
         gone = next((path for path in self.paths.values() if path not in found), None)
         if gone is not None:
             raise PublishError(
-                f"`{gone}` is not there any more", where=shown(self.location), hint=LOG_AGAIN
+                f"`{shown_name(gone)}` is not there any more",
+                where=shown(self.location),
+                hint=LOG_AGAIN,
             )
         return {published: found[path] for published, path in self.paths.items()}
 

@@ -23,6 +23,7 @@ from mlflow_gitops.adapters.s3_errors import (
     code_of,
     is_conflict,
     is_missing_key,
+    is_storing,
     is_there,
     status_of,
     talking,
@@ -31,6 +32,7 @@ from mlflow_gitops.adapters.s3_keeping import CONDITIONAL, Keeping, no_lock
 from mlflow_gitops.adapters.s3_wire import Wire
 from mlflow_gitops.errors import PublishError, TransientError
 from mlflow_gitops.planning.checksums import Buffer, Checksum, Sums, sha256_text
+from mlflow_gitops.planning.sources import printable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,7 +63,8 @@ class Clients:
 
     `endpoint_url` and `region` are "" where boto3's own rules decide, which also find the
     credentials, those of `profile` if it is named, unless `credentials` gives key and secret.
-    `connections` bounds the pool; `attempts` is how often boto3 sends a request at most.
+    `connections` bounds the pool; `attempts` is how often boto3 sends a request at most. With
+    `is_requester` each request agrees that these credentials' account pays for it.
     """
 
     endpoint_url: str = ""
@@ -70,6 +73,7 @@ class Clients:
     connections: int = 10
     credentials: tuple[str, str] | None = field(default=None, repr=False)
     attempts: int = ATTEMPTS
+    is_requester: bool = False
     _made: tuple[S3Client, Wire] | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -107,8 +111,14 @@ class Clients:
             region_name=self.region or None,
             config=config,
         )
+        always = {"x-amz-request-payer": "requester"} if self.is_requester else {}
+
+        def add(params: dict[str, Any], **_: object) -> None:
+            params["headers"].update(always)
+
+        client.meta.events.register("before-call.s3", add)
         timeout = (CONNECT_SECONDS, READ_SECONDS)
-        return client, Wire(core, client, self.connections, timeout)
+        return client, Wire(core, client, self.connections, timeout, always)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,8 @@ class Bucket:
     keeping: Keeping = CONDITIONAL
 
     def uri(self, key: str) -> str:
-        return f"s3://{self.name}/{key}"
+        """The key's address, for people."""
+        return f"s3://{self.name}/{printable(key)}"
 
     def sizes(self, prefix: str) -> Mapping[str, int]:
         """Every key that starts with the prefix, with its size in bytes."""
@@ -211,7 +222,7 @@ class Bucket:
             return False
         if self.wire is not None:
             headers = {"x-amz-checksum-sha256": checksum, "Content-Type": kind}
-            headers |= {**self.keeping.condition, **self.keeping.retention}
+            headers |= {**self.keeping.condition, **self.keeping.headers}
             answer = self.wire.send("PUT", self.name, key, {}, headers, body, sha256=sha256)
             if answer is not None:
                 return answer.status == 200
@@ -225,12 +236,12 @@ class Bucket:
                         ContentType=kind,
                         ChecksumSHA256=checksum,
                         **self.keeping.condition_arguments,
-                        **self.keeping.retention_arguments,
+                        **self.keeping.arguments,
                     )
                 except ClientError as error:
                     if is_there(error):
                         return False
-                    if self.keeping.lock and status_of(error) == 400:
+                    if self.keeping.lock and status_of(error) == 400 and not is_storing(error):
                         raise no_lock(self.uri(key), code_of(error)) from None
                     if not is_conflict(error):
                         raise

@@ -1,4 +1,8 @@
-"""Turns what boto3 raises into errors for people, without secrets, signed URLs or bodies."""
+"""Turns what boto3 raises into errors for people, without secrets, signed URLs or bodies.
+
+A storage's own sentence is quoted where it says why it refused: one line, bounded, and without what
+looks like a credential.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,17 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from mlflow_gitops.errors import ConfigError, GitOpsError, PublishError, TransientError
+from mlflow_gitops.planning.sources import printable
 
-__all__ = ["code_of", "is_conflict", "is_missing_key", "is_there", "status_of", "talking"]
+__all__ = [
+    "code_of",
+    "is_conflict",
+    "is_missing_key",
+    "is_storing",
+    "is_there",
+    "status_of",
+    "talking",
+]
 
 LOGIN = frozenset(
     (
@@ -34,6 +47,10 @@ BUSY = frozenset(
         *("ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequests"),
     )
 )
+NO_ACLS_CODE = "AccessControlListNotSupported"
+STORING = frozenset(
+    (NO_ACLS_CODE, "InvalidEncryptionAlgorithmError", "InvalidStorageClass", "InvalidTag")
+)
 DAMAGED = frozenset(
     (
         *("BadDigest", "IncompleteBody", "InvalidDigest"),
@@ -41,6 +58,15 @@ DAMAGED = frozenset(
     )
 )
 CODE = re.compile(r"[A-Za-z0-9.]{1,60}")
+SECRETS = re.compile(
+    r"\b(?:AKIA|ASIA|AIDA|AROA)[A-Z0-9]{12,}\b"  # ids of access keys, users and roles
+    r"|(?<![A-Za-z0-9/+=])[A-Za-z0-9/+=]{40}(?![A-Za-z0-9/+=])"  # as AWS's secret keys are
+    r"|\b[A-Za-z0-9+=_-]{64,}"  # signatures and tokens
+    r"|(?<=//)[^/\s]*@"
+    r"|\b[\w-]*(?i:signature|token|secret|password|credential)[\w-]*=[^\s&]+"
+)
+LONGEST_SAID = 300  # characters
+SAYS_NOTHING = ("forbidden", "accessdenied", "notimplemented", "badrequest", "none", "")
 
 CHECK_LOGIN = (
     "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role that is used), and "
@@ -50,6 +76,20 @@ CHECK_POLICY = (
     "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and "
     "s3:AbortMultipartUpload on its objects"
 )
+CHECK_WRITES = (
+    "where a bucket policy demands encryption or an ACL of every write, set `artifacts.encryption` "
+    "(`aws:kms` with `artifacts.kms-key`, or `AES256`) or "
+    "`artifacts.acl: bucket-owner-full-control` in mlflow-gitops.yaml: docs/storage.md"
+)
+CHECK_KEY = "allow kms:GenerateDataKey and kms:Decrypt on the key, and check `artifacts.kms-key`"
+CHECK_STORING = (
+    "check `artifacts.encryption`, `kms-key`, `bucket-key`, `acl` and `storage-class` in "
+    "mlflow-gitops.yaml, and MLFLOW_S3_UPLOAD_EXTRA_ARGS, which counts where they say nothing"
+)
+NO_ACLS = (
+    "the bucket's ACLs are disabled, and its owner has every object anyway: remove "
+    "`artifacts.acl`, and ACL and grants from MLFLOW_S3_UPLOAD_EXTRA_ARGS"
+)
 CHECK_ADDRESS = "check MLFLOW_GITOPS_S3_ENDPOINT, and that the storage runs"
 CHECK_REGION = "set AWS_REGION to the bucket's region"
 
@@ -58,6 +98,17 @@ def code_of(error: boto.ClientError) -> str:
     """The server's word for it, or the status; safe to show."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     return code if CODE.fullmatch(code) else str(status_of(error))
+
+
+def said_by(error: boto.ClientError) -> str:
+    """The storage's own sentence, after a colon; "" where it says no more than its code."""
+    message = error.response.get("Error", {}).get("Message", "")
+    line = printable(" ".join(str(message or "").split()))
+    if re.sub("[^a-z]", "", line.lower()) in (*SAYS_NOTHING, code_of(error).lower()):
+        return ""
+    line = SECRETS.sub("…", line).replace('"', "'")
+    short = line if len(line) <= LONGEST_SAID else f"{line[:LONGEST_SAID]}…"
+    return f': "{short}"'
 
 
 def status_of(error: boto.ClientError) -> int:
@@ -76,6 +127,12 @@ def is_conflict(error: boto.ClientError) -> bool:
 
 def is_missing_key(error: boto.ClientError) -> bool:
     return code_of(error) in ("NoSuchKey", "404", "NotFound")
+
+
+def is_storing(error: boto.ClientError) -> bool:
+    """The storage refuses how the object is to be kept: its encryption, ACL, class or tags."""
+    code = code_of(error)
+    return code in STORING or code.startswith("KMS.")
 
 
 @contextmanager
@@ -125,11 +182,21 @@ def _answered(error: boto.ClientError, where: str) -> GitOpsError:
             where=where,
             hint="it is tried again; if it stays so, look at the storage's log",
         )
+    said = said_by(error)
     if status == 403:
+        check = CHECK_KEY if "kms:" in said.lower() else CHECK_POLICY
         return PublishError(
-            f"the storage does not permit it ({code})",
+            f"the storage does not permit it ({code}){said}",
             where=where,
-            hint=f"{CHECK_POLICY}; or {CHECK_LOGIN}",
+            hint=f"{check}; or, {CHECK_WRITES}; or {CHECK_LOGIN}",
+        )
+    if code == NO_ACLS_CODE:
+        return PublishError(f"the storage takes no ACL ({code}){said}", where=where, hint=NO_ACLS)
+    if is_storing(error):
+        return PublishError(
+            f"the storage cannot keep the object as it is asked to ({code}){said}",
+            where=where,
+            hint=CHECK_STORING,
         )
     if status == 404:
         return PublishError(
@@ -139,11 +206,13 @@ def _answered(error: boto.ClientError, where: str) -> GitOpsError:
         )
     if status == 501 or code == "NotImplemented":
         return PublishError(
-            "the storage cannot write on condition, so it could not keep a version as it is",
+            "the storage cannot write on condition, so it could not keep a version as it is, or "
+            f"cannot keep an object as it is asked to{said}",
             where=where,
-            hint="take a storage that knows `If-None-Match` on PUT and multipart completion",
+            hint="take a storage that knows `If-None-Match` on PUT and multipart completion; and "
+            f"{CHECK_STORING}",
         )
-    return PublishError(f"the storage refused it ({code})", where=where, hint=CHECK_ADDRESS)
+    return PublishError(f"the storage refused it ({code}){said}", where=where, hint=CHECK_ADDRESS)
 
 
 def _not_answered(error: Exception, where: str) -> GitOpsError:

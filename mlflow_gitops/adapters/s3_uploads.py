@@ -91,7 +91,7 @@ def part_size(size: int, least: int) -> int:
 def begin(bucket: Bucket, key: str, *, is_summed: bool = True) -> Upload:
     """Start an upload, whose parts have CRC32s that make one of the whole object if `is_summed`."""
     if bucket.wire is not None:
-        headers = dict(bucket.keeping.retention)
+        headers = dict(bucket.keeping.headers)
         if is_summed:
             headers |= {"x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT"}
         answer = bucket.wire.send("POST", bucket.name, key, {"uploads": ""}, headers)
@@ -102,7 +102,7 @@ def begin(bucket: Bucket, key: str, *, is_summed: bool = True) -> Upload:
             Bucket=bucket.name,
             Key=key,
             **({"ChecksumAlgorithm": "CRC32", **WHOLE} if is_summed else {}),
-            **bucket.keeping.retention_arguments,
+            **bucket.keeping.arguments,
         )
     return Upload(bucket, key, made["UploadId"], is_summed)
 
@@ -120,7 +120,7 @@ def copy_whole(bucket: Bucket, key: str, origin: Origin) -> tuple[bool, Checksum
         "x-amz-copy-source-if-match": origin.etag,
         "x-amz-checksum-algorithm": "CRC32",
         **bucket.keeping.condition,
-        **bucket.keeping.retention,
+        **bucket.keeping.copy_headers,
     }
     answer = bucket.wire.send("PUT", bucket.name, key, {}, headers)
     if answer is None:

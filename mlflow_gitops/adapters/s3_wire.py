@@ -64,12 +64,16 @@ class _Address:
 
 @dataclass(slots=True)
 class Wire:
-    """The same credentials, endpoint, proxies and certificates as the client's. For all threads."""
+    """The same credentials, endpoint, proxies and certificates as the client's. For all threads.
+
+    `always` are headers of each request.
+    """
 
     core: Session
     client: S3Client
     connections: int
     timeout: tuple[float, float]
+    always: Mapping[str, str] = field(default_factory=dict)
     _credentials: Credentials | None = None
     _addresses: dict[str, _Address] = field(default_factory=dict)
     _signer: Signer = field(init=False)
@@ -98,7 +102,7 @@ class Wire:
         try:
             address = self._address(bucket, self._http)
             path = address.path + quote(key, safe="/~")
-            sent = {**headers, "content-length": str(len(body))}
+            sent = {**headers, **self.always, "content-length": str(len(body))}
             sorted_query = query_text(query)
             asked = Request(method, address.host, path, sorted_query, sent, sha256)
             credentials = self._credentials.get_frozen_credentials()

@@ -14,19 +14,21 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from mlflow_gitops.adapters.http_stream import HttpStream
+from mlflow_gitops.adapters.mlflow_proxy import listed_files, open_file
 from mlflow_gitops.adapters.s3 import Bucket, changed_meanwhile
 from mlflow_gitops.adapters.s3_uploads import Origin
 from mlflow_gitops.adapters.source_errors import reading
 from mlflow_gitops.errors import PublishError
-from mlflow_gitops.planning.sources import check_path, check_paths, parse_location, shown
+from mlflow_gitops.planning.file_names import RENAME, check_path, check_paths, shown_name
+from mlflow_gitops.planning.sources import hides_another, parse_location, shown
 from mlflow_gitops.state import ModelFiles
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
-    from requests import Response
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 __all__ = [
     "LOG_AGAIN",
@@ -152,7 +154,7 @@ class LocalSource:
 
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
-        where = f"{shown(self.location)}/{path}"
+        where = _where(self.location, path)
         with reading(where):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             with os.fdopen(os.open(self.root / path, flags), "rb") as stream:
@@ -239,10 +241,9 @@ class MlflowSource:
 
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
-        where = f"{shown(self.location)}/{path}"
-        answer = self._asked(path, where)
-        if answer is not None:
-            with reading(where), closing(answer):
+        where = _where(self.location, path)
+        if _is_proxy(self.repository):
+            with reading(where), closing(open_file(self.repository, path)) as answer:
                 yield BufferedReader(HttpStream(answer), CHUNK)
             return
         with (
@@ -260,26 +261,25 @@ class MlflowSource:
         del path
         return None
 
-    def _asked(self, path: str, where: str) -> Response | None:
-        """The proxy's answer, as MLflow's own download asks for it; None for other stores."""
-        from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
-        from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
-
-        if not isinstance(self.repository, HttpArtifactRepository):
-            return None
-        with reading(where):
-            credentials = self.repository._host_creds
-            answer: Response = http_request(credentials, f"/{path}", "GET", stream=True)
-            augmented_raise_for_status(answer)
-        return answer
-
     def _walk(self, folder: str, depth: int) -> Iterator[tuple[str, int | None]]:
-        for info in self.repository.list_artifacts(folder or None):
+        if _is_proxy(self.repository):
+            infos = listed_files(self.repository, folder)
+        else:
+            infos = self.repository.list_artifacts(folder or None)
+        for info in infos:
             path = str(info.path)
             check_path(path)
+            if hides_another(path):
+                raise PublishError(
+                    "the file's name hides dots, slashes or control characters behind `%`, which "
+                    "the store may decode",
+                    where=_where(self.location, path),
+                    hint=RENAME,
+                )
             if folder and not path.startswith(f"{folder}/"):
                 raise PublishError(
-                    f"the folder `{folder}` lists `{path}`, which is not in it",
+                    f"the folder `{shown_name(folder)}` lists `{shown_name(path)}`, which is not "
+                    "in it",
                     where=shown(self.location),
                     hint=LOG_AGAIN,
                 )
@@ -289,7 +289,9 @@ class MlflowSource:
                 yield from self._walk(path, depth - 1)
             else:
                 raise PublishError(
-                    f"`{path}` lies too deep", where=shown(self.location), hint=LOG_AGAIN
+                    f"`{shown_name(path)}` lies too deep",
+                    where=shown(self.location),
+                    hint=LOG_AGAIN,
                 )
 
     def _measured(self, path: str) -> int:
@@ -314,9 +316,19 @@ def _repository(location: str, tracking_uri: str) -> ArtifactRepository:
     return repository
 
 
+def _is_proxy(repository: ArtifactRepository) -> TypeGuard[HttpArtifactRepository]:
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+
+    return isinstance(repository, HttpArtifactRepository)
+
+
+def _where(location: str, path: str) -> str:
+    return f"{shown(location).rstrip('/')}/{shown_name(path)}"
+
+
 def _no_file(path: str, location: str) -> PublishError:
     return PublishError(
-        f"`{shown(path)}` is a link or a device, not a file",
+        f"`{shown_name(path)}` is a link or a device, not a file",
         where=shown(location),
         hint="log the model again with the file itself",
     )

@@ -151,6 +151,12 @@ class Findings:
             return None
         return number
 
+    def flag(self, value: Value, allowed: str) -> bool | None:
+        """true or false."""
+        if not self._is(value, "bool", "true or false", allowed):
+            return None
+        return value.text.lower() == "true"
+
     def items(self, value: Value, allowed: str) -> tuple[Value, ...] | None:
         if not self._is(value, "list", "a list", allowed):
             return None

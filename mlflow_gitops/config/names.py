@@ -12,7 +12,7 @@ import unicodedata
 from urllib.parse import unquote, urlsplit
 
 from mlflow_gitops.errors import PublishError
-from mlflow_gitops.planning.sources import parse_location
+from mlflow_gitops.planning.sources import USE_ALIAS, parse_location
 
 __all__ = [
     "alias_complaint",
@@ -37,7 +37,7 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 BUCKET_STARTS = ("xn--", "sthree-")
-BUCKET_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+BUCKET_ENDS = ("--ol-s3", ".mrap", "--x-s3", "--table-s3")
 PREFIX = re.compile(r"[A-Za-z0-9._/-]{0,512}")
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 TAG_KEY = re.compile(r"[\w./ :-]{1,200}")  # a request record's key is longer, and has to fit in 250
@@ -79,6 +79,8 @@ def service_complaint(text: str) -> str:
 
 
 def bucket_complaint(text: str) -> str:
+    if text.startswith("arn:"):
+        return f"is an ARN; {USE_ALIAS}"
     if "/" in text or ":" in text:
         return "is more than a bucket's name; what comes after the bucket goes to artifacts.prefix"
     if not BUCKET.fullmatch(text) or ".." in text or _is_address(text):

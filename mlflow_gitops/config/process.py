@@ -17,8 +17,9 @@ from mlflow_gitops.config.github_app import GitHubApp
 from mlflow_gitops.config.names import tag_key_complaint, unprintable, url_user
 from mlflow_gitops.config.reference_variables import PREFIX, VARIABLES
 from mlflow_gitops.config.secret import Secret, read_text
+from mlflow_gitops.config.storing import UPLOAD_ARGUMENTS, UploadArguments, read_upload_arguments
 from mlflow_gitops.errors import ConfigError
-from mlflow_gitops.state import People, Person
+from mlflow_gitops.state import EMPTY, People, Person
 
 __all__ = ["Process", "target_uri"]
 
@@ -62,13 +63,17 @@ class Process:
     """The environment of one process, checked. `Process()` is that of an empty one.
 
     `warnings` are for people: variables that nobody reads, settings without effect. `s3_endpoint`,
-    `region` and the URIs are "" where the library's own rules decide.
+    `region` and the URIs are "" where the library's own rules decide. `upload_arguments` are what
+    MLflow's variable asks of each write, by boto3's names; with `is_requester` each request to S3
+    agrees to pay.
     """
 
     repository: str = field(default="", repr=False)
     tracking_uri: str = field(default="", repr=False)
     registry_uri: str = field(default="", repr=False)
     s3_endpoint: str = ""
+    upload_arguments: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
+    is_requester: bool = False
     source_s3_endpoint: str = ""
     source_s3_profile: str = ""
     region: str = ""
@@ -151,11 +156,15 @@ class Process:
         reader = _Reader(environ, read_file)
         tracking = reader.text("MLFLOW_TRACKING_URI")
         url = reader.repository(repository)
+        uploads = reader.upload_arguments()
+        payer = reader.text("MLFLOW_GITOPS_S3_REQUEST_PAYER", _payer_complaint)
         process = cls(
             repository=url,
             tracking_uri=tracking,
             registry_uri=reader.text("MLFLOW_REGISTRY_URI") or tracking,
             s3_endpoint=reader.first(ENDPOINTS, _endpoint_complaint),
+            upload_arguments=uploads.arguments,
+            is_requester=bool(payer) or uploads.is_requester,
             source_s3_endpoint=reader.text("MLFLOW_GITOPS_SOURCE_S3_ENDPOINT", _endpoint_complaint),
             source_s3_profile=reader.text("MLFLOW_GITOPS_SOURCE_S3_PROFILE"),
             region=reader.first(("AWS_REGION", "AWS_DEFAULT_REGION")),
@@ -191,7 +200,12 @@ class Process:
             forge_webhook=reader.secret("MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET", Secret.lines),
             signing=reader.secret("MLFLOW_GITOPS_REQUEST_KEY", Secret.data),
             announcing=reader.secret("MLFLOW_GITOPS_WEBHOOK_SECRET", Secret.line),
-            warnings=(*_unknown(environ), *_useless(environ), *reader.two_users(url_user(url))),
+            warnings=(
+                *_unknown(environ),
+                *_useless(environ),
+                *_ignored(uploads),
+                *reader.two_users(url_user(url)),
+            ),
         )
         reader.check_announcing()
         reader.check_app()
@@ -241,6 +255,13 @@ class _Reader:
         """A list, separated by commas."""
         text = self.text(name, lambda text: next(filter(None, map(complaint, _parts(text))), ""))
         return _parts(text)
+
+    def upload_arguments(self) -> UploadArguments:
+        read = read_upload_arguments(self.raw(UPLOAD_ARGUMENTS))
+        if read.problem:
+            hint = "correct it: docs/storage.md says which arguments are sent; or unset it"
+            self._tell(UPLOAD_ARGUMENTS, f"the value {read.problem}", hint)
+        return read
 
     def check_announcing(self) -> None:
         name = "MLFLOW_GITOPS_WEBHOOK_SECRET"
@@ -354,6 +375,15 @@ def _useless(environ: Mapping[str, str]) -> list[str]:
         for name, needed in NEEDS.items()
         if environ.get(name) and not any(environ.get(each) for each in needed)
     ]
+
+
+def _ignored(uploads: UploadArguments) -> list[str]:
+    names = ", ".join(uploads.ignored)
+    return [f"{UPLOAD_ARGUMENTS}: {names} is not sent by this tool"] if names else []
+
+
+def _payer_complaint(text: str) -> str:
+    return "" if text == "requester" else "is not requester"
 
 
 def _endpoint_complaint(text: str) -> str:

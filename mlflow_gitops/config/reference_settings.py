@@ -15,7 +15,8 @@ SETTINGS = (
     ),
     Setting(
         "artifacts.bucket",
-        "S3 bucket name: 3 to 63 lower-case letters, digits, `.` and `-`",
+        "S3 bucket name: 3 to 63 lower-case letters, digits, `.` and `-`; or an access point's "
+        "alias, which ends in `-s3alias`",
         None,
         "The bucket that versions are published to, written once.",
         "There is none: nothing may be written to a place that nobody named.",
@@ -65,6 +66,45 @@ SETTINGS = (
         "whole number from 1 to 36500",
         "",
         "How long, from the time of writing. Needed in `object-lock`.",
+    ),
+    Setting(
+        "artifacts.encryption",
+        "`AES256` (SSE-S3), `aws:kms` (SSE-KMS) or `aws:kms:dsse`",
+        "",
+        "The encryption that every write asks for: docs/storage.md.",
+        "Without it `MLFLOW_S3_UPLOAD_EXTRA_ARGS` decides, else the bucket's own default.",
+    ),
+    Setting(
+        "artifacts.kms-key",
+        "ARN, id or alias of a KMS key",
+        "",
+        "The key of `encryption: aws:kms`.",
+        "Without it the account's own key for S3 is used.",
+    ),
+    Setting(
+        "artifacts.bucket-key",
+        "`true` or `false`",
+        "",
+        "Whether S3 uses a key of the bucket for several objects with `encryption: aws:kms`, which "
+        "asks KMS less often.",
+        "Without it the bucket's own setting decides.",
+    ),
+    Setting(
+        "artifacts.acl",
+        "`private`, `bucket-owner-full-control`, `bucket-owner-read`, `authenticated-read`, "
+        "`aws-exec-read`, `public-read` or `public-read-write`",
+        "",
+        "The canned ACL of every object.",
+        "Most buckets have their ACLs disabled, and refuse one.",
+    ),
+    Setting(
+        "artifacts.storage-class",
+        "`STANDARD`, `INTELLIGENT_TIERING`, `STANDARD_IA`, `ONEZONE_IA`, `GLACIER_IR` or "
+        "`REDUCED_REDUNDANCY`",
+        "",
+        "The storage class of every object that is written. `GLACIER` and `DEEP_ARCHIVE` are "
+        "refused: KServe could not read the objects before somebody restores them.",
+        "Without it `MLFLOW_S3_UPLOAD_EXTRA_ARGS` decides, else the bucket's own default.",
     ),
     Setting(
         "artifacts.signed-by",

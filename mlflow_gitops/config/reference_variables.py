@@ -116,6 +116,15 @@ VARIABLES = (
         "What AWS's tools and MLflow use already.",
     ),
     Variable(
+        "MLFLOW_GITOPS_S3_REQUEST_PAYER",
+        "`requester`",
+        "",
+        "Every request to S3, also one that only reads, agrees that the account of these "
+        "credentials pays for it: needed where a bucket is set to requester pays.",
+        "Without it the owners of the buckets pay. KServe never agrees, so that it reads such a "
+        "bucket only with the owner's account.",
+    ),
+    Variable(
         "MLFLOW_GITOPS_SOURCE_S3_ENDPOINT",
         "http:// or https:// URL",
         "",
@@ -357,6 +366,14 @@ VARIABLES = (
         "`~/.kube/config`",
         "How `predict` and `explain` reach the cluster.",
         "What kubectl uses.",
+    ),
+    Variable(
+        "MLFLOW_S3_UPLOAD_EXTRA_ARGS",
+        'JSON object, for example `{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "…"}`',
+        "",
+        "What each write asks of the storage, as MLflow's own S3 client does. "
+        "`artifacts.encryption` and the like win over it: docs/storage.md has the names.",
+        "A bucket that MLflow writes to with it can be published to with it.",
     ),
     Variable(
         "AWS_REGION",

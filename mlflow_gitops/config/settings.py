@@ -14,6 +14,7 @@ from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.signed_by import read_signed_by
 from mlflow_gitops.config.storage_keys import read_storage_keys
+from mlflow_gitops.config.storing import read_storing
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
 from mlflow_gitops.config.write_once import read_write_once
@@ -90,6 +91,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         forge_url=forge_url,
         people=read_people(fields.get("commits"), found),
         write_once=read_write_once(artifacts, found),
+        storing=read_storing(artifacts, found),
         signed_by=read_signed_by(artifacts.get("signed-by"), found),
         applications=_applications(fields.get("applications"), found),
         kserve=_text(fields, found, "kserve", names.kserve_complaint),

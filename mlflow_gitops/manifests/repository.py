@@ -174,7 +174,8 @@ def _check(options: InitOptions) -> None:
         raise ConfigError(
             f"{options.bucket!r} is no name of an S3 bucket",
             where="artifacts.bucket",
-            hint="use lower-case letters, digits, `-` and `.`",
+            hint="use lower-case letters, digits, `-` and `.`; for an access point its alias, "
+            "which ends in `-s3alias`, not its ARN",
         )
     part = r"(?!\.\.?(?:/|$))[A-Za-z0-9._-]+"
     if not re.fullmatch(rf"({part}(/{part})*)?", options.prefix):

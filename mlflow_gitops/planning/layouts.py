@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
+from mlflow_gitops.planning.file_names import check_paths, named
 from mlflow_gitops.planning.loadable import USE_MLFLOW, check_loadable, server_of
 from mlflow_gitops.planning.mlmodel import Contents, contents_of
-from mlflow_gitops.planning.sources import check_paths, named
 from mlflow_gitops.state import AS_IS, Layout, ModelFiles, Predictor
 
 __all__ = ["choose_layout", "layouts_for"]

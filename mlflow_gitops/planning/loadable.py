@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
+from mlflow_gitops.planning.file_names import named
 from mlflow_gitops.planning.mlmodel import Contents, contents_of, is_mlflow
 from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.state import AS_IS, ModelFiles, Predictor
@@ -26,7 +27,6 @@ RAW = (  # those first that nothing else looks like
     *(Predictor(name) for name in ("tensorflow", "triton", "huggingface", "pytorch", "paddle")),
     *(Predictor(name) for name in ("pmml", "sklearn", "lightgbm", "xgboost")),
 )
-SHOWN = 5  # names
 
 OWN_RUNTIME = "name a `runtime` of your own in the InferenceService, which loads these files"
 USE_MLFLOW = (
@@ -77,7 +77,7 @@ def default_predictor(files: ModelFiles) -> Predictor:
         return predictor
     raise PublishError(
         "no runtime of KServe's own loads these files as they are",
-        where=", ".join(sorted(files.files)[:SHOWN]),
+        where=named(sorted(files.files)),
         hint=f"log the model with MLflow; or write the InferenceService yourself and {OWN_RUNTIME}",
     )
 
@@ -143,7 +143,7 @@ def _one_file(contents: Contents, flavor: str, suffixes: tuple[str, ...]) -> Non
     found = [path for path in contents.top if path.endswith(suffixes)]
     data = contents.data_of(flavor)
     if len(found) > 1:
-        what = f"more than one file could be the model: {', '.join(found)}"
+        what = f"more than one file could be the model: {named(found)}"
         has_example = any("input_example" in path for path in found)
         raise _CannotLoadError(
             what, f"{RELOG_BARE}; or {_way_out(contents)}" if has_example else ""
@@ -179,8 +179,8 @@ def _check_flavor(contents: Contents, flavor: str) -> None:
         return
     if flavor not in contents.flavors:
         others = sorted(set(contents.flavors) - {"python_function"}) or ["python_function"]
-        named = shown(", ".join(others))
-        raise _CannotLoadError(f"MLmodel says that they are of the flavor {named}")
+        flavors = shown(", ".join(others))
+        raise _CannotLoadError(f"MLmodel says that they are of the flavor {flavors}")
 
 
 def _check_skops(contents: Contents) -> None:

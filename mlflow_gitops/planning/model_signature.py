@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from mlflow_gitops.planning.checksums import Sums
 from mlflow_gitops.planning.fields import Fields, UnreadableError, read_object
+from mlflow_gitops.planning.file_names import named, shown_name
 from mlflow_gitops.planning.revision_manifest import MOST_CHARACTERS, SHA256, File
-from mlflow_gitops.planning.sources import named, shown
+from mlflow_gitops.planning.sources import shown
 
 __all__ = ["Signed", "Statement", "disagreement", "is_covered", "read_statement"]
 
@@ -126,6 +127,6 @@ def _files(predicate: Fields) -> Mapping[str, str]:
         fields.choice("algorithm", ("sha256",))
         path, digest = fields.text("name"), fields.text("digest")
         if path in files or not SHA256.fullmatch(digest):
-            raise UnreadableError(f"it has no one SHA-256 of {shown(path)}")
+            raise UnreadableError(f"it has no one SHA-256 of {shown_name(path)}")
         files[path] = digest
     return files

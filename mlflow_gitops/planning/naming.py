@@ -12,6 +12,7 @@ from dataclasses import replace
 from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
 from mlflow_gitops.state import (
     AS_IS,
+    EMPTY,
     ModelVersion,
     Publication,
     ServiceSpec,
@@ -131,6 +132,7 @@ def publication_of(
         identity=version.identity,
         layout=layout_of(spec),
         write_once=settings.write_once if settings else WriteOnce(),
+        storing=settings.storing if settings else EMPTY,
         signed_by=settings.signed_by if settings else SignedBy(),
     )
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.checksums import Checksum, Sums, sha256_text
 from mlflow_gitops.planning.fields import Fields, UnreadableError, read_object
-from mlflow_gitops.planning.sources import check_path, shown
+from mlflow_gitops.planning.file_names import check_address, check_path
+from mlflow_gitops.planning.sources import printable, shown
 from mlflow_gitops.state import Identity, Publication
 
 __all__ = [
@@ -57,7 +58,8 @@ class Place:
     signature: str
 
     def uri(self, key: str) -> str:
-        return f"s3://{self.bucket}/{key}"
+        """The key's address, for people."""
+        return f"s3://{self.bucket}/{printable(key)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def place_of(uri: str) -> Place:
             "`services` in mlflow-gitops.yaml",
         )
     bucket, path = found[1], found[2]
-    check_path(path)
+    check_address(path)
     folder, _, name = path.rpartition("/")
     if name.endswith(".claim") or FOLDER in path.split("/"):
         raise PublishError(

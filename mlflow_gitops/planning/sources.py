@@ -1,4 +1,4 @@
-"""Which places a version's files may come from, and which names they may have. PURE.
+"""Which places a version's files may come from. PURE.
 
 Anybody who may register a version chooses its source, so a location is taken apart strictly and
 compared by scheme, host and whole path segments. Symbolic links need a disk: the adapter's part.
@@ -7,7 +7,7 @@ compared by scheme, host and whole path segments. Symbolic links need a disk: th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
@@ -15,27 +15,27 @@ from urllib.parse import unquote
 from mlflow_gitops.errors import PublishError
 
 __all__ = [
+    "USE_ALIAS",
     "Location",
-    "check_path",
-    "check_paths",
     "check_source",
-    "named",
+    "hides_another",
     "parse_location",
+    "printable",
     "shown",
 ]
 
-NAME = re.compile(r"[A-Za-z0-9._/-]+")
-LONGEST_NAME = 700  # characters; S3 allows 1,024 bytes for the whole key
 URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/]*))?(.*)", re.DOTALL)
 HIDDEN = re.compile(r"%(?:2e|2f|5c|25|[01][0-9a-f]|7f)", re.IGNORECASE)
 CREDENTIALS = re.compile(r"(?<=//)[^/]*@")
 CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # they write <container>@<account> before the path
 NO_PLACES = ("models", "runs")
 SHOWN = 300  # characters
-SHOWN_NAMES = 5
 
+USE_ALIAS = (
+    "name the bucket, or the access point by its alias, which ends in `-s3alias` "
+    "(`aws s3control get-access-point` shows it)"
+)
 REGISTER = "register the version again, with its artifact location as the source"
-RENAME = "log the model again with another name for this file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,18 @@ class Location:
 def shown(location: str) -> str:
     """The location for a message: one line, without credentials, query and fragment."""
     bare = re.split(r"[?#]", CREDENTIALS.sub("", location), maxsplit=1)[0]
-    line = "".join(c if c.isprintable() else "�" for c in bare)
+    line = printable(bare)
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
 
 
-def named(names: Iterable[str], most: int = SHOWN_NAMES, between: str = ", ") -> str:
-    """Names for a message, the first of many."""
-    listed = [shown(name) for name in names]
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return between.join(listed[:most]) + more
+def printable(text: str) -> str:
+    """The text as one line that no terminal acts on."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
+def hides_another(path: str) -> bool:
+    """Whether whoever decodes it gets dots, slashes, control characters or another `%`."""
+    return HIDDEN.search(path) is not None
 
 
 def parse_location(location: str) -> Location:
@@ -90,6 +93,12 @@ def parse_location(location: str) -> Location:
         return _local(unquote(path), location)
     if "@" in host and (scheme not in CONTAINERS or ":" in host.partition("@")[0]):
         raise _refused("it holds credentials", location)
+    if scheme == "s3" and host.startswith("arn:"):
+        raise PublishError(
+            "the source cannot be used: it has an ARN in place of the bucket",
+            where=shown(location),
+            hint=f"register the version again: {USE_ALIAS}",
+        )
     if scheme == "s3" and not host:
         raise _refused("it names no bucket", location)
     path = path.removeprefix("/").rstrip("/")  # a second slash at the start is part of an S3 key
@@ -114,48 +123,6 @@ def check_source(location: str, allowed: Sequence[str]) -> None:
     )
 
 
-def check_path(path: str) -> None:
-    """Raise PublishError unless the file's name can be a key that KServe finds again."""
-    if not path:
-        raise PublishError("a file has an empty name", hint=RENAME)
-    where = shown(path)
-    if not NAME.fullmatch(path):
-        raise PublishError(
-            "the file's name has characters other than letters, digits, `.`, `_`, `-` and `/`",
-            where=where,
-            hint=f"{RENAME}: KServe would not find all others again",
-        )
-    if any(part in ("", ".", "..") for part in path.split("/")):
-        raise PublishError("the file's name leads out of its folder", where=where, hint=RENAME)
-    if len(path) > LONGEST_NAME:
-        raise PublishError(
-            f"the file's name has {len(path)} characters, and may have {LONGEST_NAME}",
-            where=where,
-            hint=RENAME,
-        )
-
-
-def check_paths(paths: Iterable[str], location: str) -> None:
-    """Check every name, and that there are files, and that none is also a folder of another."""
-    names = set(paths)
-    if not names:
-        raise PublishError(
-            "the source holds no files",
-            where=shown(location),
-            hint="check that the model was logged completely, and log it again",
-        )
-    for name in sorted(names):
-        check_path(name)
-        parents = name.split("/")[:-1]
-        for count in range(1, len(parents) + 1):
-            if "/".join(parents[:count]) in names:
-                raise PublishError(
-                    f"`{'/'.join(parents[:count])}` is a file and a folder",
-                    where=shown(location),
-                    hint=RENAME,
-                )
-
-
 def _local(path: str, location: str) -> Location:
     if not path.startswith("/"):
         raise _refused("it is neither an absolute path nor a URI", location)
@@ -169,7 +136,7 @@ def _check_text(location: str) -> None:
         raise _refused("it has control characters or backslashes", location)
     if "?" in location or "#" in location:
         raise _refused("it has a query or a fragment", location)
-    if HIDDEN.search(location):
+    if hides_another(location):
         raise _refused("it hides dots, slashes or control characters behind `%`", location)
     if any(part in (".", "..") for part in re.split(r"[/:]", location)):
         raise _refused("it has `.` or `..` in its path", location)

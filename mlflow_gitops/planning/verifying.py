@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.fields import UnreadableError
+from mlflow_gitops.planning.file_names import named
 from mlflow_gitops.planning.kept import Examined, Kept
 from mlflow_gitops.planning.model_signature import Signed, disagreement, is_covered
 from mlflow_gitops.planning.revision_manifest import (
@@ -24,7 +25,7 @@ from mlflow_gitops.planning.revision_manifest import (
     parse_manifest,
     place_of,
 )
-from mlflow_gitops.planning.sources import named, shown
+from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.state import EMPTY, Delivered, Identity, ServiceKey, ServiceSpec, Snapshot
 
 __all__ = ["Chain", "Committed", "Link", "Verdict", "address_problem", "read_manifest", "verify"]

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.fields import UnreadableError
+from mlflow_gitops.planning.file_names import RENAME, named
 from mlflow_gitops.planning.revision_manifest import Claim, Manifest, Place
-from mlflow_gitops.planning.sources import named, shown
+from mlflow_gitops.planning.sources import shown
 from mlflow_gitops.state import Publication
 
 __all__ = [
@@ -99,11 +100,12 @@ def check_complete(manifest: Manifest, listed: Mapping[str, int], place: Place) 
 def check_keys(files: Iterable[str], place: Place) -> None:
     """Raise PublishError where a file's key would be longer than S3 takes."""
     for path in files:
-        if len(place.prefix) + len(path) > LONGEST_KEY:
+        size = len(f"{place.prefix}{path}".encode())
+        if size > LONGEST_KEY:
             raise PublishError(
-                f"a key may have {LONGEST_KEY} characters, and the file's would have more",
+                f"S3 takes keys of {LONGEST_KEY} bytes, and the file's would have {size}",
                 where=place.uri(place.prefix + path),
-                hint="set a shorter `artifacts.prefix`, or log the model with shorter names",
+                hint=f"set a shorter `artifacts.prefix`, or {RENAME}",
             )
 
 

@@ -155,6 +155,19 @@ def test_where_the_etag_proves_nothing_both_are_read(tmp_path: Path, case: str) 
     assert large.stored is None
 
 
+def test_with_sse_kms_no_etag_is_believed(tmp_path: Path) -> None:
+    """This server's ETags are MD5s all the same: that is not what makes them a proof."""
+    storing = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "k1"}
+    asked = replace(publication("models", "s3://models/source"), storing=storing)
+    with lying_s3(honours_put=True, honours_multipart=True) as server:
+        server.objects |= {f"source/{path}": body for path, body in CONTENT.items()}
+        server.parts["source/large.bin"] = 5 * MIB
+        store_on(server.clients(), tmp_path).publish(asked)
+        files = parse_manifest(server.objects[MANIFEST].decode()).files
+    assert all(file.sha256 for file in files)
+    assert all(file.stored is None or file.stored.algorithm != "etag" for file in files)
+
+
 def test_what_the_storage_copies_wrongly_is_found(tmp_path: Path) -> None:
     with lying_s3(honours_put=True, honours_multipart=True) as server:
         server.objects |= {f"source/{path}": body for path, body in CONTENT.items()}

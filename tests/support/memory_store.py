@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import write_once
+from mlflow_gitops.planning.file_names import check_paths
 from mlflow_gitops.planning.revision_manifest import (
     File,
     Manifest,
@@ -27,7 +28,7 @@ from mlflow_gitops.planning.revision_manifest import (
     parse_manifest,
     place_of,
 )
-from mlflow_gitops.planning.sources import check_paths, parse_location
+from mlflow_gitops.planning.sources import parse_location
 from mlflow_gitops.ports import Progress
 from mlflow_gitops.state import Layout, ModelFiles, Publication, Revision
 

@@ -21,13 +21,17 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", 
 
 @dataclass(slots=True)
 class Seen:
-    """One request as it passes, whole: what a watcher makes of `body` and `answer` goes on."""
+    """One request as it passes, whole: what a watcher makes of it goes on.
+
+    With a `reply`, a status and a body of XML, the upstream is not asked.
+    """
 
     method: str
     path: str
     body: bytes
     answer: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    reply: tuple[int, bytes] | None = None
 
 
 Watcher = Callable[[Seen], None]
@@ -58,7 +62,10 @@ def proxy(upstream: str) -> Iterator[Proxy]:
             seen = Seen(self.command, self.path, body, headers=dict(self.headers))
             for watch in list(made.before):
                 watch(seen)
-            answer, seen.answer = self._ask(seen.body)
+            if seen.reply is not None:
+                self._reply(*seen.reply)
+                return
+            answer, seen.answer = self._ask(seen)
             for watch in list(made.after):
                 watch(seen)
             payload = seen.answer
@@ -76,6 +83,14 @@ def proxy(upstream: str) -> Iterator[Proxy]:
             if self.command != "HEAD":
                 self.wfile.write(payload)
 
+        def _reply(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
         def _chunks(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
                 return b""
@@ -86,13 +101,14 @@ def proxy(upstream: str) -> Iterator[Proxy]:
             self.rfile.readline()
             return b"".join(parts)
 
-        def _ask(self, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        def _ask(self, seen: Seen) -> tuple[http.client.HTTPResponse, bytes]:
+            body = seen.body
             connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
             try:
                 connection.putrequest(
                     self.command, self.path, skip_host=True, skip_accept_encoding=True
                 )
-                for name, value in self.headers.items():
+                for name, value in seen.headers.items():
                     if name.lower() not in HOP_BY_HOP | {"content-length", "expect"}:
                         connection.putheader(name, value)
                 if body or self.command in ("POST", "PUT"):

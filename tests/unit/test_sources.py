@@ -3,14 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mlflow_gitops.errors import PublishError
-from mlflow_gitops.planning.sources import (
-    LONGEST_NAME,
-    check_path,
-    check_paths,
-    check_source,
-    parse_location,
-    shown,
-)
+from mlflow_gitops.planning.sources import check_source, parse_location, shown
 
 ALLOWED = [
     ("s3://bucket/a/model", "s3://bucket/a"),
@@ -131,61 +124,3 @@ def test_a_location_is_taken_apart() -> None:
     assert (place.scheme, place.host, place.path) == ("s3", "bucket", "a/b")
     assert parse_location("file:///mnt//my%20models/").path == "/mnt/my models"
     assert parse_location("mlflow-artifacts:/0/x").path == "0/x"
-
-
-GOOD_NAMES = ["MLmodel", "code/pkg/__init__.py", ".hidden", "a-b_c.d/E9", "..a", "a..b/c.."]
-
-BAD_NAMES = [
-    "",
-    "/etc/passwd",
-    "..",
-    ".",
-    "../x",
-    "a/../b",
-    "a/./b",
-    "a//b",
-    "a/",
-    "a\\b",
-    "a b",
-    "a\nb",
-    "a\x00b",
-    "a#b",
-    "a?b",
-    "a%2e%2e/b",
-    "a%b",
-    "a+b",
-    "a=b",
-    "a:b",
-    "ü",
-    "a" * (LONGEST_NAME + 1),
-]
-
-
-@pytest.mark.parametrize("name", GOOD_NAMES)
-def test_names_that_kserve_finds_again(name: str) -> None:
-    check_path(name)
-
-
-@pytest.mark.parametrize("name", BAD_NAMES)
-def test_other_names_are_refused_and_named(name: str) -> None:
-    with pytest.raises(PublishError) as refused:
-        check_path(name)
-    assert refused.value.hint
-    assert refused.value.where == shown(name)
-
-
-def test_one_bad_name_refuses_them_all() -> None:
-    check_paths(["MLmodel", "a/b"], "s3://b/x")
-    with pytest.raises(PublishError, match="out of its folder"):
-        check_paths(["MLmodel", "a/../b"], "s3://b/x")
-
-
-def test_an_empty_source_is_refused() -> None:
-    with pytest.raises(PublishError, match="no files") as refused:
-        check_paths([], "s3://b/x")
-    assert refused.value.where == "s3://b/x"
-
-
-def test_a_file_that_is_also_a_folder_is_refused() -> None:
-    with pytest.raises(PublishError, match="`a/b` is a file and a folder"):
-        check_paths(["a/b", "a/b/c/d", "z"], "s3://b/x")

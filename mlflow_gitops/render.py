@@ -177,8 +177,15 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
 
 def gates_text(gates: Iterable[Gate]) -> str:
     """The gates that had something to judge, in few words."""
-    judged = (g for g in gates if g.name not in ALWAYS_REQUIRED and g.verdict != "skipped")
+    judged = (gate for gate in gates if _is_told(gate))
     return "; ".join(f"{gate.name} {gate.verdict}: {gate.text}" for gate in judged)
+
+
+def _is_told(gate: Gate) -> bool:
+    """Files that are not whole, or would not load, are an error that is shown anyway."""
+    if gate.name in ALWAYS_REQUIRED:
+        return gate.name == "runtime" and gate.verdict == "not known"
+    return gate.verdict != "skipped"
 
 
 def _gate_fields(gate: Gate) -> dict[str, object]:

@@ -11,19 +11,11 @@ from dataclasses import dataclass, field
 from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import View
-from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.proposing import hold_told
-from mlflow_gitops.state import Edit, ModelFiles, Predictor, Revision
+from mlflow_gitops.state import Edit, ModelFiles, Revision
 
-__all__ = ["Stack", "edit_of", "predictor_of"]
-
-
-def predictor_of(view: View, contents: ModelFiles) -> Predictor:
-    plan = view.plan
-    assert plan.after is not None
-    found = view.manifests.foreseen(plan.key.environment, plan.place.service, plan.after)
-    return found or default_predictor(contents)
+__all__ = ["Stack", "edit_of"]
 
 
 def edit_of(
@@ -44,7 +36,7 @@ def edit_of(
         files = manifests.remove_service(name, service)
     else:
         assert contents is not None
-        files = manifests.set_service(name, service, plan.after, predictor_of(view, contents))
+        files = manifests.set_service(name, service, plan.after, view.predictor(contents))
     undoes = view.delivered.commit if view.delivered and plan.request.action == "rollback" else ""
     message = commit_message(
         environment=name,

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from mlflow_gitops.gates import GateRules
+from mlflow_gitops.runtimes import Runtime
 
 __all__ = [
     "AS_IS",
@@ -230,7 +231,8 @@ class Environment:
     slash. `branch` is "" for the repository's default branch. `models` are glob patterns of the
     models that it takes. `max_changes` bounds what one resync may change by itself, in services.
     Of `values`, the first rule that takes a model says where it is served from. `labels` and
-    `reviewers` are for its pull requests.
+    `reviewers` are for its pull requests. `runtimes` are serving runtimes of its cluster that the
+    manifests need not define.
     """
 
     name: str
@@ -246,6 +248,7 @@ class Environment:
     endpoint: Endpoint = Endpoint()
     values: tuple[ValueRule, ...] = ()
     gates: GateRules = field(default_factory=GateRules)
+    runtimes: tuple[Runtime, ...] = ()
 
     def takes(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
@@ -407,13 +410,16 @@ class Predictor:
     """How an InferenceService loads its files: decides which layouts it can serve.
 
     `key` is the field under `spec.predictor` that holds the storageUri: `model` or a legacy
-    framework name; `model_format` is then that framework.
+    framework name; `model_format` is then that framework. `format_version` is the modelFormat's.
+    `runtimes` are the serving runtimes that the cluster has besides those that KServe ships.
     """
 
     model_format: str
     protocol: str = ""
     runtime: str = ""
     key: str = "model"
+    format_version: str = ""
+    runtimes: tuple[Runtime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,10 @@ class Findings:
             return None
         return number
 
+    def truth(self, value: Value, allowed: str) -> bool:
+        is_one = self._is(value, "bool", "true or false", allowed)
+        return is_one and value.text.lower() == "true"
+
     def items(self, value: Value, allowed: str) -> tuple[Value, ...] | None:
         if not self._is(value, "list", "a list", allowed):
             return None

@@ -12,11 +12,13 @@ from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pul
 from mlflow_gitops.config.gates import read_gates
 from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
+from mlflow_gitops.config.runtimes import read_runtimes
 from mlflow_gitops.config.signed_by import read_signed_by
 from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
 from mlflow_gitops.config.write_once import read_write_once
 from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.runtimes import Runtime
 from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
 
 __all__ = ["SETTINGS_FILE", "check_settings", "parse_settings"]
@@ -77,8 +79,9 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         return None
     artifacts = _fields(fields.get("artifacts"), found, "artifacts") or {}
     forge, forge_url = read_forge(fields.get("forge"), found)
+    shared = read_runtimes(fields.get("runtimes"), found)
     return Settings(
-        environments=_environments(fields.get("environments"), found, default_branch),
+        environments=_environments(fields.get("environments"), found, default_branch, shared),
         bucket=_text(artifacts, found, "artifacts.bucket", names.bucket_complaint),
         prefix=_text(artifacts, found, "artifacts.prefix", names.prefix_complaint),
         sources=_sources(artifacts.get("sources"), found),
@@ -138,7 +141,7 @@ def _services(value: Value | None, found: Findings) -> Mapping[str, str]:
 
 
 def _environments(
-    value: Value | None, found: Findings, default_branch: str
+    value: Value | None, found: Findings, default_branch: str, shared: Mapping[str, Runtime]
 ) -> Mapping[str, Environment]:
     if value is None:
         return MappingProxyType({})
@@ -149,7 +152,7 @@ def _environments(
     for name, at in (entries or {}).items():
         if names.label_complaint(name):
             found.add(at, "the name is no DNS label", allowed=ROWS[ENVIRONMENT].form)
-        environments[name] = _environment(name, at, found)
+        environments[name] = _environment(name, at, found, shared)
     for name, what in _clashes(environments.values(), default_branch):
         at = (entries or {})[name]
         found.add(at, what, hint="give each environment a folder, or a branch, of its own")
@@ -158,7 +161,10 @@ def _environments(
     return MappingProxyType(environments)
 
 
-def _environment(name: str, value: Value, found: Findings) -> Environment:
+def _environment(
+    name: str, value: Value, found: Findings, shared: Mapping[str, Runtime]
+) -> Environment:
+    """`shared` are the serving runtimes of every environment; its own take their places."""
     fields = _fields(value, found, ENVIRONMENT) or {}
     row = ROWS[f"{ENVIRONMENT}.max-changes"]
     most = fields.get("max-changes")
@@ -178,6 +184,7 @@ def _environment(name: str, value: Value, found: Findings) -> Environment:
         endpoint=_endpoint(fields.get("endpoint"), found),
         values=read_rules(fields.get("values"), found, _models),
         gates=read_gates(fields.get("gates"), found),
+        runtimes=tuple({**shared, **read_runtimes(fields.get("runtimes"), found)}.values()),
     )
 
 

@@ -17,20 +17,29 @@ from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
 from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
 from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
+from mlflow_gitops.manifests.runtimes import Defined, may_define, read_runtimes
 from mlflow_gitops.manifests.tree import files_below, inside
 from mlflow_gitops.ports import Tree
 
 __all__ = ["Catalog", "Index"]
 
 T = TypeVar("T")
-ANY = frozenset({"*"})
 LAYOUT = ("kustomizations",)
 YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """What a look at a file's text tells: the services that it may hold, None for any."""
+
+    services: frozenset[str] | None
+    may_define_runtimes: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
     """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
+    `runtimes` are files that may define serving runtimes.
 
     The graph was built from the blobs of `kustomizations` and the files that are there, `plain`
     (None under a kustomization); the names were read from `blobs`.
@@ -43,6 +52,7 @@ class Index:
     blobs: Mapping[str, str]
     names: Mapping[str, tuple[str, ...]]
     unsure: frozenset[str]
+    runtimes: frozenset[str]
 
     def candidates(self, service: str) -> tuple[str, ...]:
         named = self.names.get(service, ())
@@ -103,6 +113,9 @@ class Catalog:
 
     def facts(self, path: str) -> FileFacts:
         return self._parsed("facts", path, read_facts)
+
+    def runtimes(self, path: str) -> tuple[Defined, ...]:
+        return self._parsed("runtimes", path, read_runtimes)
 
     def kustomization(self, path: str) -> Kustomization:
         return self._parsed("kustomization", path, read_kustomization)
@@ -265,27 +278,38 @@ class Catalog:
         gone = set(changed)
         names = dict(old.names) if old else {}
         unsure = set(old.unsure) - gone if old else set()
+        runtimes = set(old.runtimes) - gone if old else set()
         if old:
             stale = [n for n, paths in names.items() if not gone.isdisjoint(paths)]
             for name in stale:
                 names[name] = tuple(path for path in names[name] if path not in gone)
         for path in changed:
-            found = self._cache.get("names", blobs[path])
-            if found is None or found is ANY:
+            found: Named | None = self._cache.get("names", blobs[path])
+            if found is None or found.may_define_runtimes:
+                runtimes.add(path)
+            if found is None or found.services is None:
                 unsure.add(path)
                 continue
-            for name in found:
+            for name in found.services:
                 names[name] = (*names.get(name, ()), path)
         if old is not None:
             kustomizations = old.kustomizations
         else:
             kustomizations = {path: blob(path) for each in graph.visited.values() for path in each}
-        return Index(folder, plain, kustomizations, graph, blobs, names, frozenset(unsure))
+        return Index(
+            folder,
+            plain,
+            kustomizations,
+            graph,
+            blobs,
+            names,
+            unsure=frozenset(unsure),
+            runtimes=frozenset(runtimes),
+        )
 
     def _preload_names(self, paths: Iterable[str]) -> None:
         for blob, _, text in self._uncached("names", paths):
-            names = possible_names(text)
-            self._cache.put("names", blob, ANY if names is None else names)
+            self._cache.put("names", blob, Named(possible_names(text), may_define(text)))
 
 
 def _laid_over(blobs: Mapping[str, str], changed: Mapping[str, str]) -> Mapping[str, str]:

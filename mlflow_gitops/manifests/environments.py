@@ -7,6 +7,7 @@ again: the service must be as wanted, and no file that another environment reads
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from posixpath import normpath
 
 from mlflow_gitops.errors import ManifestError
@@ -20,11 +21,13 @@ from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.merged import predictor_of, spec_of
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.retire import retire
+from mlflow_gitops.manifests.runtimes import with_declared
 from mlflow_gitops.manifests.scaffold import check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
 from mlflow_gitops.ports import Tree
+from mlflow_gitops.runtimes import Runtime
 from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
 
 __all__ = ["Manifests"]
@@ -71,12 +74,25 @@ class Manifests:
         return self._committed[key]
 
     def predictor(self, environment: str, service: str) -> Predictor | None:
-        """How the service loads its files, base and patches merged."""
+        """How the service loads its files, base and patches merged, and what may run it."""
         written = self._written(environment, service)
-        if written is not None:
-            return written.predictor
-        found = self._find(environment, service)
-        return predictor_of(found.fields) if found else None
+        found = self._find(environment, service) if written is None else None
+        if written is None and found is None:
+            return None
+        predictor = written.predictor if written else predictor_of(found.fields if found else {})
+        return replace(predictor, runtimes=self.runtimes(environment, found))
+
+    def runtimes(self, environment: str, service: Service | None = None) -> tuple[Runtime, ...]:
+        """The serving runtimes that the environment's manifests and the settings define, as far as
+        they can run in the service's namespace.
+        """
+        declared = self._environments[environment].runtimes
+        try:
+            resolver = self._resolver(environment)
+        except ManifestError:  # its folder is a chart, for one: only the settings tell
+            return declared
+        wanted = resolver.namespace_of(service) or self._environments[environment].namespace
+        return with_declared(resolver.runtimes(wanted), declared)
 
     def foreseen(self, environment: str, service: str, spec: ServiceSpec) -> Predictor | None:
         """How it will load its files once it is set to `spec`: as it does now, or as the base says

@@ -6,7 +6,6 @@ One `Document` is either an InferenceService or a patch of one; a JSON 6902 patc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlflow_gitops.manifests.fields import LABEL, Fields, fields_of
@@ -15,7 +14,7 @@ from mlflow_gitops.manifests.nodes import (
     child,
     is_null,
     is_sequence,
-    items,
+    objects,
     parse,
     text_of,
 )
@@ -90,21 +89,10 @@ def read_facts(text: str, where: str) -> FileFacts:
     documents = [
         _document(index, node, where, inside)
         for index, root in roots
-        for inside, node in _objects(root, where)
+        for inside, node in objects(root, where)
     ]
     others = sum(not document.is_service for document in documents)
     return FileFacts(tuple(documents), others=others)
-
-
-def _objects(root: Node, where: str) -> Iterator[tuple[tuple[str | int, ...], Node]]:
-    """The object, or those of a `kind: List`: kubectl, Argo CD and kustomize take it apart."""
-    kind = text_of(child(root, "kind", where=where)) or ""
-    listed = child(root, "items", where=where)
-    if kind.endswith("List") and is_sequence(listed):
-        for index, node in enumerate(items(listed)):
-            yield ("items", index), node
-    else:
-        yield (), root
 
 
 def _from_patch_form(found: re.Match[str]) -> FileFacts:

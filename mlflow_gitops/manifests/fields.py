@@ -51,6 +51,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     **{key: (*_PREDICTOR, key) for key in ("canaryTrafficPercent", "storageUris", "containers")},
     **{key: (*_PREDICTOR, key) for key in FRAMEWORKS},
     **{f"{key}.{name}": (*_PREDICTOR, key, name) for key in FRAMEWORKS for name in _OF_A_FRAMEWORK},
+    "model.modelFormat.version": (*_PREDICTOR, "model", "modelFormat", "version"),
 }
 """Where in an InferenceService each field stands."""
 
@@ -98,8 +99,10 @@ def _framework(key: str, node: Node, found: dict[str, str | None], where: str) -
     found[key] = ""
     for name, value in entries(node):
         if name == "modelFormat":
-            kind = child(value, "name", where=where)
-            found[f"{key}.modelFormat"] = text_of(kind) if kind is not None else text_of(value)
+            kind = child(value, "name", where=where) if is_mapping(value) else value
+            version = child(value, "version", where=where)
+            parts = {f"{key}.modelFormat": kind, f"{key}.modelFormat.version": version}
+            found |= {part: text_of(each) for part, each in parts.items() if each is not None}
         elif name in ("storageUri", "protocolVersion", "runtime", "$patch"):
             found[f"{key}.{name}"] = text_of(value)
         elif name == "storage":

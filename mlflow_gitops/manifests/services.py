@@ -6,7 +6,7 @@ as far as this tool manages them. What cannot be followed is an error that names
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
@@ -17,6 +17,7 @@ from mlflow_gitops.manifests.merged import check_supported, merge
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Patches, Setter
 from mlflow_gitops.manifests.tree import parent, resolve
+from mlflow_gitops.runtimes import Runtime
 
 __all__ = ["Resolver", "Service"]
 
@@ -79,6 +80,30 @@ class Resolver:
                 continue
             found |= {document.name for document in documents if document.is_service}
         return sorted(found)
+
+    def runtimes(self, namespace: str) -> Iterator[Runtime]:
+        """The serving runtimes that count in the namespace, "" for one that is not known. Files
+        that are broken are left out.
+        """
+        for path in sorted(self.index.runtimes):
+            try:
+                defined = self.catalog.runtimes(path)
+            except ManifestError:
+                continue
+            for each in defined:
+                homes = {self._namespace(each.namespace, c) for c in self.index.graph.files[path]}
+                is_here = not each.runtime.is_namespaced or bool({"", namespace} & homes)
+                if is_here or not namespace:
+                    yield each.runtime
+
+    def namespace_of(self, service: Service | None) -> str:
+        """Where the service is applied to, "" where no manifest says so."""
+        return self._namespace(service.base.namespace, service.chain) if service else ""
+
+    def _namespace(self, own: str, chain: Chain) -> str:
+        """The outermost kustomization's that sets one, else the object's own."""
+        found = (self.index.graph.kustomizations[path].namespace for path in chain)
+        return next(filter(None, found), own)
 
     def problems(self) -> list[ManifestError]:
         """What is broken in the environment as a whole, and files that cannot be read."""

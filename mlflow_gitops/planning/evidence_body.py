@@ -80,7 +80,9 @@ def _verdicts(evidence: Evidence) -> Iterator[str]:
         yield f"Inputs and outputs: {_kind(evidence)}"
     if evidence.gates:
         closed = [gate.name for gate in evidence.gates if not gate.is_open]
-        yield f"Gates: {', '.join(closed)} not passed" if closed else "Gates: none failed"
+        unknown = [f"{g.name} {g.verdict}" for g in evidence.gates if g.verdict == "not known"]
+        first = f"{', '.join(closed)} not passed" if closed else "none failed"
+        yield f"Gates: {', '.join([first, *unknown])}"
 
 
 def _kind(evidence: Evidence) -> str:

@@ -38,11 +38,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The same, looked at; `revision` is there once it is published."""
+    """The same, looked at; `revision` is there once it is published, `notes` once it is edited."""
 
     job: Job
     view: View
     revision: Revision | None = None
+    notes: tuple[str, ...] = ()
 
 
 Result = tuple[Outcome, ...] | GitOpsError

@@ -28,7 +28,7 @@ from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.proposer import Proposal, Proposer
 from mlflow_gitops.publishing import Publisher
 from mlflow_gitops.pull_requests import PullRequest
-from mlflow_gitops.stacking import Stack, edit_of
+from mlflow_gitops.stacking import Stack, edit_of, notes_of, unknown_runtime
 from mlflow_gitops.state import Change, Request, Settings, Snapshot, State
 from mlflow_gitops.take_up import RefusedError
 
@@ -150,8 +150,9 @@ class Deliverer:
         stack, stacked = Stack(group[-1].view.tree.head), []
         for seen in group:
             with self._own(seen.job):
-                stack.add(seen.view, seen.revision)
-                stacked.append(seen)
+                edit = stack.add(seen.view, seen.revision)
+                unknown = unknown_runtime(seen.view, seen.revision)
+                stacked.append(replace(seen, notes=(*notes_of(seen.view, edit), *unknown)))
         if not stacked:
             return
         try:
@@ -245,6 +246,7 @@ class Deliverer:
                 view = replace(view, plan=plan)
             self.publisher.reporter.record(view, seen.revision, head, commit, pull)
             diff = change.diff if change else ""
+            plan = replace(plan, notes=(*plan.notes, *seen.notes))
             outcome = Outcome(plan.key, plan.state, plan.reason, plan, seen.revision, commit, diff)
             self.batch.results.add(replace(outcome, pull=pull))
 

@@ -25,6 +25,7 @@ from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.ports import ArtifactStore, Registry, Renderer, Repository
 from mlflow_gitops.rendering import rendered
 from mlflow_gitops.runs import RunFacts
+from mlflow_gitops.stacking import notes_of
 from mlflow_gitops.state import Edit, ModelFiles, ModelVersion, ServiceSpec, Settings
 
 __all__ = ["Gatherer"]
@@ -61,6 +62,7 @@ class Gatherer:
                 judged=Judged(gates, rules, schema),
                 shown=self._shown(view, edit),
                 hold=hold_told(plan),
+                notes=notes_of(view, edit),
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_gitops.batch import Patience
 from mlflow_gitops.errors import GitOpsError, HeadMovedError
@@ -10,7 +10,7 @@ from mlflow_gitops.evidencing import Gatherer
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.outcome import Outcome, failed
 from mlflow_gitops.publishing import Publisher
-from mlflow_gitops.stacking import edit_of
+from mlflow_gitops.stacking import edit_of, notes_of
 from mlflow_gitops.state import Environment, ServiceKey, Settings, Snapshot
 from mlflow_gitops.take_up import Desk
 
@@ -66,4 +66,5 @@ class Previewer:
         if plan.changes_git:
             edit = edit_of(view, contents)
             diff = self.observer.repository.diff(view.tree.head, [edit])
+            plan = replace(plan, notes=(*plan.notes, *notes_of(view, edit)))
         return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff, gates=gates)

@@ -116,6 +116,7 @@ def answer_text(answer: Answer) -> str:
         lines.append(f"  uri: {answer.after.uri}")
     if answer.digest:
         lines.append(f"  digest: {answer.digest}")
+    lines += [f"  note: {note}" for note in answer.notes]
     if answer.dry_run:
         lines.append("  dry run: nothing was written")
     return clean("\n".join([*lines, *([answer.diff.rstrip("\n")] if answer.diff else [])]))
@@ -148,6 +149,7 @@ def answer_fields(answer: Answer, flavor: str | None = None) -> dict[str, Any]:
         "diff": answer.diff,
         "state": answer.state.value,
         "message": answer.message,
+        "notes": list(answer.notes),
         "dry_run": answer.dry_run,
         "already": answer.already,
     }

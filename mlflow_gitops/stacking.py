@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import View
+from mlflow_gitops.planning.loadable import not_known
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.state import Edit, ModelFiles, Revision
 
-__all__ = ["Stack", "edit_of"]
+__all__ = ["Stack", "edit_of", "notes_of", "unknown_runtime"]
 
 
 def edit_of(
@@ -54,6 +55,20 @@ def edit_of(
     return Edit(files=files, message=message)
 
 
+def notes_of(view: View, edit: Edit) -> tuple[str, ...]:
+    """What the edit leaves behind in other objects: told to people, and no reason to stop."""
+    plan = view.plan
+    return view.manifests.left_behind(
+        plan.key.environment, plan.place.service, plan.after, edit.files
+    )
+
+
+def unknown_runtime(view: View, revision: Revision | None) -> tuple[str, ...]:
+    """A note where nobody can say whether the published files load."""
+    why = not_known(view.predictor(revision.contents)) if revision else ""
+    return (f"runtime not known: {why}",) if why else ()
+
+
 @dataclass(slots=True)
 class Stack:
     """Edits of one branch, all for the one commit `base`, each on top of those before it."""
@@ -62,7 +77,7 @@ class Stack:
     edits: list[Edit] = field(default_factory=list)
     _manifests: Manifests | None = None
 
-    def add(self, view: View, revision: Revision | None) -> None:
+    def add(self, view: View, revision: Revision | None) -> Edit:
         """Raises HeadMovedError where the view is of another commit, or of what is no more."""
         plan = view.plan
         manifests = self._manifests or view.manifests
@@ -76,3 +91,4 @@ class Stack:
         edit = edit_of(view, revision.contents if revision else None, revision, manifests)
         self._manifests = manifests.edited(edit.files)
         self.edits.append(edit)
+        return edit

@@ -46,6 +46,8 @@ def print_evidence(evidence: Evidence, out: IO[str]) -> None:
     _say("asked by", asked_text(evidence))
     _say("reason", evidence.said)
     _say("hold", evidence.hold)
+    for note in evidence.notes:
+        _say("left behind", note)
     _table("GATE", ["VERDICT", "WHY"], [(g.name, g.verdict, g.text) for g in evidence.gates], out)
     _print_metrics(evidence, out)
     if evidence.schema is not None:

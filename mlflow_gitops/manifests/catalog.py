@@ -6,9 +6,10 @@ service is looked up without parsing the others.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from mlflow_gitops.errors import ManifestError
@@ -17,6 +18,7 @@ from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
 from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
 from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
+from mlflow_gitops.manifests.related import traces_of
 from mlflow_gitops.manifests.runtimes import Defined, may_define, read_runtimes
 from mlflow_gitops.manifests.tree import files_below, inside
 from mlflow_gitops.ports import Tree
@@ -30,16 +32,20 @@ YAML = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a look at a file's text tells: the services that it may hold, None for any."""
+    """What a look at a file's text tells: the services that it may hold, None for any; whether it
+    may define serving runtimes; and what else it can be found by, see `related.traces_of`.
+    """
 
     services: frozenset[str] | None
     may_define_runtimes: bool
+    traces: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
     """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
-    `runtimes` are files that may define serving runtimes.
+    `runtimes` are files that may define serving runtimes. `traces` are sorted pairs of a trace and
+    a file; they are not brought up to date for a tree that is only edited.
 
     The graph was built from the blobs of `kustomizations` and the files that are there, `plain`
     (None under a kustomization); the names were read from `blobs`.
@@ -53,6 +59,13 @@ class Index:
     names: Mapping[str, tuple[str, ...]]
     unsure: frozenset[str]
     runtimes: frozenset[str]
+    traces: Sequence[tuple[str, str]]
+
+    def files_with(self, start: str, end: str = "") -> set[str]:
+        """The files that have the trace; with an `end`, one from `start` up to there."""
+        low = bisect_left(self.traces, (start, ""))
+        high = bisect_left(self.traces, (end or f"{start}\0", ""))
+        return {file for _, file in self.traces[low:high]}
 
     def candidates(self, service: str) -> tuple[str, ...]:
         named = self.names.get(service, ())
@@ -279,6 +292,7 @@ class Catalog:
         names = dict(old.names) if old else {}
         unsure = set(old.unsure) - gone if old else set()
         runtimes = set(old.runtimes) - gone if old else set()
+        traces = [each for each in old.traces if each[1] not in gone] if old else []
         if old:
             stale = [n for n, paths in names.items() if not gone.isdisjoint(paths)]
             for name in stale:
@@ -287,6 +301,7 @@ class Catalog:
             found: Named | None = self._cache.get("names", blobs[path])
             if found is None or found.may_define_runtimes:
                 runtimes.add(path)
+            traces += ((trace, path) for trace in (found.traces if found else ()))
             if found is None or found.services is None:
                 unsure.add(path)
                 continue
@@ -305,11 +320,13 @@ class Catalog:
             names,
             unsure=frozenset(unsure),
             runtimes=frozenset(runtimes),
+            traces=sorted(traces),
         )
 
     def _preload_names(self, paths: Iterable[str]) -> None:
         for blob, _, text in self._uncached("names", paths):
-            self._cache.put("names", blob, Named(possible_names(text), may_define(text)))
+            found = Named(possible_names(text), may_define(text), traces_of(text))
+            self._cache.put("names", blob, found)
 
 
 def _laid_over(blobs: Mapping[str, str], changed: Mapping[str, str]) -> Mapping[str, str]:

@@ -18,8 +18,10 @@ from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
+from mlflow_gitops.manifests.leftovers import left_behind
 from mlflow_gitops.manifests.merged import predictor_of, spec_of
 from mlflow_gitops.manifests.promote import promote
+from mlflow_gitops.manifests.related import Moved
 from mlflow_gitops.manifests.retire import retire
 from mlflow_gitops.manifests.runtimes import with_declared
 from mlflow_gitops.manifests.scaffold import check_name, check_spec
@@ -199,6 +201,24 @@ class Manifests:
         )
         self._check(environment, service, None, changes)
         return changes
+
+    def left_behind(
+        self,
+        environment: str,
+        service: str,
+        after: ServiceSpec | None,
+        changes: Mapping[str, str | None],
+    ) -> tuple[str, ...]:
+        """What the changes leave behind in the environment's other objects: see `leftovers`."""
+        try:
+            before, resolver = self.committed(environment, service), self._resolver(environment)
+        except ManifestError:
+            return ()
+        if before is None:
+            return ()
+        moved = Moved(service, before, after, resolver.index.names)
+        found = self._find_quietly(environment, service)
+        return tuple(left_behind(resolver, found, moved, changes))
 
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""

@@ -80,6 +80,7 @@ class Gathered:
     judged: Judged = field(default_factory=Judged)
     shown: Shown = field(default_factory=Shown)
     hold: str = ""
+    notes: Sequence[str] = ()
 
 
 def make_evidence(plan: Plan, gathered: Gathered) -> Evidence:
@@ -97,6 +98,7 @@ def make_evidence(plan: Plan, gathered: Gathered) -> Evidence:
         is_signed=bool(request and request.signed),
         said=request.reason if request else "",
         hold=gathered.hold,
+        notes=tuple(gathered.notes),
         metrics=metrics,
         metrics_unknown=unknown,
         parameters=_section(before, after, _params),

@@ -31,6 +31,7 @@ def body_of(evidence: Evidence) -> str:
         ("", f"**{summary_of(evidence)}**"),
         ("", quote(evidence.said, TEXT) if evidence.said else ""),
         ("", clean(evidence.hold, TEXT) and quote(evidence.hold, TEXT)),
+        ("What is left behind", _left_behind(evidence)),
         ("The versions", _versions(evidence)),
         ("The gates", _gates(evidence)),
         ("The metrics", _metrics(evidence)),
@@ -65,6 +66,12 @@ def summary_of(evidence: Evidence) -> str:
         *_verdicts(evidence),
     ]
     return ". ".join(said) + "."
+
+
+def _left_behind(evidence: Evidence) -> str:
+    rows = [f"- {code(note, TEXT)}" for note in evidence.notes[:ROWS]]
+    more = _more(evidence.notes)
+    return "\n".join(["### What this leaves behind in Git", "", *rows]) + more if rows else ""
 
 
 def _version(side: Side) -> str:

@@ -77,6 +77,7 @@ class Evidence:
     """Of one change of one service. `before` is None where nothing is committed, `after` where
     the service is retired.
 
+    `notes` are about other objects in Git that the change leaves behind.
     `asked_by` is proven only where `is_signed`. `diff` is in the unified form: of the built
     manifests where `is_rendered`, else of the files; `diff_note` says why.
     """
@@ -92,6 +93,7 @@ class Evidence:
     is_signed: bool = False
     said: str = ""
     hold: str = ""
+    notes: tuple[str, ...] = ()
     metrics: tuple[MetricRow, ...] = ()
     metrics_unknown: str = ""
     parameters: Section = Section()

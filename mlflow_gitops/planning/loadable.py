@@ -84,9 +84,7 @@ def not_known(predictor: Predictor) -> str:
         what = f"KServe's runtime {name} will run"
     else:
         what = f"the runtime {name} will run, which is defined elsewhere"
-    return (
-        f"{what}, and nothing is known of the files that it loads: they are published as they are"
-    )
+    return f"{what}, and nothing is known of what it loads: the files are published as they are"
 
 
 def default_predictor(files: ModelFiles, known: tuple[Runtime, ...] = ()) -> Predictor:

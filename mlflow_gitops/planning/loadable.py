@@ -1,6 +1,6 @@
 """Would the service's runtime load these files as they are? Says no before a byte is copied. PURE.
 
-Which file names a server looks for are facts of KServe 0.14 to 0.21 and MLServer 1.7. File names
+Which file names a server looks for are facts of KServe 0.14 to 0.20 and MLServer 1.7. File names
 and MLmodel are enough; nothing is unpickled. A runtime that is not KServe's own may load anything:
 it is never refused for its files, and never said to load them.
 """

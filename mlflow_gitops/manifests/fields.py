@@ -22,7 +22,7 @@ from mlflow_gitops.manifests.nodes import (
     text_of,
 )
 
-__all__ = ["FRAMEWORKS", "LABEL", "LABELS", "PLACES", "Fields", "fields_of"]
+__all__ = ["FRAMEWORKS", "LABEL", "LABELS", "PLACES", "Fields", "fields_of", "plain"]
 
 LABEL = "label"
 LABELS = "labels"  # whether there are others
@@ -124,6 +124,11 @@ def _json(node: Node) -> str | None:
         return None
     budget = [1000]
     return json.dumps(_plain(node, budget), sort_keys=True, separators=(",", ":"))
+
+
+def plain(node: Node) -> Any:
+    """The node as JSON values: texts but for whole numbers, None for null. What is large is cut."""
+    return None if node is None or is_null(node) else _plain(node, [1000])
 
 
 def _plain(node: Node, budget: list[int]) -> Any:

@@ -1,29 +1,69 @@
 """The serving runtimes that an environment's manifests define, as KServe would find them. PURE.
 
-A ServingRuntime counts in its namespace only, a ClusterServingRuntime everywhere.
+A ServingRuntime counts in its namespace only, a ClusterServingRuntime everywhere. Patches are
+applied as kustomize does: a list of formats in a strategic-merge patch replaces the whole list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mlflow_gitops.manifests.facts import GROUP
-from mlflow_gitops.manifests.nodes import Node, child, is_null, items, objects, parse, text_of
+from mlflow_gitops.manifests.fields import plain
+from mlflow_gitops.manifests.nodes import (
+    Node,
+    child,
+    is_null,
+    is_sequence,
+    items,
+    objects,
+    parse,
+    text_of,
+)
 from mlflow_gitops.runtimes import Format, Runtime
 
-__all__ = ["KIND", "Defined", "may_define", "read_runtimes", "with_declared"]
+__all__ = ["KIND", "Defined", "may_define", "patched", "read_runtimes", "with_declared"]
 
 KIND = "ServingRuntime"
 KINDS = (KIND, f"Cluster{KIND}")
+KEYS = ("supportedModelFormats", "protocolVersions", "disabled", "multiModel", "workerSpec")
 
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """A runtime, and the namespace that its manifest names: "" for none."""
+    """A runtime's manifest: those of its `spec`'s values that say what KServe takes it for.
 
-    runtime: Runtime
-    namespace: str = ""
+    `namespace` is "" where it names none. `version` is the one of its API.
+    """
+
+    kind: str
+    name: str
+    namespace: str
+    version: str
+    spec: Mapping[str, Any]
+    origin: str
+
+    @property
+    def is_namespaced(self) -> bool:
+        return self.kind == KIND
+
+    @property
+    def runtime(self) -> Runtime:
+        formats, protocols = (self.spec.get(key) for key in KEYS[:2])
+        return Runtime(
+            name=self.name,
+            formats=tuple(_format(each) for each in _list(formats) if isinstance(each, dict)),
+            protocols=tuple(each for each in _list(protocols) if isinstance(each, str)),
+            origin=self.origin,
+            is_namespaced=self.is_namespaced,
+            is_disabled=_is_true(self.spec.get("disabled")),
+            is_multi_model=_is_true(self.spec.get("multiModel")),
+            is_multi_node=self.spec.get("workerSpec") is not None,
+        )
 
 
 def may_define(text: str) -> bool:
@@ -37,6 +77,23 @@ def read_runtimes(text: str, where: str) -> tuple[Defined, ...]:
     return tuple(each for each in found if each is not None)
 
 
+def patched(defined: Defined, patch: str, where: str, *, is_targeted: bool) -> Defined | None:
+    """With a patch applied, None where that deletes it. Raises ManifestError.
+
+    Of a strategic-merge patch the documents count that name the runtime, or all if `is_targeted`.
+    """
+    spec = dict(deepcopy(defined.spec))
+    for root in parse(patch, where):
+        if is_sequence(root):
+            for operation in items(root) if is_targeted else ():
+                _operate(spec, operation, where)
+        elif is_targeted or _names(root, where) == (defined.kind, defined.name):
+            if text_of(child(root, "$patch", where=where)) == "delete":
+                return None
+            spec |= _spec(root, where)
+    return replace(defined, spec=spec)
+
+
 def with_declared(found: Iterable[Runtime], declared: Iterable[Runtime]) -> tuple[Runtime, ...]:
     """The manifests' runtimes and the settings'. Of one that is in both, the manifest says what it
     takes, and the settings what it loads.
@@ -48,41 +105,60 @@ def with_declared(found: Iterable[Runtime], declared: Iterable[Runtime]) -> tupl
 
 
 def _defined(root: Node, where: str) -> Defined | None:
-    kind = text_of(child(root, "kind", where=where))
-    group = (text_of(child(root, "apiVersion", where=where)) or "").partition("/")[0]
-    name = text_of(child(root, "metadata", "name", where=where))
+    api = text_of(child(root, "apiVersion", where=where)) or ""
+    group, _, version = api.partition("/")
+    kind, name = _names(root, where)
     if kind not in KINDS or group != GROUP or not name:
         return None
-    spec = child(root, "spec", where=where)
-    protocols = items(child(spec, "protocolVersions", where=where))
-    runtime = Runtime(
-        name=name,
-        formats=tuple(_formats(child(spec, "supportedModelFormats", where=where), where)),
-        protocols=tuple(filter(None, map(text_of, protocols))),
-        origin=where,
-        is_namespaced=kind == KIND,
-        is_disabled=_is_true(spec, "disabled", where),
-        is_multi_model=_is_true(spec, "multiModel", where),
-        is_multi_node=not _is_absent(child(spec, "workerSpec", where=where)),
-    )
     namespace = text_of(child(root, "metadata", "namespace", where=where)) or ""
-    return Defined(runtime, namespace if kind == KIND else "")
+    return Defined(kind, name, namespace, version, _spec(root, where), where)
 
 
-def _formats(listed: Node, where: str) -> Iterator[Format]:
-    for node in items(listed):
-        priority = text_of(child(node, "priority", where=where)) or ""
-        yield Format(
-            name=text_of(child(node, "name", where=where)) or "",
-            version=text_of(child(node, "version", where=where)) or "",
-            auto_select=_is_true(node, "autoSelect", where),
-            priority=int(priority) if priority.isascii() and priority.isdigit() else None,
-        )
+def _names(root: Node, where: str) -> tuple[str, str]:
+    found = (child(root, *path, where=where) for path in (("kind",), ("metadata", "name")))
+    kind, name = (text_of(each) or "" for each in found)
+    return kind, name
 
 
-def _is_true(node: Node, key: str, where: str) -> bool:
-    return (text_of(child(node, key, where=where)) or "").lower() == "true"
+def _spec(root: Node, where: str) -> dict[str, Any]:
+    """The values that are written; None for null."""
+    found = ((key, child(root, "spec", key, where=where)) for key in KEYS)
+    return {key: plain(node) for key, node in found if node is not None}
 
 
-def _is_absent(node: Node) -> bool:
-    return node is None or is_null(node)
+def _operate(spec: dict[str, Any], operation: Node, where: str) -> None:
+    """Apply one JSON 6902 operation; one that leads nowhere changes nothing."""
+    op, path = (text_of(child(operation, key, where=where)) for key in ("op", "path"))
+    root, *keys = (path or "").split("/")[1:] or [""]
+    if root != "spec" or not keys or keys[0] not in KEYS or op not in ("add", "replace", "remove"):
+        return
+    value = plain(child(operation, "value", where=where))
+    holder: Any = spec
+    with suppress(LookupError, ValueError, TypeError):
+        for key in keys[:-1]:
+            holder = holder[int(key) if isinstance(holder, list) else key]
+        last: Any = keys[-1]
+        if isinstance(holder, list):
+            last = len(holder) if last == "-" else int(last)
+        if op == "remove":
+            del holder[last]
+        elif isinstance(holder, list) and op == "add":
+            holder.insert(last, value)
+        else:
+            holder[last] = value
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _format(value: Mapping[str, Any]) -> Format:
+    name, version, priority = (
+        "" if value.get(key) is None else str(value[key]) for key in ("name", "version", "priority")
+    )
+    number = int(priority) if priority.isascii() and priority.isdigit() else None
+    return Format(name, version, _is_true(value.get("autoSelect")), number)
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"

@@ -1,8 +1,8 @@
 """Which serving runtime runs for a predictor: KServe's rules, and the runtimes that it ships. PURE.
 
 Facts of KServe 0.14 to 0.20 and of its main branch before 0.21: `config/runtimes`, and
-`GetSupportingRuntimes` in its source. Formats that only some of these have are in the table too. The runtimes that the manifests or the
-settings define come with the predictor.
+`GetSupportingRuntimes` in its source. Formats that only some of these have are in the table too.
+The runtimes that the manifests or the settings define come with the predictor.
 """
 
 from __future__ import annotations

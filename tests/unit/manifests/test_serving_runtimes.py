@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -174,3 +175,69 @@ def test_a_json_patch_replaces_format_and_version() -> None:
     predictor = manifests(files).predictor("env", "svc")
     assert predictor is not None
     assert (predictor.model_format, predictor.format_version) == ("onnx", "")
+
+
+SMP = "apiVersion: serving.kserve.io/v1alpha1\nkind: ServingRuntime\nmetadata: {name: ours}\n"
+TARGET = "target: {kind: ServingRuntime}"
+PATCHED: list[tuple[str, str, Runtime | None]] = [
+    ("for another", SMP.replace("ours", "theirs") + "spec: {disabled: true}\n", OURS),
+    ("switched off", f"{SMP}spec: {{disabled: true}}\n", replace(OURS, is_disabled=True)),
+    (
+        "other formats",
+        f"{SMP}spec: {{supportedModelFormats: [{{name: x}}], protocolVersions: null}}\n",
+        replace(OURS, formats=(Format("x"),), protocols=()),
+    ),
+    ("deleted", f"{SMP}$patch: delete\n", None),
+]
+OPERATIONS: list[tuple[str, Runtime]] = [
+    ("{op: add, path: /spec/disabled, value: true}", replace(OURS, is_disabled=True)),
+    (
+        "{op: replace, path: /spec/supportedModelFormats/0/autoSelect, value: false}",
+        replace(OURS, formats=(replace(OURS.formats[0], auto_select=False),)),
+    ),
+    (
+        "{op: add, path: /spec/supportedModelFormats/-, value: {name: x}}",
+        replace(OURS, formats=(*OURS.formats, Format("x"))),
+    ),
+    ("{op: remove, path: /spec/protocolVersions/0}", replace(OURS, protocols=("v2",))),
+    ("{op: replace, path: /spec/supportedModelFormats/7/name, value: x}", OURS),
+    ("{op: add, path: /metadata/labels/x, value: y}", OURS),
+]
+
+
+def kustomized(patches: str, **files: str) -> tuple[Runtime, ...]:
+    kustomization = f"resources: [s.yaml, runtime.yaml]\npatches:\n{patches}"
+    named = {f"env/{name}.yaml": text for name, text in files.items()}
+    return manifests(
+        {
+            "env/kustomization.yaml": kustomization,
+            "env/s.yaml": service(),
+            "env/runtime.yaml": runtime(),
+            **named,
+        }
+    ).runtimes("env")
+
+
+@pytest.mark.parametrize("is_inline", [False, True])
+@pytest.mark.parametrize(
+    ("patch", "expected"), [row[1:] for row in PATCHED], ids=[row[0] for row in PATCHED]
+)
+def test_a_strategic_merge_patch_is_applied(
+    patch: str, expected: Runtime | None, *, is_inline: bool
+) -> None:
+    lines = "".join(f"    {line}\n" for line in patch.splitlines())
+    found = (
+        kustomized(f"- patch: |\n{lines}") if is_inline else kustomized("- path: p.yaml", p=patch)
+    )
+    assert found == ((expected,) if expected else ())
+
+
+@pytest.mark.parametrize(("operation", "expected"), OPERATIONS)
+def test_a_json_patch_is_applied_to_its_target(operation: str, expected: Runtime) -> None:
+    assert kustomized(f"- {TARGET}\n  patch: '[{operation}]'\n") == (expected,)
+    other = TARGET.replace("ServingRuntime", "InferenceService")
+    assert kustomized(f"- {other}\n  patch: '[{operation}]'\n") == (OURS,)
+
+
+def test_a_broken_patch_takes_the_runtime_out_and_stops_nothing_here() -> None:
+    assert kustomized("- path: p.yaml\n", p="a: [\n") == ()

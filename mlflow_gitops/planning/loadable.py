@@ -194,12 +194,12 @@ def _not_selected(predictor: Predictor) -> PublishError:
 
 def _declare(predictor: Predictor) -> str:
     """The setting that tells of a runtime that is in the cluster and not in these manifests."""
-    optional = runtimes.optional_for(predictor)
-    name = predictor.model_format
-    line = f"{{formats: [{json.dumps(shown(name))}], auto-select: true}}" if not optional else "{}"
+    name = runtimes.optional_for(predictor)
+    versioned = ":".join(filter(None, (predictor.model_format, predictor.format_version)))
+    takes = f"formats: [{json.dumps(shown(versioned))}], auto-select: true"
+    line = f"{name}: {{}}" if name else f"<its name>: {{{takes}}}"
     return (
-        f"where the cluster has a runtime for it, add `runtimes: {{{optional or '<its name>'}: "
-        f"{line}}}` to mlflow-gitops.yaml"
+        f"where the cluster has a runtime for it, add `runtimes: {{{line}}}` to mlflow-gitops.yaml"
     )
 
 

@@ -209,6 +209,7 @@ REFUSED = [
     ("one's own format is near", Predictor("my-fromat"), (own(formats="my-format"),), "my-format"),
     ("what KServe does not install", Predictor("openvino"), (), "runtimes: {kserve-openvino: {}}"),
     ("a version", Predictor("sklearn", format_version="1.5"), (), "leave `version` out"),
+    ("a version, declared", Predictor("sklearn", format_version="9"), (), '["sklearn:9"]'),
     ("a protocol", Predictor("mlflow"), (), "set `protocolVersion: v2`"),
     (
         "a protocol of one's own runtime",

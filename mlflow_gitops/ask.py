@@ -75,6 +75,7 @@ class Answer:
     already: bool = False
     relayed: bool = False
     pull: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -268,6 +269,8 @@ def check_flavor(
 def _answer(
     plan: Plan, preview: Outcome, version: ModelVersion, request: Request, *, dry_run: bool
 ) -> Answer:
+    runtime = (each for each in preview.gates if each.name == "runtime")
+    unknown = (f"runtime not known: {each.text}" for each in runtime if each.verdict == "not known")
     return Answer(
         environment=plan.key.environment,
         model=plan.key.model,
@@ -281,6 +284,7 @@ def _answer(
         diff=preview.diff,
         request=request,
         dry_run=dry_run,
+        notes=(*plan.notes, *unknown),
     )
 
 

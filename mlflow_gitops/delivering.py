@@ -30,7 +30,7 @@ from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.proposer import Proposal, Proposer
 from mlflow_gitops.publishing import Placed, Publisher
 from mlflow_gitops.pull_requests import PullRequest
-from mlflow_gitops.stacking import Stack, draft_of, edit_of
+from mlflow_gitops.stacking import Stack, draft_of, edit_of, unknown_runtime
 from mlflow_gitops.state import Change, Request, Settings, Snapshot, State
 from mlflow_gitops.take_up import RefusedError
 
@@ -319,6 +319,9 @@ class Deliverer:
                 view = replace(view, plan=plan)
             self.publisher.reporter.record(view, seen.revision, head, commit, pull)
             diff = change.diff if change else ""
+            if seen.draft is not None:
+                unknown = unknown_runtime(seen.view, seen.revision)
+                plan = replace(plan, notes=(*plan.notes, *seen.draft.notes, *unknown))
             outcome = Outcome(plan.key, plan.state, plan.reason, plan, seen.revision, commit, diff)
             self.batch.results.add(replace(outcome, pull=pull))
 

@@ -63,6 +63,7 @@ class Gatherer:
                 shown=self._shown(view, draft),
                 hold=hold_told(plan),
                 not_proved=draft.proof.why,
+                notes=draft.notes,
             ),
         )
 

@@ -13,6 +13,7 @@ from mlflow_gitops.errors import GateError, PublishError
 from mlflow_gitops.gates import Gate
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.gates import Facts, evaluate
+from mlflow_gitops.planning.loadable import not_known
 from mlflow_gitops.planning.naming import (
     in_layout,
     name_or_none,
@@ -62,7 +63,9 @@ class Gatekeeper:
         """
         if view.plan.kind is not Kind.PROMOTE or view.plan.version is None:
             return ()
-        facts = replace(self._facts(view, contents, settings, committed), digest=digest)
+        facts = self._facts(view, contents, settings, committed)
+        unknown = not_known(view.predictor(contents))
+        facts = replace(facts, digest=digest, runtime_unknown=unknown)
         return evaluate(view.environment.gates, facts)
 
     def committed(self, view: View, settings: Settings) -> Committed:
@@ -86,9 +89,11 @@ class Gatekeeper:
                 version, why=f"the committed version's files cannot be read: {error.what}"
             )
 
-    def check(self, view: View, contents: ModelFiles, settings: Settings) -> tuple[Gate, ...]:
+    def check(
+        self, view: View, contents: ModelFiles, settings: Settings, digest: str = ""
+    ) -> tuple[Gate, ...]:
         """The same; raises GateError where one holds a commit back. People decide on the rest."""
-        gates = self.gates(view, contents, settings)
+        gates = self.gates(view, contents, settings, digest)
         refused = [gate for gate in gates if gate.required and not gate.is_open]
         if refused and view.environment.delivery == "commit":
             raise _blocked(view, refused, gates)

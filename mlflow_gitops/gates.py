@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ALWAYS_REQUIRED", "Gate", "GateName", "GateRules", "Margin", "MetricRule"]
+__all__ = ["ALWAYS_REQUIRED", "Gate", "GateName", "GateRules", "Margin", "MetricRule", "Verdict"]
 
+Verdict = Literal["passed", "failed", "missing", "skipped", "not known"]
 GateName = Literal["artifact", "runtime", "signature", "metrics"]
 
 ALWAYS_REQUIRED: frozenset[GateName] = frozenset({"artifact", "runtime"})
-"""Nothing is ever committed whose files are not whole, or that would not load."""
+"""Nothing is ever committed whose files are not whole, or of which it is known that they would not
+load.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +60,18 @@ class GateRules:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One verdict. `missing` is a metric that nobody logged; `skipped` that nothing was asked.
+    """One verdict. `missing` is a metric that nobody logged; `skipped` that nothing was asked; `not
+    known` that it was asked and nobody here can tell.
 
     `text` is one line, safe for a commit status and a table.
     """
 
     name: GateName
-    verdict: Literal["passed", "failed", "missing", "skipped"]
+    verdict: Verdict
     text: str
     required: bool = False
 
     @property
     def is_open(self) -> bool:
         """Whether it lets a promotion through."""
-        return self.verdict in ("passed", "skipped")
+        return self.verdict in ("passed", "skipped", "not known")

@@ -17,6 +17,7 @@ from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, Termi
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.planning.decisions import Decision
 from mlflow_gitops.planning.desired import desired_service, laid_out
+from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import as_published, branch_of
 from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
@@ -28,7 +29,9 @@ from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.state import (
     Delivered,
     Environment,
+    ModelFiles,
     ModelVersion,
+    Predictor,
     Request,
     ServiceKey,
     ServiceSpec,
@@ -63,6 +66,13 @@ class View:
         """What the registry's tags say of each version in this environment."""
         found = ((v.number, status_of(v, self.environment.name)) for v in self.snapshot.versions)
         return {number: status.state for number, status in found if status is not None}
+
+    def predictor(self, contents: ModelFiles) -> Predictor:
+        """How the service loads its files once the plan is done; by `contents`, where it is new."""
+        environment, after = self.plan.key.environment, self.plan.after
+        assert after is not None
+        found = self.manifests.foreseen(environment, self.plan.place.service, after)
+        return found or default_predictor(contents, self.manifests.runtimes(environment))
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_gitops.batch import Patience
 from mlflow_gitops.drafter import Drafter
@@ -70,5 +70,6 @@ class Previewer:
         if view.plan.changes_git:
             view, draft = self.drafter.draft(view, contents)
             diff = self.observer.repository.diff(view.tree.head, [edit_of(view, draft)])
+            view = replace(view, plan=replace(view.plan, notes=(*view.plan.notes, *draft.notes)))
         plan = view.plan
         return Outcome(plan.key, plan.state, plan.reason, plan, diff=diff, gates=gates)

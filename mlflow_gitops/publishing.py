@@ -23,7 +23,6 @@ from mlflow_gitops.planning.plan import Kind
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Progress, Registry
 from mlflow_gitops.reporting import Reporter
-from mlflow_gitops.stacking import predictor_of
 from mlflow_gitops.state import AS_IS, ModelFiles, Publication, Revision, Settings
 
 __all__ = ["Placed", "Publisher"]
@@ -99,7 +98,8 @@ class Publisher:
     def _checked(self, view: View, settings: Settings) -> tuple[Placed, tuple[Gate, ...]]:
         """After every check that can be made before a byte is written."""
         placed = self._placed(view, settings)
-        return placed, self.gatekeeper.check(placed.view, placed.contents, settings)
+        digest = placed.sealed.digest if placed.sealed else ""
+        return placed, self.gatekeeper.check(placed.view, placed.contents, settings, digest)
 
     # Where the files lie, and in which layout
 
@@ -158,7 +158,7 @@ class Publisher:
         source = known.publication.source
         check_source(source, (*self.registry.artifact_roots(), *settings.sources))
         files = self.store.inspect(source)
-        predictor = predictor_of(known.view, files)
+        predictor = known.view.predictor(files)
         layout = choose_layout(files, predictor, known.view.plan.place.service)
         is_known = layout.name == known.publication.layout
         placed = known if is_known else self._at(known, layout.name)
@@ -181,7 +181,7 @@ class Publisher:
 
 
 def _check(placed: Placed) -> None:
-    predictor = predictor_of(placed.view, placed.contents)
+    predictor = placed.view.predictor(placed.contents)
     check_loadable(placed.contents, predictor, placed.publication.layout)
 
 

@@ -116,6 +116,7 @@ def answer_text(answer: Answer) -> str:
         lines.append(f"  uri: {answer.after.uri}")
     if answer.digest:
         lines.append(f"  digest: {answer.digest}")
+    lines += [f"  note: {note}" for note in answer.notes]
     if answer.dry_run:
         lines.append("  dry run: nothing was written")
     return clean("\n".join([*lines, *([answer.diff.rstrip("\n")] if answer.diff else [])]))
@@ -148,6 +149,7 @@ def answer_fields(answer: Answer, flavor: str | None = None) -> dict[str, Any]:
         "diff": answer.diff,
         "state": answer.state.value,
         "message": answer.message,
+        "notes": list(answer.notes),
         "dry_run": answer.dry_run,
         "already": answer.already,
     }
@@ -178,8 +180,15 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
 
 def gates_text(gates: Iterable[Gate]) -> str:
     """The gates that had something to judge, in few words."""
-    judged = (g for g in gates if g.name not in ALWAYS_REQUIRED and g.verdict != "skipped")
+    judged = (gate for gate in gates if _is_told(gate))
     return "; ".join(f"{gate.name} {gate.verdict}: {gate.text}" for gate in judged)
+
+
+def _is_told(gate: Gate) -> bool:
+    """Files that are not whole, or would not load, are an error that is shown anyway."""
+    if gate.name in ALWAYS_REQUIRED:
+        return gate.name == "runtime" and gate.verdict == "not known"
+    return gate.verdict != "skipped"
 
 
 def _gate_fields(gate: Gate) -> dict[str, object]:

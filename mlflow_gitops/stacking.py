@@ -13,31 +13,26 @@ from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.manifests.proof import PROVED, Intent, Proof
 from mlflow_gitops.observe import View
-from mlflow_gitops.planning.loadable import default_predictor
+from mlflow_gitops.planning.loadable import not_known
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.proposing import hold_told
-from mlflow_gitops.state import Edit, ModelFiles, Predictor, Revision
+from mlflow_gitops.state import Edit, ModelFiles, Revision
 
-__all__ = ["Draft", "Stack", "draft_of", "edit_of", "intent_of", "predictor_of"]
-
-
-def predictor_of(view: View, contents: ModelFiles) -> Predictor:
-    plan = view.plan
-    assert plan.after is not None
-    found = view.manifests.foreseen(plan.key.environment, plan.place.service, plan.after)
-    return found or default_predictor(contents)
+__all__ = ["Draft", "Stack", "draft_of", "edit_of", "intent_of", "unknown_runtime"]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """One service's edit: path to new text, the manifests that it was made on, and what they
-    become. `contents` are the files to be served, None for a retirement.
+    become. `contents` are the files to be served, None for a retirement. `notes` are about other
+    objects that the edit leaves behind.
     """
 
     files: Mapping[str, str | None]
     on: Manifests
     after: Manifests
     contents: ModelFiles | None
+    notes: tuple[str, ...] = ()
     proof: Proof = PROVED
 
 
@@ -52,8 +47,9 @@ def draft_of(view: View, contents: ModelFiles | None, on: Manifests | None = Non
         files = manifests.remove_service(name, service)
     else:
         assert contents is not None
-        files = manifests.set_service(name, service, plan.after, predictor_of(view, contents))
-    return Draft(files, manifests, manifests.edited(files), contents)
+        files = manifests.set_service(name, service, plan.after, view.predictor(contents))
+    notes = view.manifests.left_behind(name, service, plan.after, files)
+    return Draft(files, manifests, manifests.edited(files), contents, notes)
 
 
 def edit_of(view: View, draft: Draft, revision: Revision | None = None) -> Edit:
@@ -84,6 +80,12 @@ def intent_of(view: View) -> Intent:
     environment, service = plan.key.environment, plan.place.service
     is_elsewhere = view.manifests.is_elsewhere(environment, service)
     return Intent(service, plan.before, plan.after, is_elsewhere)
+
+
+def unknown_runtime(view: View, revision: Revision | None) -> tuple[str, ...]:
+    """A note where nobody can say whether the published files load."""
+    why = not_known(view.predictor(revision.contents)) if revision else ""
+    return (f"runtime not known: {why}",) if why else ()
 
 
 @dataclass(slots=True)

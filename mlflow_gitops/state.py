@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from mlflow_gitops.gates import GateRules
+from mlflow_gitops.runtimes import Runtime
 
 __all__ = [
     "AS_IS",
@@ -232,7 +233,8 @@ class Environment:
     `unproved` says what becomes of an edit that no build can prove.
     Of `values`, the first rule that takes a model says where it is served from. `storage_keys`
     maps the key of a `storage` in an InferenceService to the bucket behind it. `labels` and
-    `reviewers` are for its pull requests.
+    `reviewers` are for its pull requests. `runtimes` are serving runtimes of its cluster that the
+    manifests need not define.
     """
 
     name: str
@@ -250,6 +252,7 @@ class Environment:
     values: tuple[ValueRule, ...] = ()
     storage_keys: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     gates: GateRules = field(default_factory=GateRules)
+    runtimes: tuple[Runtime, ...] = ()
 
     def takes(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
@@ -420,12 +423,16 @@ class Predictor:
 
     `key` is the field under `spec.predictor` that holds the storageUri: `model` or a legacy
     framework name; `model_format` is then that framework. It is `llm` for an LLMInferenceService.
+    `format_version` is the modelFormat's. `runtimes` are the serving runtimes that the cluster has
+    besides those that KServe ships.
     """
 
     model_format: str
     protocol: str = ""
     runtime: str = ""
     key: str = "model"
+    format_version: str = ""
+    runtimes: tuple[Runtime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

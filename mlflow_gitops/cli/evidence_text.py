@@ -49,6 +49,8 @@ def print_evidence(evidence: Evidence, out: IO[str]) -> None:
     _say("reason", evidence.said)
     _say("hold", evidence.hold)
     _say("not proved by a build", evidence.not_proved)
+    for note in evidence.notes:
+        _say("left behind", note)
     _table("GATE", ["VERDICT", "WHY"], [(g.name, g.verdict, g.text) for g in evidence.gates], out)
     _print_metrics(evidence, out)
     if evidence.schema is not None:

@@ -42,6 +42,9 @@ PREFIX = re.compile(r"[A-Za-z0-9._/-]{0,512}")
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 TAG_KEY = re.compile(r"[\w./ :-]{1,200}")  # a request record's key is longer, and has to fit in 250
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?")
+SUBDOMAIN = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+)
 PLACEHOLDER = re.compile(r"\{(service|model|namespace)\}")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 OURS = "mlflow-gitops"
@@ -72,6 +75,10 @@ def url_user(url: str) -> str:
 
 def label_complaint(text: str) -> str:
     return "" if LABEL.fullmatch(text) else "is no DNS label"
+
+
+def subdomain_complaint(text: str) -> str:
+    return "" if SUBDOMAIN.fullmatch(text) else "is no name of a Kubernetes object"
 
 
 def service_complaint(text: str) -> str:

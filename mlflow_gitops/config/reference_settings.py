@@ -227,6 +227,59 @@ SETTINGS = (
         "The bucket that the connection in `storage-config` names.",
     ),
     Setting(
+        "runtimes",
+        "mapping of name to runtime",
+        "{}",
+        "Serving runtimes that the cluster has, beside those that KServe ships and those that an "
+        "environment's manifests define: docs/layouts.md. Of one that the manifests define too, "
+        "only `like` counts.",
+        "What the manifests define is read there.",
+    ),
+    Setting(
+        "runtimes.<name>.formats",
+        "list of `modelFormat` names, or `name:version` in quotes",
+        "[]",
+        "Its `supportedModelFormats`.",
+        "Without them it is used only where an InferenceService names it, and takes any format; "
+        "for one of KServe's own they are those that KServe ships.",
+    ),
+    Setting(
+        "runtimes.<name>.auto-select",
+        "`true` or `false`",
+        "false",
+        "Whether KServe takes it for these formats where an InferenceService names no runtime.",
+        "KServe's own default.",
+    ),
+    Setting(
+        "runtimes.<name>.priority",
+        "whole number from 1",
+        "",
+        "Of several, KServe takes the one with the highest.",
+        "One with a priority comes before one without.",
+    ),
+    Setting(
+        "runtimes.<name>.protocols",
+        "list of `v1`, `v2`, `grpc-v1`, `grpc-v2`",
+        "[]",
+        "Its `protocolVersions`.",
+        "Without them KServe takes it for any.",
+    ),
+    Setting(
+        "runtimes.<name>.kind",
+        "`ClusterServingRuntime` or `ServingRuntime`",
+        "ClusterServingRuntime",
+        "A ServingRuntime of the namespace comes before those of the cluster.",
+        "Runtimes that live elsewhere are mostly the cluster's.",
+    ),
+    Setting(
+        "runtimes.<name>.like",
+        "name of a runtime that KServe ships, for example `kserve-mlserver`",
+        "",
+        "It loads the same files as that one: versions are published in the layout that it needs, "
+        "and one that it would not load is refused.",
+        "Nothing is known of what a runtime of your own loads: files are published as they are.",
+    ),
+    Setting(
         "environments",
         "mapping of at least one environment",
         None,
@@ -417,6 +470,14 @@ SETTINGS = (
         "{}",
         "As `storage-keys`, for this environment; wins over it.",
         "One connection of one name for all is the common case.",
+    ),
+    Setting(
+        "environments.<name>.runtimes",
+        "mapping of name to runtime, as `runtimes`",
+        "{}",
+        "Serving runtimes of this environment's cluster, in place of those of the same name in "
+        "`runtimes`.",
+        "Most environments have the same.",
     ),
     Setting(
         "environments.<name>.gates",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from mlflow_gitops.config import names
@@ -12,6 +13,7 @@ from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pul
 from mlflow_gitops.config.gates import read_gates
 from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
+from mlflow_gitops.config.runtimes import read_runtimes
 from mlflow_gitops.config.signed_by import read_signed_by
 from mlflow_gitops.config.storage_keys import read_storage_keys
 from mlflow_gitops.config.storing import read_storing
@@ -19,6 +21,7 @@ from mlflow_gitops.config.value_rules import clashes as value_clashes
 from mlflow_gitops.config.value_rules import read_rules
 from mlflow_gitops.config.write_once import read_write_once
 from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.runtimes import Runtime
 from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
 
 __all__ = ["SETTINGS_FILE", "check_settings", "parse_settings"]
@@ -29,6 +32,14 @@ STAGES = {"staging": "Staging", "production": "Production"}
 ROWS = {row.key: row for row in SETTINGS}
 ENVIRONMENT = "environments.<name>"
 CHECK = "correct them, then run `mlflow-gitops config check`"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Settings of every environment that one may replace."""
+
+    storage_keys: Mapping[str, str]
+    runtimes: Mapping[str, Runtime]
 
 
 def parse_settings(text: str, *, where: str = SETTINGS_FILE, default_branch: str = "") -> Settings:
@@ -79,9 +90,12 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         return None
     artifacts = _fields(fields.get("artifacts"), found, "artifacts") or {}
     forge, forge_url = read_forge(fields.get("forge"), found)
-    keys = read_storage_keys(fields.get("storage-keys"), found)
+    shared = Shared(
+        read_storage_keys(fields.get("storage-keys"), found),
+        read_runtimes(fields.get("runtimes"), found),
+    )
     return Settings(
-        environments=_environments(fields.get("environments"), found, default_branch, keys),
+        environments=_environments(fields.get("environments"), found, default_branch, shared),
         bucket=_text(artifacts, found, "artifacts.bucket", names.bucket_complaint),
         prefix=_text(artifacts, found, "artifacts.prefix", names.prefix_complaint),
         sources=_sources(artifacts.get("sources"), found),
@@ -156,7 +170,7 @@ def _services(value: Value | None, found: Findings) -> Mapping[str, str]:
 
 
 def _environments(
-    value: Value | None, found: Findings, default_branch: str, storage_keys: Mapping[str, str]
+    value: Value | None, found: Findings, default_branch: str, shared: Shared
 ) -> Mapping[str, Environment]:
     if value is None:
         return MappingProxyType({})
@@ -167,7 +181,7 @@ def _environments(
     for name, at in (entries or {}).items():
         if names.label_complaint(name):
             found.add(at, "the name is no DNS label", allowed=ROWS[ENVIRONMENT].form)
-        environments[name] = _environment(name, at, found, storage_keys)
+        environments[name] = _environment(name, at, found, shared)
     for name, what in _clashes(environments.values(), default_branch):
         at = (entries or {})[name]
         found.add(at, what, hint="give each environment a folder, or a branch, of its own")
@@ -176,13 +190,13 @@ def _environments(
     return MappingProxyType(environments)
 
 
-def _environment(
-    name: str, value: Value, found: Findings, storage_keys: Mapping[str, str]
-) -> Environment:
+def _environment(name: str, value: Value, found: Findings, shared: Shared) -> Environment:
+    """What the environment says itself takes the place of what is `shared`."""
     fields = _fields(value, found, ENVIRONMENT) or {}
     row = ROWS[f"{ENVIRONMENT}.max-changes"]
     most = fields.get("max-changes")
     delivery = _text(fields, found, f"{ENVIRONMENT}.delivery", delivery_complaint)
+    runtimes = read_runtimes(fields.get("runtimes"), found)
     unproved = _text(fields, found, f"{ENVIRONMENT}.unproved", _unproved_complaint)
     labels, reviewers = read_pull_request(fields.get("pull-request"), found)
     return Environment(
@@ -200,10 +214,11 @@ def _environment(
         endpoint=_endpoint(fields.get("endpoint"), found),
         values=read_rules(fields.get("values"), found, _models),
         storage_keys={
-            **storage_keys,
+            **shared.storage_keys,
             **read_storage_keys(fields.get("storage-keys"), found),
         },
         gates=read_gates(fields.get("gates"), found),
+        runtimes=tuple({**shared.runtimes, **runtimes}.values()),
     )
 
 

@@ -6,9 +6,10 @@ service is looked up without parsing the others.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from mlflow_gitops.errors import ManifestError
@@ -27,21 +28,38 @@ from mlflow_gitops.manifests.graph import (
 from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization, read_kustomization
 from mlflow_gitops.manifests.listing import Listing, read_listing
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
+from mlflow_gitops.manifests.related import traces_of
+from mlflow_gitops.manifests.runtimes import Defined, may_define, read_runtimes
 from mlflow_gitops.manifests.tree import files_below, inside
 from mlflow_gitops.ports import Tree
 
 __all__ = ["Catalog", "Index"]
 
 T = TypeVar("T")
-UNSURE = Mentions(None)  # a file that is no text
 LAYOUT = ("kustomizations",)
 YAML = (".yaml", ".yml")
 ANYWHERE = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """What a look at a file's text tells: whether it may define serving runtimes, and what else it
+    can be found by (see `related.traces_of`).
+    """
+
+    mentions: Mentions
+    may_define_runtimes: bool = True
+    traces: frozenset[str] = field(default=frozenset(), compare=False)
+
+
+UNSURE = Named(Mentions(None))  # a file that is no text
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
     """One environment: `names` maps a service to files that may hold it, `unsure` may hold any.
+    `runtimes` are files that may define serving runtimes. `traces` are sorted pairs of a trace and
+    a file; they are not brought up to date for a tree that is only edited.
 
     `computed` and `renderers` are the files with names that are filled in later, and with objects
     that may render services: see `Mentions`.
@@ -60,6 +78,14 @@ class Index:
     unsure: frozenset[str]
     computed: frozenset[str] = frozenset()
     renderers: frozenset[str] = frozenset()
+    runtimes: frozenset[str] = frozenset()
+    traces: Sequence[tuple[str, str]] = ()
+
+    def files_with(self, start: str, end: str = "") -> set[str]:
+        """The files that have the trace; with an `end`, one from `start` up to there."""
+        low = bisect_left(self.traces, (start, ""))
+        high = bisect_left(self.traces, (end or f"{start}\0", ""))
+        return {file for _, file in self.traces[low:high]}
 
     def candidates(self, service: str) -> tuple[str, ...]:
         named = self.names.get(service, ())
@@ -121,6 +147,9 @@ class Catalog:
 
     def facts(self, path: str) -> FileFacts:
         return self._parsed("facts", path, read_facts)
+
+    def runtimes(self, path: str) -> tuple[Defined, ...]:
+        return self._parsed("runtimes", path, read_runtimes)
 
     def kustomization(self, path: str) -> Kustomization:
         return self._parsed("kustomization", path, read_kustomization)
@@ -286,10 +315,10 @@ class Catalog:
         if old.rules != rules:
             return None
         blobs = {path: self.tree.blob(path) for path in changed if path in old.blobs}
-        self._preload_mentions(blobs)
+        self._preload_names(blobs)
         for path, blob in blobs.items():
-            found = self._cache.get("mentions", blob)
-            if found is None or found != self._cache.get("mentions", old.blobs[path]):
+            found = self._cache.get("names", blob)
+            if found is None or found != self._cache.get("names", old.blobs[path]):
                 return None
         return replace(old, blobs=_laid_over(old.blobs, blobs))
 
@@ -331,25 +360,30 @@ class Catalog:
             return old
         before = old.blobs if old else {}
         changed = [path for path, each in blobs.items() if before.get(path) != each]
-        self._preload_mentions(changed)
+        self._preload_names(changed)
         gone = set(changed)
         names = dict(old.names) if old else {}
         unsure = set(old.unsure) - gone if old else set()
         computed = set(old.computed) - gone if old else set()
         renderers = set(old.renderers) - gone if old else set()
+        runtimes = set(old.runtimes) - gone if old else set()
+        traces = [each for each in old.traces if each[1] not in gone] if old else []
         if old:
             stale = [n for n, paths in names.items() if not gone.isdisjoint(paths)]
             for name in stale:
                 names[name] = tuple(path for path in names[name] if path not in gone)
         for path in changed:
-            found: Mentions = self._cache.get("mentions", blobs[path]) or UNSURE
-            if found.computed:
+            found: Named = self._cache.get("names", blobs[path]) or UNSURE
+            if found.mentions.computed:
                 computed.add(path)
-            if found.renders:
+            if found.mentions.renders:
                 renderers.add(path)
-            if found.names is None:
+            if found.may_define_runtimes:
+                runtimes.add(path)
+            traces += ((trace, path) for trace in found.traces)
+            if found.mentions.names is None:
                 unsure.add(path)
-            for name in found.names or ():
+            for name in found.mentions.names or ():
                 names[name] = (*names.get(name, ()), path)
         if old is not None:
             kustomizations = old.kustomizations
@@ -363,12 +397,17 @@ class Catalog:
             graph,
             blobs,
             names,
-            *map(frozenset, (unsure, computed, renderers)),
+            unsure=frozenset(unsure),
+            computed=frozenset(computed),
+            renderers=frozenset(renderers),
+            runtimes=frozenset(runtimes),
+            traces=sorted(traces),
         )
 
-    def _preload_mentions(self, paths: Iterable[str]) -> None:
-        for blob, _, text in self._uncached("mentions", paths):
-            self._cache.put("mentions", blob, read_mentions(text))
+    def _preload_names(self, paths: Iterable[str]) -> None:
+        for blob, _, text in self._uncached("names", paths):
+            found = Named(read_mentions(text), may_define(text), traces_of(text))
+            self._cache.put("names", blob, found)
 
 
 def _has_notes(notes: FileNotes) -> bool:

@@ -7,6 +7,7 @@ again: the service must be as wanted, and no file that another environment reads
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from posixpath import normpath
 
@@ -21,17 +22,21 @@ from mlflow_gitops.manifests.facts import KIND, Document
 from mlflow_gitops.manifests.graph import EVERY_FILE, FolderRules
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
+from mlflow_gitops.manifests.leftovers import left_behind
 from mlflow_gitops.manifests.merged import predictor_of, serves_nothing
 from mlflow_gitops.manifests.options import kustomization_with
 from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
+from mlflow_gitops.manifests.related import Moved
 from mlflow_gitops.manifests.retire import retire
+from mlflow_gitops.manifests.runtimes import with_declared
 from mlflow_gitops.manifests.scaffold import API_VERSION, check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
 from mlflow_gitops.manifests.taken import Taken, taken
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside, parent, relative
 from mlflow_gitops.ports import Tree
+from mlflow_gitops.runtimes import Runtime
 from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
 
 __all__ = ["Manifests"]
@@ -92,12 +97,25 @@ class Manifests:
         return self._committed[key]
 
     def predictor(self, environment: str, service: str) -> Predictor | None:
-        """How the service loads its files, base and patches merged."""
+        """How the service loads its files, base and patches merged, and what may run it."""
         written = self._written(environment, service)
-        if written is not None:
-            return written.predictor
-        found = self._find(environment, service)
-        return predictor_of(found.fields) if found else None
+        found = self._find(environment, service) if written is None else None
+        if written is None and found is None:
+            return None
+        predictor = written.predictor if written else predictor_of(found.fields if found else {})
+        return replace(predictor, runtimes=self.runtimes(environment, found))
+
+    def runtimes(self, environment: str, service: Service | None = None) -> tuple[Runtime, ...]:
+        """The serving runtimes that the environment's manifests and the settings define, as far as
+        they can run in the service's namespace.
+        """
+        declared = self._environments[environment].runtimes
+        try:
+            resolver = self._resolver(environment)
+        except ManifestError:  # its folder is a chart, for one: only the settings tell
+            return declared
+        wanted = resolver.namespace_of(service) or self._environments[environment].namespace
+        return with_declared(resolver.runtimes(wanted), declared)
 
     def foreseen(self, environment: str, service: str, spec: ServiceSpec) -> Predictor | None:
         """How it will load its files once it is set to `spec`: as it does now, or as the base says
@@ -240,6 +258,24 @@ class Manifests:
         )
         self._check(environment, service, None, changes)
         return changes
+
+    def left_behind(
+        self,
+        environment: str,
+        service: str,
+        after: ServiceSpec | None,
+        changes: Mapping[str, str | None],
+    ) -> tuple[str, ...]:
+        """What the changes leave behind in the environment's other objects: see `leftovers`."""
+        try:
+            before, resolver = self.committed(environment, service), self._resolver(environment)
+        except ManifestError:
+            return ()
+        if before is None:
+            return ()
+        moved = Moved(service, before, after, resolver.index.names)
+        found = self._find_quietly(environment, service)
+        return tuple(left_behind(resolver, found, moved, changes))
 
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
@@ -18,7 +17,7 @@ from mlflow_gitops.manifests.nodes import (
     child,
     is_null,
     is_sequence,
-    items,
+    objects,
     parse,
     text_of,
 )
@@ -136,7 +135,7 @@ def read_facts(text: str, where: str) -> FileFacts:
     documents = [
         _document(index, node, where, inside)
         for index, root in roots
-        for inside, node in _objects(root, where)
+        for inside, node in objects(root, where)
     ]
     others = sum(not document.is_service for document in documents)
     return FileFacts(tuple(documents), others=others)
@@ -157,17 +156,6 @@ def check_json(text: str, where: str) -> None:
             where=where,
             hint="give each object a file of its own, or write them as the items of a `kind: List`",
         )
-
-
-def _objects(root: Node, where: str) -> Iterator[tuple[tuple[str | int, ...], Node]]:
-    """The object, or those of a `kind: List`: kubectl, Argo CD and kustomize take it apart."""
-    kind = text_of(child(root, "kind", where=where)) or ""
-    listed = child(root, "items", where=where)
-    if kind.endswith("List") and is_sequence(listed):
-        for index, node in enumerate(items(listed)):
-            yield ("items", index), node
-    else:
-        yield (), root
 
 
 def _from_patch_form(found: re.Match[str]) -> FileFacts:

@@ -33,6 +33,7 @@ __all__ = [
     "container_uri",
     "fields_of",
     "is_uri",
+    "plain",
 ]
 
 LABEL = "label"
@@ -72,6 +73,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     },
     LLM: ("spec", "model"),
     f"{LLM}.storageUri": ("spec", "model", "uri"),
+    "model.modelFormat.version": (*_PREDICTOR, "model", "modelFormat", "version"),
 }
 """Where in a service each field stands; that of `CONTAINER_URI` depends on the lists."""
 
@@ -127,8 +129,10 @@ def _framework(key: str, node: Node, found: dict[str, str | None], where: str) -
     found[key] = ""
     for name, value in entries(node):
         if name == "modelFormat":
-            kind = child(value, "name", where=where)
-            found[f"{key}.modelFormat"] = text_of(kind) if kind is not None else text_of(value)
+            kind = child(value, "name", where=where) if is_mapping(value) else value
+            version = child(value, "version", where=where)
+            parts = {f"{key}.modelFormat": kind, f"{key}.modelFormat.version": version}
+            found |= {part: text_of(each) for part, each in parts.items() if each is not None}
         elif name in ("storageUri", "protocolVersion", "runtime", "$patch"):
             found[f"{key}.{name}"] = text_of(value)
         elif name == "storage":
@@ -190,6 +194,11 @@ def _json(node: Node) -> str | None:
         return None
     budget = [1000]
     return json.dumps(_plain(node, budget), sort_keys=True, separators=(",", ":"))
+
+
+def plain(node: Node) -> Any:
+    """The node as JSON values: texts but for whole numbers, None for null. What is large is cut."""
+    return None if node is None or is_null(node) else _plain(node, [1000])
 
 
 def _plain(node: Node, budget: list[int]) -> Any:

@@ -208,4 +208,5 @@ def predictor_of(fields: Mapping[str, str]) -> Predictor:
         protocol=fields.get(f"{key}.protocolVersion", ""),
         runtime=fields.get(f"{key}.runtime", ""),
         key=key,
+        format_version=fields.get(f"{key}.modelFormat.version", "") if key == "model" else "",
     )

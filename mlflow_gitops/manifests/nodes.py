@@ -31,6 +31,7 @@ __all__ = [
     "is_sequence",
     "items",
     "node_at",
+    "objects",
     "own_entry",
     "parse",
     "parse_positions",
@@ -240,6 +241,17 @@ def child(mapping: Node, *path: str, where: str = "") -> Node:
         else:
             node = next((value for name, value in entries(node) if name == key), None)
     return node
+
+
+def objects(root: Node, where: str) -> Iterator[tuple[tuple[str | int, ...], Node]]:
+    """The object, or those of a `kind: List`: kubectl, Argo CD and kustomize take it apart."""
+    kind = text_of(child(root, "kind", where=where)) or ""
+    listed = child(root, "items", where=where)
+    if kind.endswith("List") and is_sequence(listed):
+        for index, node in enumerate(items(listed)):
+            yield ("items", index), node
+    else:
+        yield (), root
 
 
 def check_keys(root: Node, where: str) -> None:

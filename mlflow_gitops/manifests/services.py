@@ -6,19 +6,22 @@ as far as this tool manages them. What cannot be followed is an error that names
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
-from mlflow_gitops.manifests.facts import KIND, Document, check_json
+from mlflow_gitops.manifests.facts import GROUP, KIND, Document, check_json
 from mlflow_gitops.manifests.graph import Chain
-from mlflow_gitops.manifests.kustomization import URI_PATHS, Obstacle
+from mlflow_gitops.manifests.kustomization import URI_PATHS, Obstacle, PatchEntry
 from mlflow_gitops.manifests.merged import check_supported, merge, spec_of, uri_field
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Patches, Setter
+from mlflow_gitops.manifests.runtimes import Defined, may_define, patched
 from mlflow_gitops.manifests.transformers import transforming
 from mlflow_gitops.manifests.tree import parent, resolve
+from mlflow_gitops.runtimes import Runtime
 from mlflow_gitops.state import EMPTY, ServiceSpec
 
 __all__ = ["Resolver", "Service"]
@@ -76,6 +79,7 @@ class Resolver:
         self.catalog = catalog
         self.index = index
         self.patches = Patches(catalog, index.graph)
+        self._runtimes: tuple[tuple[Defined, str], ...] | None = None
 
     def find(self, name: str) -> Service | None:
         """The service, or None. Raises ManifestError where that cannot be told."""
@@ -109,6 +113,58 @@ class Resolver:
                 continue
             found |= {document.name for document in documents if document.is_service}
         return sorted(found)
+
+    def runtimes(self, namespace: str) -> tuple[Runtime, ...]:
+        """The serving runtimes that count in the namespace, "" for one that is not known. Files
+        that are broken are left out.
+        """
+        if self._runtimes is None:
+            self._runtimes = tuple(self._defined())
+        return tuple(
+            each.runtime
+            for each, home in self._runtimes
+            if not each.is_namespaced or not (home and namespace) or home == namespace
+        )
+
+    def _defined(self) -> Iterator[tuple[Defined, str]]:
+        """Each runtime as it is applied, and its namespace, "" where none is named."""
+        for path in sorted(self.index.runtimes):
+            for chain in self.index.graph.files[path]:
+                with suppress(ManifestError):
+                    for each in self.catalog.runtimes(path):
+                        found = self._patched(each, chain)
+                        if found is not None:
+                            yield found, self._namespace(each.namespace, chain)
+
+    def _patched(self, defined: Defined, chain: Chain) -> Defined | None:
+        found: Defined | None = defined
+        for path in self.patches.kustomizations_of(chain):
+            for entry in self.index.graph.kustomizations[path].patches:
+                if found is not None and self._is_patch_of(defined, path, entry):
+                    file = resolve(parent(path), entry.path) or ""
+                    text = self.catalog.text(file) if entry.path else entry.inline
+                    found = patched(found, text, path, is_targeted=entry.target is not None)
+        return found
+
+    def _is_patch_of(self, defined: Defined, path: str, entry: PatchEntry) -> bool:
+        if entry.target is not None:
+            namespaces = ("default", defined.namespace)
+            return entry.target.may_match(
+                defined.kind, defined.name, GROUP, defined.version, namespaces
+            )
+        if not entry.path:
+            return may_define(entry.inline)
+        documents = self.catalog.facts(resolve(parent(path), entry.path) or "").documents
+        return any((each.kind, each.name) == (defined.kind, defined.name) for each in documents)
+
+    def namespace_of(self, service: Service | None) -> str:
+        """Where the service is applied to, "" where no manifest says so."""
+        return self._namespace(service.base.namespace, service.chain) if service else ""
+
+    def _namespace(self, own: str, chain: Chain) -> str:
+        """The outermost kustomization's that sets one, else the object's own."""
+        found = (self.index.graph.kustomizations[path].namespace for path in chain)
+        return next(filter(None, found), own)
 
     def problems(self) -> list[ManifestError]:
         """What is broken in the environment as a whole, and files that cannot be read."""

@@ -81,6 +81,7 @@ class Gathered:
     shown: Shown = field(default_factory=Shown)
     hold: str = ""
     not_proved: str = ""
+    notes: Sequence[str] = ()
 
 
 def make_evidence(plan: Plan, gathered: Gathered) -> Evidence:
@@ -99,6 +100,7 @@ def make_evidence(plan: Plan, gathered: Gathered) -> Evidence:
         said=request.reason if request else "",
         hold=gathered.hold,
         not_proved=gathered.not_proved,
+        notes=tuple(gathered.notes),
         metrics=metrics,
         metrics_unknown=unknown,
         parameters=_section(before, after, _params),

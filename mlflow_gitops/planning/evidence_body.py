@@ -43,6 +43,7 @@ def body_of(evidence: Evidence) -> str:
         ("", quote(evidence.said, TEXT) if evidence.said else ""),
         ("", clean(evidence.hold, TEXT) and quote(evidence.hold, TEXT)),
         ("", _not_proved(evidence)),
+        ("What is left behind", _left_behind(evidence)),
         ("The versions", _versions(evidence)),
         ("The gates", _gates(evidence)),
         ("The metrics", _metrics(evidence)),
@@ -85,6 +86,12 @@ def summary_of(evidence: Evidence) -> str:
     return ". ".join(said) + "."
 
 
+def _left_behind(evidence: Evidence) -> str:
+    rows = [f"- {code(note, TEXT)}" for note in evidence.notes[:ROWS]]
+    more = _more(evidence.notes)
+    return "\n".join(["### What this leaves behind in Git", "", *rows]) + more if rows else ""
+
+
 def _version(side: Side) -> str:
     return code(side.version, NAME) or "(without a label)"
 
@@ -98,7 +105,9 @@ def _verdicts(evidence: Evidence) -> Iterator[str]:
         yield f"Inputs and outputs: {_kind(evidence)}"
     if evidence.gates:
         closed = [gate.name for gate in evidence.gates if not gate.is_open]
-        yield f"Gates: {', '.join(closed)} not passed" if closed else "Gates: none failed"
+        unknown = [f"{g.name} {g.verdict}" for g in evidence.gates if g.verdict == "not known"]
+        first = f"{', '.join(closed)} not passed" if closed else "none failed"
+        yield f"Gates: {', '.join([first, *unknown])}"
 
 
 def _kind(evidence: Evidence) -> str:

@@ -78,6 +78,7 @@ class Evidence:
     the service is retired.
 
     `not_proved` says why no build proved the edit, "" where one did.
+    `notes` are about other objects in Git that the change leaves behind.
     `asked_by` is proven only where `is_signed`. `diff` is in the unified form: of the built
     manifests where `is_rendered`, else of the files; `diff_note` says why.
     """
@@ -94,6 +95,7 @@ class Evidence:
     said: str = ""
     hold: str = ""
     not_proved: str = ""
+    notes: tuple[str, ...] = ()
     metrics: tuple[MetricRow, ...] = ()
     metrics_unknown: str = ""
     parameters: Section = Section()

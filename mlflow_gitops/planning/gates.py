@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from mlflow_gitops.gates import Gate, GateName, GateRules, Margin, MetricRule
+from mlflow_gitops.gates import Gate, GateName, GateRules, Margin, MetricRule, Verdict
 from mlflow_gitops.planning.figures import number_text
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.signatures import SchemaChange
@@ -28,7 +28,7 @@ LONGEST_STATUS = 140  # GitHub takes no more
 LONGEST_NAME = 80
 OF_METRICS: tuple[Literal["failed", "missing", "passed"], ...] = ("failed", "missing", "passed")
 
-Told = tuple[Literal["failed", "missing", "passed", "skipped"], str]
+Told = tuple[Verdict, str]
 """A verdict and why."""
 
 
@@ -37,13 +37,16 @@ class Facts:
     """What is known of a promotion.
 
     `schema` is None where nothing is committed, or it was not looked at (not `is_compared`).
-    `artifact` and `runtime` say what is wrong with its files, "" where nothing is. `committed` are
-    the facts of the version that Git says now, None where it says none, or none of the registry's.
+    `artifact` and `runtime` say what is wrong with its files, "" where nothing is. `digest` is
+    theirs, "" before they are published. `runtime_unknown` says why nobody can tell whether they
+    load, "" where a rule for the runtime says that they do. `committed` are the facts of the
+    version that Git says now, None where it says none, or none of the registry's.
     """
 
     artifact: str = ""
     digest: str = ""
     runtime: str = ""
+    runtime_unknown: str = ""
     candidate: RunFacts | None = None
     committed: RunFacts | None = None
     schema: SchemaChange | None = None
@@ -55,7 +58,7 @@ def evaluate(rules: GateRules, facts: Facts) -> tuple[Gate, ...]:
     """All four, in the order in which they matter."""
     told: dict[GateName, Told] = {
         "artifact": _artifact(facts),
-        "runtime": ("failed", facts.runtime) if facts.runtime else ("passed", "the files load"),
+        "runtime": _runtime(facts),
         "signature": _signature(rules, facts),
         "metrics": _metrics(rules.metrics, facts),
     }
@@ -71,16 +74,31 @@ def commit_statuses(gates: Iterable[Gate]) -> tuple[CommitStatus, ...]:
         CommitStatus(
             f"{STATUS_PREFIX}{gate.name}",
             "success" if gate.is_open else "failure",
-            clean(gate.text, LONGEST_STATUS),
+            clean(_status_text(gate), LONGEST_STATUS),
         )
         for gate in gates
     )
 
 
+def _status_text(gate: Gate) -> str:
+    """A status has no verdict of its own for what is not known."""
+    return f"not known: {gate.text}" if gate.verdict == "not known" else gate.text
+
+
 def _artifact(facts: Facts) -> Told:
     if facts.artifact:
         return "failed", facts.artifact
-    return "passed", f"the files are whole{f', {facts.digest}' if facts.digest else ''}"
+    if not facts.digest:
+        return "not known", "nothing is published yet: each file is checked as it is copied"
+    return "passed", f"the files are whole, {facts.digest}"
+
+
+def _runtime(facts: Facts) -> Told:
+    if facts.runtime:
+        return "failed", facts.runtime
+    if facts.runtime_unknown:
+        return "not known", facts.runtime_unknown
+    return "passed", "the files load"
 
 
 def _signature(rules: GateRules, facts: Facts) -> Told:

@@ -52,12 +52,7 @@ Encoded = Mapping[str, Any]
 
 def protocol_of(predictor: Predictor) -> str:
     """What KServe's runtime for this predictor speaks: "v1" or "v2". Raises RequestError."""
-    name = predictor.model_format
-    protocol = predictor.protocol or runtimes.PROTOCOL_OF.get(name, "")
-    if not protocol and "v1" not in runtimes.SELECTED.get(name, {"v1": ""}):
-        protocol = "v2"
-    if not protocol:
-        protocol = "v2" if predictor.runtime == runtimes.MLSERVER else "v1"
+    protocol = runtimes.spoken(predictor)
     if protocol not in PATHS:
         raise RequestError(
             f"the service speaks `{protocol}`, which predictions do not go over",

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
 from mlflow_gitops.planning.file_names import check_paths, named
-from mlflow_gitops.planning.loadable import USE_MLFLOW, check_loadable, server_of
+from mlflow_gitops.planning.loadable import USE_MLFLOW, check_loadable, rules_of
 from mlflow_gitops.planning.mlmodel import Contents, contents_of
 from mlflow_gitops.state import AS_IS, Layout, ModelFiles, Predictor
 
@@ -45,7 +45,7 @@ def choose_layout(files: ModelFiles, predictor: Predictor, service: str) -> Layo
 
 def layouts_for(predictor: Predictor) -> tuple[str, ...]:
     """Those beside as-is that its server may need. Raises PublishError where none serves it."""
-    return MADE_FOR.get(server_of(predictor), ())
+    return MADE_FOR.get(rules_of(predictor)[0], ())
 
 
 def _loads(layout: Layout, files: ModelFiles, predictor: Predictor) -> bool:
@@ -59,8 +59,9 @@ def _loads(layout: Layout, files: ModelFiles, predictor: Predictor) -> bool:
 
 def _made(files: ModelFiles, predictor: Predictor, service: str) -> Layout | None:
     contents = contents_of(files)
-    rule = RULES.get(server_of(predictor))
-    layout = rule(contents, predictor.model_format, service) if rule else None
+    server, name = rules_of(predictor)
+    rule = RULES.get(server)
+    layout = rule(contents, name, service) if rule else None
     if layout is None or MLMODEL in layout.paths:  # that name is taken, by what says what it is
         return None
     about = {name: name for name in ABOUT if name in contents.paths}
@@ -189,6 +190,13 @@ RULES: Mapping[str, Rule] = {
     runtimes.SKLEARN: _one_file(*SKLEARN),
     runtimes.XGBOOST: _one_file(*XGBOOST),
     runtimes.LIGHTGBM: _one_file(*LIGHTGBM),
+    runtimes.PREDICTIVE: _by_format(
+        {
+            "sklearn": _one_file(*SKLEARN),
+            "xgboost": _one_file(*XGBOOST),
+            "lightgbm": _one_file(*LIGHTGBM),
+        }
+    ),
     runtimes.MLSERVER: _by_format(
         {
             "sklearn": _one_file(*SKLEARN, fixed=True),
@@ -207,6 +215,7 @@ MADE_FOR: Mapping[str, tuple[str, ...]] = {
     runtimes.SKLEARN: ONE_FILE,
     runtimes.XGBOOST: ONE_FILE,
     runtimes.LIGHTGBM: ONE_FILE,
+    runtimes.PREDICTIVE: ONE_FILE,
     runtimes.MLSERVER: ONE_FILE,
     runtimes.TENSORFLOW: ("nest",),
     runtimes.TRITON: ("nest",),

@@ -1,23 +1,26 @@
 """Would the service's runtime load these files as they are? Says no before a byte is copied. PURE.
 
-Which server KServe takes, and which file names that server looks for, are facts of KServe 0.14 to
-0.20 and MLServer 1.7. File names and MLmodel are enough; nothing is unpickled. A runtime that is
-not KServe's own may load anything, so it is never refused.
+Which file names a server looks for are facts of KServe 0.14 to 0.20 and MLServer 1.7. File names
+and MLmodel are enough; nothing is unpickled. A runtime that is not KServe's own may load anything:
+it is never refused for its files, and never said to load them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning import runtimes
 from mlflow_gitops.planning.file_names import named
 from mlflow_gitops.planning.mlmodel import Contents, contents_of, is_mlflow
 from mlflow_gitops.planning.sources import shown
+from mlflow_gitops.runtimes import Runtime
 from mlflow_gitops.state import AS_IS, ModelFiles, Predictor
 
-__all__ = ["USE_MLFLOW", "check_loadable", "default_predictor", "server_of"]
+__all__ = ["USE_MLFLOW", "check_loadable", "default_predictor", "not_known", "rules_of"]
 
 NOT_IN_MLSERVER = ("h2o", "prophet", "spacy", "spark", "statsmodels")
 REPOSITORY = r"[^/]+/\d+/model\.[^/]+(/.+)?|[^/]+/config\.pbtxt"  # of Triton
@@ -27,6 +30,8 @@ RAW = (  # those first that nothing else looks like
     *(Predictor(name) for name in ("tensorflow", "triton", "huggingface", "pytorch", "paddle")),
     *(Predictor(name) for name in ("pmml", "sklearn", "lightgbm", "xgboost")),
 )
+SHOWN = 5  # names
+MOST_FORMATS = 30
 
 OWN_RUNTIME = "name a `runtime` of your own in the InferenceService, which loads these files"
 USE_MLFLOW = (
@@ -51,30 +56,52 @@ def check_loadable(files: ModelFiles, predictor: Predictor, layout: str = AS_IS)
     predictor without a format is a container of the user's own: nothing is known of it.
     """
     contents = contents_of(files, layout)
-    server = server_of(predictor)
+    runtime = _runtime(predictor, contents)
+    server, name = runtimes.rules_of(runtime, predictor.model_format) if runtime else ("", "")
     check = CHECKS.get(server)
     if check is None:
         return
-    name = predictor.model_format
-    if name not in runtimes.served_by(server):
-        raise _refused(predictor, f"{server} does not serve this format", _way_out(contents))
     try:
         check(contents, name)
     except _CannotLoadError as no:
         raise _refused(predictor, no.what, no.hint or _way_out(contents)) from None
 
 
-def default_predictor(files: ModelFiles) -> Predictor:
-    """What loads the files as they are, for a service that is made new. Raises PublishError."""
+def not_known(predictor: Predictor) -> str:
+    """Why nobody can say whether the files load, in one sentence; "" where `check_loadable` can.
+
+    Raises PublishError where no runtime takes the predictor.
+    """
+    runtime = _runtime(predictor)
+    if runtime is None:
+        return "the InferenceService names no model format and no runtime"
+    server, _ = runtimes.rules_of(runtime, predictor.model_format)
+    if server in CHECKS:
+        return ""
+    name = f"`{shown(runtime.name)}`"
+    if runtime.origin:
+        what = f"the runtime {name} will run ({shown(runtime.origin)})"
+    elif runtime.like:
+        what = f"KServe's runtime {name} will run"
+    else:
+        what = f"the runtime {name} will run, which is defined elsewhere"
+    return f"{what}, and nothing is known of what it loads: the files are published as they are"
+
+
+def default_predictor(files: ModelFiles, known: tuple[Runtime, ...] = ()) -> Predictor:
+    """What loads the files as they are, for a service that is made new. Raises PublishError.
+
+    `known` are the runtimes of its environment. The format is chosen by the rules of KServe's own.
+    """
     if is_mlflow(files):  # what MLflow logged is served by MLflow's own loader, or not at all
-        check_loadable(files, MLFLOW)
-        return MLFLOW
+        check_loadable(files, predictor := replace(MLFLOW, runtimes=known))
+        return predictor
     for predictor in RAW:
         try:
             check_loadable(files, predictor)
         except PublishError:
             continue
-        return predictor
+        return replace(predictor, runtimes=known)
     raise PublishError(
         "no runtime of KServe's own loads these files as they are",
         where=named(sorted(files.files)),
@@ -82,11 +109,44 @@ def default_predictor(files: ModelFiles) -> Predictor:
     )
 
 
-def server_of(predictor: Predictor) -> str:
-    """Which runtime loads the files, "" for a container. Raises PublishError where none does."""
+def rules_of(predictor: Predictor) -> tuple[str, str]:
+    """The runtime of KServe's own by whose rules the files are loaded, and its format; "" where
+    none is known. Raises PublishError where no runtime takes the predictor.
+    """
+    runtime = _runtime(predictor)
+    return runtimes.rules_of(runtime, predictor.model_format) if runtime else ("", "")
+
+
+def _runtime(predictor: Predictor, contents: Contents | None = None) -> Runtime | None:
+    """The runtime that will run, None for a container. Raises PublishError where there is none."""
     if not (predictor.model_format or predictor.runtime):
-        return ""
-    return predictor.runtime or _selected(predictor)
+        return None
+    runtime = runtimes.selected(predictor)
+    if runtime is None:
+        raise _not_selected(predictor)
+    if predictor.runtime:
+        _check_named(predictor, runtime, contents)
+    return runtime
+
+
+def _check_named(predictor: Predictor, runtime: Runtime, contents: Contents | None) -> None:
+    """Raise PublishError for what KServe refuses of a runtime that is named."""
+    where = f" ({shown(runtime.origin)})" if runtime.origin else ""
+    name = f"{shown(runtime.name)}{where}"
+    if runtime.is_disabled:
+        raise _refused(predictor, f"{name} is disabled", "enable it, or name another runtime")
+    protocol, protocols = predictor.protocol, runtime.protocols
+    if protocol and protocols and protocol not in protocols:
+        raise _refused(
+            predictor,
+            f"{name} does not speak protocolVersion {shown(protocol)}",
+            f"set one of these in the InferenceService: {', '.join(protocols)}",
+        )
+    if runtime.formats and not runtimes.takes(runtime, predictor):
+        formats = dict.fromkeys(f"{f.name} {f.version}".strip() for f in runtime.formats)
+        way_out = _way_out(contents) if contents else OWN_RUNTIME
+        hint = f"take one of its formats: {named(formats, MOST_FORMATS)}; or {way_out}"
+        raise _refused(predictor, f"{name} does not serve this format", hint)
 
 
 class _CannotLoadError(Exception):
@@ -97,29 +157,50 @@ class _CannotLoadError(Exception):
 
 
 def _refused(predictor: Predictor, what: str, hint: str) -> PublishError:
+    version = f" {predictor.format_version}" if predictor.format_version else ""
     protocol = f", protocolVersion {predictor.protocol}" if predictor.protocol else ""
     runtime = f", runtime {predictor.runtime}" if predictor.runtime else ""
-    where = f"modelFormat {predictor.model_format}{protocol}{runtime}"
+    where = shown(f"modelFormat {predictor.model_format}{version}{protocol}{runtime}")
     return PublishError(f"the version's files would not load: {what}", where=where, hint=hint)
 
 
-def _selected(predictor: Predictor) -> str:
-    """The server that KServe takes where none is named."""
-    name = predictor.model_format
-    by_protocol = runtimes.SELECTED.get(name)
-    if by_protocol is None:
-        known = ", ".join(runtimes.SELECTED)
-        hint = f"take one of: {known}; or {OWN_RUNTIME}"
-        raise _refused(predictor, f"KServe ships no runtime for the format `{name}`", hint)
-    protocol = predictor.protocol or runtimes.PROTOCOL_OF.get(name, "v1")
-    if protocol in by_protocol:
-        return by_protocol[protocol]
-    said = "" if predictor.protocol else ", which is meant where none is given"
-    options = " or ".join(f"`protocolVersion: {each}`" for each in by_protocol)
-    raise _refused(
+def _not_selected(predictor: Predictor) -> PublishError:
+    """Why KServe would take no runtime, and each way to give it one."""
+    name, version = shown(predictor.model_format), shown(predictor.format_version)
+    if protocols := runtimes.protocols_for(predictor):
+        said = "" if predictor.protocol else ", which is meant where none is given"
+        options = " or ".join(f"`protocolVersion: {each}`" for each in protocols)
+        protocol = shown(runtimes.protocol_of(predictor))
+        return _refused(
+            predictor,
+            f"no runtime is known for `{name}` with protocolVersion {protocol}{said}",
+            f"set {options} in the InferenceService; or {_declare(predictor)}; or {OWN_RUNTIME}",
+        )
+    if version and runtimes.protocols_for(replace(predictor, format_version="")):
+        return _refused(
+            predictor,
+            f"no runtime is known for version {version} of the format `{name}`",
+            f"leave `version` out of `modelFormat`; or {_declare(predictor)}; or {OWN_RUNTIME}",
+        )
+    near, every = runtimes.nearest(predictor)
+    meant = f"did you mean `{shown(near)}` (the case of the letters counts)? or " if near else ""
+    return _refused(
         predictor,
-        f"KServe ships no runtime for `{name}` with protocolVersion {protocol}{said}",
-        f"set {options} in the InferenceService; or {OWN_RUNTIME}",
+        f"KServe ships no runtime for the format `{name}`, and neither the environment's "
+        "manifests nor the settings define one",
+        f"{meant}take one of: {named(every, MOST_FORMATS)}; or {_declare(predictor)}; or "
+        f"{OWN_RUNTIME}",
+    )
+
+
+def _declare(predictor: Predictor) -> str:
+    """The setting that tells of a runtime that is in the cluster and not in these manifests."""
+    name = runtimes.optional_for(predictor)
+    versioned = ":".join(filter(None, (predictor.model_format, predictor.format_version)))
+    takes = f"formats: [{json.dumps(shown(versioned))}], auto-select: true"
+    line = f"{name}: {{}}" if name else f"<its name>: {{{takes}}}"
+    return (
+        f"where the cluster has a runtime for it, add `runtimes: {{{line}}}` to mlflow-gitops.yaml"
     )
 
 
@@ -202,6 +283,10 @@ def _lightgbm(contents: Contents, name: str) -> None:
     _one_file(contents, name, (".bst",))
 
 
+def _predictive(contents: Contents, name: str) -> None:
+    {"sklearn": _sklearn, "xgboost": _xgboost, "lightgbm": _lightgbm}[name](contents, name)
+
+
 def _mlserver(contents: Contents, name: str) -> None:
     if name == "mlflow":
         _mlflow(contents, name)
@@ -268,6 +353,7 @@ CHECKS: Mapping[str, Check] = {
     runtimes.SKLEARN: _sklearn,
     runtimes.XGBOOST: _xgboost,
     runtimes.LIGHTGBM: _lightgbm,
+    runtimes.PREDICTIVE: _predictive,
     runtimes.MLSERVER: _mlserver,
     runtimes.TENSORFLOW: _shape("<number>/saved_model.pb", r"\d+/saved_model\.pb(txt)?"),
     runtimes.TRITON: _shape("<model>/<number>/model.*", REPOSITORY),
@@ -278,5 +364,4 @@ CHECKS: Mapping[str, Check] = {
     runtimes.VLLM: _shape("config.json at the top", r"config\.json"),
     runtimes.PMML: _pmml,
     runtimes.PADDLE: _paddle,
-    runtimes.AUTOGLUON: lambda _contents, _name: None,
 }

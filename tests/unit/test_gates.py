@@ -96,6 +96,17 @@ def test_without_rules_nothing_is_asked() -> None:
     )
 
 
+def test_what_nobody_can_tell_is_not_known_and_open() -> None:
+    gates = evaluate(GateRules(), Facts(runtime_unknown="the runtime `ours` will run"))[:2]
+    assert [(gate.verdict, gate.is_open, gate.text) for gate in gates] == [
+        ("not known", True, "nothing is published yet: each file is checked as it is copied"),
+        ("not known", True, "the runtime `ours` will run"),
+    ]
+    assert [(each.verdict, each.text) for each in commit_statuses(gates[1:])] == [
+        ("success", "not known: the runtime `ours` will run")
+    ]
+
+
 def test_what_is_wrong_with_the_files_fails_its_gate() -> None:
     gates = evaluate(GateRules(), Facts(artifact="another identity", runtime="no such flavor"))
     assert [(gate.verdict, gate.text) for gate in gates[:2]] == [
@@ -131,7 +142,7 @@ def test_a_signature(rule: str, kind: str, verdict: str) -> None:
 def test_going_back_is_held_back_by_no_threshold() -> None:
     facts = Facts(candidate=runs(0), schema=SchemaChange("breaking"), is_rollback=True)
     verdicts = [gate.verdict for gate in evaluate(GateRules((HIGHER,)), facts)]
-    assert verdicts == ["passed", "passed", "skipped", "skipped"]
+    assert verdicts == ["not known", "passed", "skipped", "skipped"]
 
 
 def test_what_is_required_is_told() -> None:

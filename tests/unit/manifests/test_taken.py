@@ -13,7 +13,7 @@ from tests.unit.manifests.test_applications import application, flux
 
 API = "apiVersion: serving.kserve.io/v1beta1\n"
 CONFIG = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: svc}\n"
-LLM = "apiVersion: serving.kserve.io/v1alpha1\nkind: LLMInferenceService\nmetadata: {name: svc}\n"
+LLM = "apiVersion: serving.example.com/v1\nkind: LLMInferenceService\nmetadata: {name: svc}\n"
 OLD = "apiVersion: serving.kubeflow.org/v1beta1\nkind: InferenceService\nmetadata: {name: svc}\n"
 
 
@@ -42,7 +42,7 @@ def test_another_kind_or_group_has_the_name(holder: str, file: str, form: str) -
 
 
 def test_another_kind_in_json_has_the_name() -> None:
-    text = json.dumps({"apiVersion": "serving.kserve.io/v1alpha1", "kind": "LLMInferenceService"})
+    text = json.dumps({"apiVersion": "serving.example.com/v1", "kind": "LLMInferenceService"})
     text = text.replace("}", ', "metadata": {"name": "svc"}}')
     assert "env/a.json: `svc` is the name of a LLMInferenceService" in refused({"env/a.json": text})
 

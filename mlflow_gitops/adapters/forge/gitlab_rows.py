@@ -59,7 +59,15 @@ def pull_of(row: Json, approvals: tuple[Approval, ...] = (), comment: str = "") 
         comment=comment,
         created=_utc(row["created_at"]),
         updated=_utc(row.get("updated_at")),
+        asked=tuple(name_of(user) for user in row.get("reviewers") or ()),
+        results=_results(row) if state == "open" else (),
     )
+
+
+def _results(row: Json) -> tuple[str, ...]:
+    """The commit of its pipeline where that is not its head: a merged result, or a merge train's."""
+    commit = str((row.get("head_pipeline") or {}).get("sha") or "")
+    return (commit,) if commit and commit != row.get("sha") else ()
 
 
 def _mergeable(row: Json) -> bool | None:

@@ -8,8 +8,9 @@ from typing import Literal
 __all__ = ["Ahead", "BranchCommit", "CommitKind"]
 
 CommitKind = Literal["commit", "update", "resolved", "merge"]
-"""An ordinary commit; a merge of the base that holds exactly what Git makes of both sides; a merge
-of the base that holds something else (a conflict that a person resolved); a merge of another branch.
+"""`update` merges the base, and holds exactly what Git makes of both sides; `resolved` merges the
+base and holds something else, such as a conflict that a person resolved; `merge` merges another
+branch; `commit` is any other commit.
 """
 
 

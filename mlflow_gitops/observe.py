@@ -26,6 +26,7 @@ from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.ports import Clock, Forge, Registry, Repository, Tree
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.state import (
+    CommitStyle,
     Delivered,
     Environment,
     ModelVersion,
@@ -57,6 +58,7 @@ class View:
     manifests: Manifests
     stored: Delivered | None
     delivered: Delivered | None
+    style: CommitStyle = CommitStyle()
 
     @property
     def told(self) -> Mapping[str, State]:
@@ -168,7 +170,8 @@ class Observer:
         unread = _unread(snapshot, environment)
         plan = replace(plan, notes=(*plan.notes, *unread)) if unread else plan
         stored = snapshot.delivered.get(environment.name)
-        view = View(plan, snapshot, environment, tree, manifests, stored, delivered)
+        style = settings.commit_style
+        view = View(plan, snapshot, environment, tree, manifests, stored, delivered, style)
         return replace(view, plan=self._decided(view, settings)) if plan.decision else view
 
     def trusted(self, snapshot: Snapshot, environment: Environment) -> Delivered | None:

@@ -12,6 +12,7 @@ from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.loadable import default_predictor
+from mlflow_gitops.planning.commit_style import styled_subject, styled_trailers
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.state import Edit, ModelFiles, Predictor, Revision
@@ -58,8 +59,10 @@ def edit_of(
         digest=revision.digest if revision else "",
         undoes=undoes,
         hold=hold_told(plan),
+        subject=styled_subject(view.style, plan),
+        trailers=styled_trailers(view.style, plan),
     )
-    return Edit(files=files, message=message)
+    return Edit(files=files, message=message, sign_off=view.style.sign_off)
 
 
 @dataclass(slots=True)

@@ -268,6 +268,19 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitStyle:
+    """What the messages of the tool's commits are to be, beyond the usual.
+
+    `subject` is a template ("" for the usual subject), `trailers` are further keys with their
+    templates. `sign_off` adds a `Signed-off-by` line with the committer.
+    """
+
+    subject: str = ""
+    trailers: tuple[tuple[str, str], ...] = ()
+    sign_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectLock:
     """Until when the storage itself refuses to delete an object: `days` from its writing.
 
@@ -313,7 +326,7 @@ class Settings:
     the version tag that names a published version ("" for MLflow's number). `forge` is the kind
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
-    process names no other. `write_once` is how the storage is held to keep what is published,
+    process names no other, `commit_style` is how their messages look. `write_once` is how the storage is held to keep what is published,
     `signed_by` whose signature each published version has.
     """
 
@@ -326,6 +339,7 @@ class Settings:
     forge: str = ""
     forge_url: str = ""
     people: People = People()
+    commit_style: CommitStyle = CommitStyle()
     write_once: WriteOnce = WriteOnce()
     signed_by: SignedBy = SignedBy()
 
@@ -489,10 +503,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One commit to be: path to new text, or to None to delete the file."""
+    """One commit to be: path to new text, or to None to delete the file.
+
+    With `sign_off` the message gets a `Signed-off-by` line with the committer of then.
+    """
 
     files: Mapping[str, str | None]
     message: str
+    sign_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

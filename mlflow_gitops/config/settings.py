@@ -7,10 +7,10 @@ from contextlib import suppress
 from types import MappingProxyType
 
 from mlflow_gitops.config import names
+from mlflow_gitops.config.commits import read_commits
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
 from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pull_request
 from mlflow_gitops.config.gates import read_gates
-from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.signed_by import read_signed_by
 from mlflow_gitops.config.value_rules import clashes as value_clashes
@@ -77,6 +77,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         return None
     artifacts = _fields(fields.get("artifacts"), found, "artifacts") or {}
     forge, forge_url = read_forge(fields.get("forge"), found)
+    people, style = read_commits(fields.get("commits"), found)
     return Settings(
         environments=_environments(fields.get("environments"), found, default_branch),
         bucket=_text(artifacts, found, "artifacts.bucket", names.bucket_complaint),
@@ -86,7 +87,8 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         version_tag=_version_tag(fields.get("version-name"), found),
         forge=forge,
         forge_url=forge_url,
-        people=read_people(fields.get("commits"), found),
+        people=people,
+        commit_style=style,
         write_once=read_write_once(artifacts, found),
         signed_by=read_signed_by(artifacts.get("signed-by"), found),
     )

@@ -34,7 +34,7 @@ def foreign_work(service: str, ahead: Ahead, *marks: str) -> str:
     is_same = edit_mark(ahead.diff) in known
     for each in ahead.commits:
         if not _is_ours(each, service, is_same=is_same):
-            return f"commit {each.commit[:12]} by {clean(each.author, 60)}"
+            return f"commit {each.commit[:12]} by {clean(each.author, 40)}"
     if known and not is_same and ahead.commits:
         return f"changes to our commit, up to commit {ahead.commits[0].commit[:12]}"
     return ""

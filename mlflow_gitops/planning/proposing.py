@@ -1,7 +1,7 @@
 """How a change is proposed: what our pull request may be made to say, and the words of it. PURE.
 
 One branch for each service, and at most one open pull request from it. One that somebody approved,
-or whose branch holds somebody's work, is never rewritten: it is withdrawn and another one is opened.
+or whose branch holds somebody's work, is never rewritten: it is withdrawn, and another is opened.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def unchecked(foreign: str) -> str:
 
 def unchecked_statuses(foreign: str, statuses: Iterable[CommitStatus]) -> tuple[CommitStatus, ...]:
     """Return the same checks as failed, since they did not look at what the branch holds."""
-    text = (
-        f"not checked: {foreign} is not by mlflow-gitops. Take it off, or ask for the version again"
-    )
+    text = f"not checked: take {foreign} off the branch, or ask for the version again"
     return tuple(CommitStatus(each.name, "failure", text[:STATUS_LIMIT]) for each in statuses)
 
 

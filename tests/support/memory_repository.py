@@ -347,7 +347,9 @@ class MemoryRepository:
         for edit in edits:
             before = self._files(parent)
             after = _edited(before, edit.files)
-            commit = self._commit(parent, after, edit.message) if after != before else ""
+            off = "Signed-off-by: mlflow-gitops <mlflow-gitops@localhost>\n"
+            message = edit.message.rstrip() + f"\n{off}" if edit.sign_off else edit.message
+            commit = self._commit(parent, after, message) if after != before else ""
             changes.append(Change(commit, parent, _diff(before, after)))
             parent = commit or parent
         return changes

@@ -65,7 +65,7 @@ def pull_of(row: Json, approvals: tuple[Approval, ...] = (), comment: str = "") 
 
 
 def _results(row: Json) -> tuple[str, ...]:
-    """The commit of its pipeline where that is not its head: a merged result, or a merge train's."""
+    """The commit of its pipeline, where that is not its head: a merged result, or a merge train."""
     commit = str((row.get("head_pipeline") or {}).get("sha") or "")
     return (commit,) if commit and commit != row.get("sha") else ()
 

@@ -217,9 +217,10 @@ class Deliverer:
         at the next look. Returns the view, with a note where people wrote to the branch.
         """
         plan = view.plan
-        if plan.state is not State.PROPOSED or plan.after is None or plan.pull is None:
+        if plan.state is not State.PROPOSED or plan.pull is None:
             return view
-        asked = replace(view, plan=replace(plan, kind=Kind.PROMOTE))
+        kind = Kind.RETIRE if plan.after is None else Kind.PROMOTE
+        asked = replace(view, plan=replace(plan, kind=kind))
         try:
             asked, contents, digest = self.publisher.loadable(asked, self.settings)
             edit = edit_of(asked, contents)

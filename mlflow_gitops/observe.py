@@ -58,7 +58,7 @@ class View:
     manifests: Manifests
     stored: Delivered | None
     delivered: Delivered | None
-    style: CommitStyle = CommitStyle()
+    style: CommitStyle
 
     @property
     def told(self) -> Mapping[str, State]:

@@ -315,6 +315,9 @@ class Forge(Protocol):
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         """Commit statuses (GitLab: external ones); those that say the same already stay."""
 
+    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+        """The statuses of a commit that are ours (`mlflow-gitops/…`), each as it was set last."""
+
     def of_commit(self, commit: str) -> PullRequest | None:
         """The merged pull request that brought a commit, for who approved it; None for none."""
 

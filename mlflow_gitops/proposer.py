@@ -28,6 +28,7 @@ from mlflow_gitops.planning.proposing import (
 )
 from mlflow_gitops.ports import Forge, Repository
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
+from mlflow_gitops.queueing import MergeQueue
 from mlflow_gitops.state import BranchPush, Change, Edit
 
 __all__ = ["Proposal", "Proposer"]
@@ -123,8 +124,11 @@ class Proposer:
             statuses = unchecked_statuses(foreign, statuses)
         else:
             self._show_again(proposal, pull)
-        for commit in (pull.head, *pull.results):
-            self.forge.set_statuses(commit, statuses)
+        if statuses:
+            for commit in (pull.head, *pull.results):
+                self.forge.set_statuses(commit, statuses)
+            queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
+            queue.tell(pull, statuses)
         return foreign
 
     def _show_again(self, proposal: Proposal, pull: PullRequest) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import View
-from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.commit_style import styled_subject, styled_trailers
+from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.proposing import hold_told
 from mlflow_gitops.state import Edit, ModelFiles, Predictor, Revision

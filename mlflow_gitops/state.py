@@ -326,8 +326,9 @@ class Settings:
     the version tag that names a published version ("" for MLflow's number). `forge` is the kind
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
-    process names no other, `commit_style` is how their messages look. `write_once` is how the storage is held to keep what is published,
-    `signed_by` whose signature each published version has.
+    process names no other; `commit_style` is what their messages look like. `write_once` is how
+    the storage is held to keep what is published, `signed_by` whose signature each published
+    version has.
     """
 
     environments: Mapping[str, Environment]

@@ -124,8 +124,8 @@ HOOKS = (
     Meaning(
         r"\b(author|committer)('s)? |(verified|own|company) e-?mail|GH007",
         "a hook of the Git server refused the commit's author or committer",
-        "set `commits.author` and `commits.committer` in mlflow-gitops.yaml to an identity that the "
-        "server accepts",
+        "set `commits.author` and `commits.committer` in mlflow-gitops.yaml to an identity that "
+        "the server accepts",
     ),
 )
 

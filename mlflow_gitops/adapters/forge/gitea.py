@@ -19,7 +19,7 @@ from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_
 from mlflow_gitops.adapters.forge.gitea_client import RIGHTS, GiteaClient
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
-from mlflow_gitops.adapters.forge.statuses import news
+from mlflow_gitops.adapters.forge.statuses import news, own_statuses
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
@@ -130,6 +130,11 @@ class GiteaForge:
         told = {each["context"]: (each["status"], each["description"]) for each in there}
         for fields in news(statuses, told, TEXT_LIMIT):
             self._client.send("POST", f"/statuses/{commit}", fields)
+
+    @told
+    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+        there = self._client.pages(f"/commits/{commit}/status", "statuses")
+        return own_statuses((e["context"], e["status"], e["description"]) for e in there)
 
     @told
     def of_commit(self, commit: str) -> PullRequest | None:

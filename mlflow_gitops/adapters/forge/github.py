@@ -18,7 +18,7 @@ from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
-from mlflow_gitops.adapters.forge.statuses import news
+from mlflow_gitops.adapters.forge.statuses import news, own_statuses
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
 __all__ = ["GitHubForge"]
@@ -109,6 +109,11 @@ class GitHubForge:
         told = {each["context"]: (each["state"], each["description"]) for each in there}
         for fields in news(statuses, told, TEXT_LIMIT):
             self._client.send("POST", f"/statuses/{commit}", fields)
+
+    @told
+    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+        there = self._client.pages(f"/commits/{commit}/status", "statuses")
+        return own_statuses((e["context"], e["state"], e["description"]) for e in there)
 
     @told
     def of_commit(self, commit: str) -> PullRequest | None:

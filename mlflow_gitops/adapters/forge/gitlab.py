@@ -25,6 +25,7 @@ from mlflow_gitops.adapters.forge.gitlab_rows import (
 )
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
+from mlflow_gitops.adapters.forge.statuses import own_statuses
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
@@ -142,6 +143,11 @@ class GitLabForge:
                     raise
                 # GitLab refuses `pending` for what is pending, whatever its text says
                 log.info("%s keeps its text: %s", status.name, error.what)
+
+    @told
+    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        return own_statuses((row["name"], row["status"], row["description"]) for row in rows)
 
     @told
     def of_commit(self, commit: str) -> PullRequest | None:

@@ -1,5 +1,7 @@
-"""What becomes of an open pull request while people and forges work on it: each forge's adapter over
-HTTP, the whole way through the reconciler, on real Git. The registry and the bucket are in memory.
+"""What becomes of an open pull request while people and forges work on it.
+
+Each forge's adapter over HTTP, the whole way through the reconciler, on real Git. The registry and
+the bucket are in memory.
 """
 
 from __future__ import annotations

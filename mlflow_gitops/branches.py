@@ -16,12 +16,15 @@ branch; `commit` is any other commit.
 
 @dataclass(frozen=True, slots=True)
 class BranchCommit:
-    """One commit that the base does not have. `author` is a name."""
+    """One commit that the base does not have. `author` is a name; `is_own` says that the tool's own
+    identity committed it.
+    """
 
     commit: str
     author: str
     message: str
     kind: CommitKind = "commit"
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ told of other services' pull requests in the same group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.planning.merge_groups import QUEUE, Group, groups_of, numbers_in, worst_of
@@ -46,19 +46,13 @@ class MergeQueue:
         """Those of ours. A queue may squash or rebase: then our trailers and the numbers tell."""
         branches = self.repository.branches(OURS)
         own = {name: head for name, head in branches.items() if name.count("/") == 2}  # none kept
-        found = {name for name, head in own.items() if self._is_merged(head, group.head)}
-        found |= {f"{OURS}{service}" for service in self._services(group)}
+        commits = self.repository.ahead(self.head, group.head).commits
+        services = (parse_trailers(each.message).get(SERVICE, "") for each in commits)
+        merged = {each.commit for each in commits}
+        found = {name for name, head in own.items() if head in merged}
+        found |= {f"{OURS}{service}" for service in services}
         found |= {self._branch(number, pull) for number in numbers}
         return frozenset(found & {*own, pull.branch})
-
-    def _is_merged(self, head: str, group: str) -> bool:
-        repository = self.repository
-        return repository.is_ancestor(head, group) and not repository.is_ancestor(head, self.head)
-
-    def _services(self, group: Group) -> Iterator[str]:
-        for commit in self.repository.ahead(self.head, group.head).commits:
-            if service := parse_trailers(commit.message).get(SERVICE):
-                yield service
 
     def _branch(self, number: int, pull: PullRequest) -> str:
         return pull.branch if number == pull.number else self.forge.get(number).branch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mlflow_gitops.adapters.git_log import GitLog
@@ -27,11 +28,15 @@ CLEAN, CONFLICT = 0, 1  # exit codes of `git merge-tree`
 
 @dataclass(frozen=True, slots=True)
 class Branches:
-    """Safe for threads. Commits never change, so a comparison is made once."""
+    """Safe for threads. Commits never change, so a comparison is made once.
+
+    `committer` gives the tool's own identity, as a commit has it.
+    """
 
     git: GitProcess
     objects: Objects
     log: GitLog
+    committer: Callable[[], str]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: OrderedDict[tuple[str, str], Ahead] = field(default_factory=OrderedDict)
 
@@ -58,22 +63,23 @@ class Branches:
         fork = self._lines("merge-base", base, head)
         commits = self._lines("rev-list", f"--max-count={MOST}", head, "--not", base)
         facts = self.log.facts(commits)
-        own = frozenset(commits)
+        added, own = frozenset(commits), self.committer()
         return Ahead(
-            tuple(self._classified(each, own) for each in facts),
+            tuple(self._classified(each, added, own) for each in facts),
             self._diff(fork[0], head) if fork else self._diff(base, head),
             False if fork == [base] else self._conflicts(base, head),
         )
 
-    def _classified(self, facts: CommitFacts, own: frozenset[str]) -> BranchCommit:
-        author = facts.author.rpartition(" <")[0] or facts.author
-        return BranchCommit(facts.commit, author, facts.message, self._kind(facts, own))
+    def _classified(self, facts: CommitFacts, added: frozenset[str], own: str) -> BranchCommit:
+        author, kind = facts.author.rpartition(" <")[0] or facts.author, self._kind(facts, added)
+        is_own = facts.committer == own
+        return BranchCommit(facts.commit, author, facts.message, kind, is_own)
 
-    def _kind(self, facts: CommitFacts, own: frozenset[str]) -> CommitKind:
+    def _kind(self, facts: CommitFacts, added: frozenset[str]) -> CommitKind:
         """Every parent that the branch does not add is one that the base has."""
         if not facts.is_merge:
             return "commit"
-        if len(facts.parents) != 2 or own.issuperset(facts.parents):
+        if len(facts.parents) != 2 or added.issuperset(facts.parents):
             return "merge"
         _, merged = self._merged(*facts.parents)
         return "update" if merged == self._tree(facts.commit) else "resolved"

@@ -19,7 +19,7 @@ from mlflow_gitops.adapters.git_tree import FILE_MODES, Entries, Entry, Trees, i
 from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
 from mlflow_gitops.state import Change, Edit, People, Person
 
-__all__ = ["Built", "Commits", "with_parent", "with_signature"]
+__all__ = ["Built", "Commits", "shown", "with_parent", "with_signature"]
 
 REF = "refs/mlflow-gitops/new"  # only inside the stream: it is taken away at its end
 NEW_FILE = "100644"
@@ -106,8 +106,8 @@ class Commits:
         if not steps:
             return []
         people, time = self.people(), f"{int(self.clock())} +0000"
-        lines = (f"{_who(people.author)} {time}", f"{_who(people.committer)} {time}")
-        off = f"Signed-off-by: {_who(people.committer)}\n"
+        lines = (f"{shown(people.author)} {time}", f"{shown(people.committer)} {time}")
+        off = f"Signed-off-by: {shown(people.committer)}\n"
         steps = [_signed_off(step, off) if step.sign_off else step for step in steps]
         stream = _stream(base, steps, lines)
         options = ("--quiet", "--done", "--force", "--date-format=raw")
@@ -250,7 +250,8 @@ def _object_id(kind: str, data: bytes, sha256: bool) -> str:
     return digest.hexdigest()
 
 
-def _who(person: Person) -> str:
+def shown(person: Person) -> str:
+    """Return the person as Git writes one."""
     return f"{_plain(person.name)} <{_plain(person.address)}>"
 
 

@@ -20,7 +20,7 @@ from mlflow_gitops.adapters.commit_signing import CommitSigner
 from mlflow_gitops.adapters.git_address import Address
 from mlflow_gitops.adapters.git_branches import Branches
 from mlflow_gitops.adapters.git_cache import Cache
-from mlflow_gitops.adapters.git_commits import Commits
+from mlflow_gitops.adapters.git_commits import Commits, shown
 from mlflow_gitops.adapters.git_history import History
 from mlflow_gitops.adapters.git_log import GitLog
 from mlflow_gitops.adapters.git_mentions import find_mentions
@@ -80,7 +80,8 @@ class GitRepository:
         self._remote = Remote(self._git, self._cache, self._objects)
         self._trees = Trees(self._git, self._objects)
         self._history = History(self._git, self._objects)
-        self._branches = Branches(self._git, self._objects, self.log)
+        self._people = people
+        self._branches = Branches(self._git, self._objects, self.log, self._committer)
         self._signer = signer
         sign = signer.sign if signer else None
         self._commits = Commits(self._git, self._objects, self._trees, people, clock, sign)
@@ -238,6 +239,9 @@ class GitRepository:
 
     def branch_head(self, branch: str) -> str:
         return self._known_heads().commits.get(branch, "")
+
+    def _committer(self) -> str:
+        return shown(self._people().committer)
 
     def ahead(self, base: str, head: str) -> Ahead:
         self._known_heads()

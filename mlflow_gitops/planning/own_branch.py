@@ -2,7 +2,8 @@
 
 The branch may hold our commits and merges of its base: people update a pull request's branch, and
 forges rebase it. Everything else is somebody's work, which is never rewritten. A commit of ours
-carries our trailer; whether people changed it since is told by the lines that the branch changes.
+carries our trailer. One that somebody else committed may be rebased by a forge, or amended by a
+person: the lines that the branch changes tell which.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ def foreign_work(service: str, ahead: Ahead, *marks: str) -> str:
     """
     known = set(filter(None, marks))
     is_same = edit_mark(ahead.diff) in known
+    is_rewritten = any(each.kind == "commit" and not each.is_own for each in ahead.commits)
     for each in ahead.commits:
         if not _is_ours(each, service, is_same=is_same):
             return f"commit {each.commit[:12]} by {clean(each.author, 40)}"
-    if known and not is_same and ahead.commits:
+    if known and not is_same and is_rewritten:
         return f"changes to our commit, up to commit {ahead.commits[0].commit[:12]}"
     return ""
 

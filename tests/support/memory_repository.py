@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, RepositoryError
@@ -32,6 +32,7 @@ class Commit:
     number: int
     merged: str = ""
     """The second parent of a merge."""
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,7 @@ class MemoryRepository:
         elif made.merged:
             is_clean = self._merged(made.parent, made.merged) == made.files
             kind = "update" if is_clean else "resolved"
-        return BranchCommit(commit, "Grace", made.message, kind)  # type: ignore[arg-type]
+        return BranchCommit(commit, "Grace", made.message, kind, made.is_own)  # type: ignore[arg-type]
 
     def _merged(self, ours: str, theirs: str) -> Files | None:
         """By whole files; None where both sides changed one to different texts."""
@@ -350,6 +351,8 @@ class MemoryRepository:
             off = "Signed-off-by: mlflow-gitops <mlflow-gitops@localhost>\n"
             message = edit.message.rstrip() + f"\n{off}" if edit.sign_off else edit.message
             commit = self._commit(parent, after, message) if after != before else ""
+            if commit:
+                self.commits[commit] = replace(self.commits[commit], is_own=True)
             changes.append(Change(commit, parent, _diff(before, after)))
             parent = commit or parent
         return changes

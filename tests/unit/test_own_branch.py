@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from mlflow_gitops.branches import Ahead, BranchCommit, CommitKind
+from mlflow_gitops.errors import TransientError
 from mlflow_gitops.planning.own_branch import edit_mark, foreign_work
-from mlflow_gitops.pull_requests import Approval
+from mlflow_gitops.pull_requests import Approval, Draft, PullRequest
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import State
 from tests.support.memory_session import Parts
@@ -62,6 +63,7 @@ CHANGED = DIFF + "+more: 1\n"
         ((commit(), OURS), DIFF, f"commit {'f' * 12} by Rita @ all"),
         ((commit("production/other"), OURS), DIFF, f"commit {'f' * 12} by Rita @ all"),
         ((OURS,), CHANGED, f"changes to our commit, up to commit {'f' * 12}"),
+        ((replace(OURS, is_own=True),), CHANGED, ""),
     ],
 )
 def test_what_a_branch_holds_is_ours_or_named(
@@ -240,6 +242,24 @@ def test_each_look_adds_what_is_missing_and_writes_nothing_else(
     assert proposed.forge.pulls[2] == whole
     assert proposed.forge.told[whole.head]
     quiet(proposed)
+
+
+@pytest.mark.parametrize("newest", ["3", "4"])
+def test_a_crash_between_the_push_and_the_text_is_no_persons_work(
+    proposed: Parts, newest: str
+) -> None:
+    """The branch proposes version 3, and the pull request's text is still that of version 2."""
+    update, proposed.forge.update = proposed.forge.update, broken  # type: ignore[method-assign]
+    assert isinstance(move(proposed, "3").error, TransientError)
+    proposed.forge.update = update  # type: ignore[method-assign]
+    assert move(proposed, newest).state is State.PROPOSED
+    (pull,) = proposed.forge.opened()
+    assert (pull.number, pull.title) == (2, f"production: {MODEL} v1 -> v{newest}")
+    quiet(proposed)
+
+
+def broken(pull: PullRequest, draft: Draft) -> None:
+    raise TransientError("the forge is down", where="forge")
 
 
 def test_an_approval_of_the_head_keeps_a_newer_version_out(proposed: Parts) -> None:

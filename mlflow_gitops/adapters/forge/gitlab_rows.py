@@ -14,6 +14,7 @@ __all__ = ["approvals_of", "inert", "is_own", "name_of", "pull_of"]
 Json = Mapping[str, Any]
 UNKNOWN = ("unchecked", "checking", "preparing", "approvals_syncing", "cannot_be_merged_recheck")
 CONFLICT = ("conflict", "cannot_be_merged")
+RESULT = re.compile(r"refs/merge-requests/\d+/(merge|train)")
 APPROVED = "approved this merge request"
 STATES: Mapping[str, Literal["open", "closed", "merged"]] = {
     "opened": "open",
@@ -65,9 +66,10 @@ def pull_of(row: Json, approvals: tuple[Approval, ...] = (), comment: str = "") 
 
 
 def _results(row: Json) -> tuple[str, ...]:
-    """The commit of its pipeline, where that is not its head: a merged result, or a merge train."""
-    commit = str((row.get("head_pipeline") or {}).get("sha") or "")
-    return (commit,) if commit and commit != row.get("sha") else ()
+    """Return the commit of its pipeline where that tries the merge: a merged result, or a train."""
+    pipeline = row.get("head_pipeline") or {}
+    is_merge = RESULT.fullmatch(str(pipeline.get("ref") or ""))
+    return (str(pipeline["sha"]),) if is_merge and pipeline.get("sha") else ()
 
 
 def _mergeable(row: Json) -> bool | None:

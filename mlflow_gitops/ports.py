@@ -315,8 +315,8 @@ class Forge(Protocol):
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         """Commit statuses (GitLab: external ones); those that say the same already stay."""
 
-    def statuses(self, commit: str) -> Sequence[CommitStatus]:
-        """The statuses of a commit that are ours (`mlflow-gitops/…`), each as it was set last."""
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
+        """Return our statuses of a commit (`mlflow-gitops/…`), each as it was set last."""
 
     def of_commit(self, commit: str) -> PullRequest | None:
         """The merged pull request that brought a commit, for who approved it; None for none."""

@@ -58,4 +58,4 @@ class MergeQueue:
         return pull.branch if number == pull.number else self.forge.get(number).branch
 
     def _told(self, branch: str) -> Sequence[CommitStatus]:
-        return self.forge.statuses(self.repository.branch_head(branch))
+        return self.forge.verdicts(self.repository.branch_head(branch))

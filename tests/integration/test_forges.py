@@ -322,13 +322,13 @@ def test_who_is_asked_is_told(forge: Forge, host: Host) -> None:
 
 def test_our_statuses_are_read_back(forge: Forge, host: Host) -> None:
     head = host.head(host.branch)
-    assert list(forge.statuses(head)) == []
+    assert list(forge.verdicts(head)) == []
     first = CommitStatus("mlflow-gitops/metrics", "failure", "f1 0.8")
     forge.set_statuses(head, [first, CommitStatus("tests", "success", "theirs")])
-    assert list(forge.statuses(head)) == [first]
+    assert list(forge.verdicts(head)) == [first]
     later = CommitStatus(first.name, "success", "f1 0.9")
     forge.set_statuses(head, [later, CommitStatus("mlflow-gitops/runtime", "pending", "soon")])
-    assert {(e.name, e.verdict) for e in forge.statuses(head)} == {
+    assert {(e.name, e.verdict) for e in forge.verdicts(head)} == {
         (first.name, "success"),
         ("mlflow-gitops/runtime", "pending"),
     }

@@ -21,7 +21,7 @@ class MemoryForge:
     repository: MemoryRepository
     kind: str = "github"
     pulls: dict[int, PullRequest] = field(default_factory=dict)
-    told: dict[str, Sequence[CommitStatus]] = field(default_factory=dict)
+    statuses: dict[str, Sequence[CommitStatus]] = field(default_factory=dict)
     comments: dict[int, list[str]] = field(default_factory=dict)
     failure: GitOpsError | None = None
     asked: int = 0
@@ -108,11 +108,11 @@ class MemoryForge:
 
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         self._ask()
-        self.told[commit] = tuple(statuses)
+        self.statuses[commit] = tuple(statuses)
 
-    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
         self._ask()
-        return self.told.get(commit, ())
+        return self.statuses.get(commit, ())
 
     def of_commit(self, commit: str) -> PullRequest | None:
         self._ask()

@@ -83,7 +83,7 @@ def queue(parts: Parts, number: int, onto: str, *, squash: str = "") -> str:
 
 
 def verdicts(parts: Parts, commit: str) -> dict[str, str]:
-    return {e.name.partition("/")[2]: e.verdict for e in parts.forge.told.get(commit, ())}
+    return {e.name.partition("/")[2]: e.verdict for e in parts.forge.statuses.get(commit, ())}
 
 
 PASSED = dict.fromkeys(("artifact", "runtime", "signature", "metrics"), "success")
@@ -96,7 +96,7 @@ def test_a_group_gets_the_verdicts_of_its_pull_request(parts: Parts, squash: str
     assert verdicts(parts, group) == {}
     look(parts, "churn")
     assert verdicts(parts, group) == PASSED
-    assert parts.forge.told[group] == parts.forge.told[parts.forge.pulls[1].head]
+    assert parts.forge.statuses[group] == parts.forge.statuses[parts.forge.pulls[1].head]
 
 
 @pytest.mark.parametrize("squash", ["", "x (#2)"])
@@ -110,7 +110,7 @@ def test_a_group_of_two_gets_the_worst_whoever_is_looked_at(parts: Parts, squash
     parts.registry.runs[""] = RunFacts(metrics={"accuracy": 0.95})
     look(parts, "fraud")
     assert verdicts(parts, second) == {**PASSED, "metrics": "failure"}
-    (metrics,) = (e for e in parts.forge.told[second] if e.name.endswith("metrics"))
+    (metrics,) = (e for e in parts.forge.statuses[second] if e.name.endswith("metrics"))
     assert metrics.text.startswith("production/churn: accuracy is 0.5")
     look(parts, "churn")
     look(parts, "fraud")

@@ -103,11 +103,11 @@ UPDATES = [updated, rebased]
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_an_updated_branch_stays_ours(proposed: Parts, update: Callable[[Parts], None]) -> None:
-    before = proposed.forge.told[proposed.forge.pulls[2].head]
+    before = proposed.forge.statuses[proposed.forge.pulls[2].head]
     update(proposed)
     head = proposed.repository.remote[BRANCH]
     look(proposed)
-    assert proposed.forge.told[head] == before
+    assert proposed.forge.statuses[head] == before
     proposed.registry.runs[""] = RunFacts(metrics={"auc": 0.9})
     look(proposed)
     assert "| `auc` | 0.9 | 0.9 |" in proposed.forge.pulls[2].body
@@ -117,7 +117,7 @@ def test_an_updated_branch_stays_ours(proposed: Parts, update: Callable[[Parts],
     assert (pull.number, pull.title) == (2, f"production: {MODEL} v1 -> v3")
     made = proposed.repository.commits[proposed.repository.remote[BRANCH]]
     assert (made.parent, made.merged) == (proposed.repository.remote["main"], "")
-    assert proposed.forge.told[proposed.repository.remote[BRANCH]]
+    assert proposed.forge.statuses[proposed.repository.remote[BRANCH]]
 
 
 @pytest.mark.parametrize("update", UPDATES)
@@ -158,8 +158,8 @@ def test_a_persons_work_is_told_and_nothing_of_it_is_lost(
     work(proposed)
     head = proposed.repository.remote[BRANCH]
     assert look(proposed).state is State.PROPOSED
-    assert {each.verdict for each in proposed.forge.told[head]} == {"failure"}
-    texts = {each.text for each in proposed.forge.told[head]}
+    assert {each.verdict for each in proposed.forge.statuses[head]} == {"failure"}
+    texts = {each.text for each in proposed.forge.statuses[head]}
     assert all("not checked" in text and len(text) <= 140 for text in texts)
     state, message = told(proposed, "2")
     assert state is State.PROPOSED
@@ -177,13 +177,13 @@ def test_a_persons_work_is_told_and_nothing_of_it_is_lost(
 
 def test_work_that_is_taken_off_the_branch_is_checked_again(proposed: Parts) -> None:
     ours = proposed.repository.remote[BRANCH]
-    before = proposed.forge.told[ours]
+    before = proposed.forge.statuses[ours]
     added(proposed)
     look(proposed)
     proposed.repository.force(BRANCH, ours)
-    proposed.forge.told.clear()
+    proposed.forge.statuses.clear()
     look(proposed)
-    assert proposed.forge.told == {ours: before}
+    assert proposed.forge.statuses == {ours: before}
     assert "did not make" not in told(proposed, "2")[1]
 
 
@@ -234,13 +234,13 @@ def test_each_look_adds_what_is_missing_and_writes_nothing_else(
 ) -> None:
     whole = proposed.forge.pulls[2]
     if missing == "statuses":
-        proposed.forge.told.clear()
+        proposed.forge.statuses.clear()
     else:
         bare = replace(whole, labels=()) if missing == "labels" else replace(whole, asked=())
         proposed.forge.pulls[2] = bare
     look(proposed)
     assert proposed.forge.pulls[2] == whole
-    assert proposed.forge.told[whole.head]
+    assert proposed.forge.statuses[whole.head]
     quiet(proposed)
 
 

@@ -132,7 +132,7 @@ class GiteaForge:
             self._client.send("POST", f"/statuses/{commit}", fields)
 
     @told
-    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
         there = self._client.pages(f"/commits/{commit}/status", "statuses")
         return own_statuses((e["context"], e["status"], e["description"]) for e in there)
 

@@ -111,7 +111,7 @@ class GitHubForge:
             self._client.send("POST", f"/statuses/{commit}", fields)
 
     @told
-    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
         there = self._client.pages(f"/commits/{commit}/status", "statuses")
         return own_statuses((e["context"], e["state"], e["description"]) for e in there)
 

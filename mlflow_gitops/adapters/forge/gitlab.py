@@ -145,7 +145,7 @@ class GitLabForge:
                 log.info("%s keeps its text: %s", status.name, error.what)
 
     @told
-    def statuses(self, commit: str) -> Sequence[CommitStatus]:
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
         rows = self._client.pages(f"/repository/commits/{commit}/statuses")
         return own_statuses((row["name"], row["status"], row["description"]) for row in rows)
 

@@ -24,7 +24,7 @@ from mlflow_gitops.outcome import Outcome, accepted, failed
 from mlflow_gitops.planning.evidence_body import body_of
 from mlflow_gitops.planning.gates import commit_statuses
 from mlflow_gitops.planning.plan import Kind, waiting
-from mlflow_gitops.planning.proposing import moot
+from mlflow_gitops.planning.proposing import moot, unchecked
 from mlflow_gitops.ports import Repository
 from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.proposer import Proposal, Proposer
@@ -184,7 +184,7 @@ class Deliverer:
             revision = self.publisher.publish(placed, self.settings) if placed else None
             if (old := moot(view.plan)) is not None:
                 self._proposer().withdraw(view, old)
-            self._refresh(view)
+            view = self._refresh(view)
             self._finish(replace(seen, view=view, revision=revision))
 
     def _unsigned(self) -> GitOpsError | None:
@@ -284,23 +284,29 @@ class Deliverer:
         evidence = self.previewer.gatherer.gather(view, draft, self.settings, contents, digest)
         return Proposal(view, edit, body_of(evidence), commit_statuses(evidence.gates))
 
-    def _refresh(self, view: View) -> None:
-        """What is known of a version that waits may have changed: a metric was logged, a run was
-        deleted. What cannot be looked up now is at the next look.
+    def _refresh(self, view: View) -> View:
+        """Bring the pull request of a version that waits to what it should be: people may have
+        updated its branch, and more may be known of the version. What cannot be looked up now is
+        at the next look. Returns the view, with a note where people wrote to the branch.
         """
         plan = view.plan
-        if plan.state is not State.PROPOSED or plan.after is None or plan.pull is None:
-            return
-        asked = replace(view, plan=replace(plan, kind=Kind.PROMOTE))
+        if plan.state is not State.PROPOSED or plan.pull is None:
+            return view
+        kind = Kind.RETIRE if plan.after is None else Kind.PROMOTE
+        asked = replace(view, plan=replace(plan, kind=kind))
         try:
             asked, contents, digest = self.publisher.loadable(asked, self.settings)
             asked, draft = self.previewer.drafter.draft(asked, contents)
             edit = edit_of(asked, draft)
             evidence = self.previewer.gatherer.gather(asked, draft, self.settings, contents, digest)
             statuses = commit_statuses(evidence.gates)
-            self._proposer().refresh(Proposal(asked, edit, body_of(evidence), statuses), plan.pull)
+            proposal = Proposal(asked, edit, body_of(evidence), statuses)
+            foreign = self._proposer().refresh(proposal, plan.pull)
         except GitOpsError as error:
             log.info("%s: the pull request is not brought up to date: %s", plan.key, error.what)
+            return view
+        notes = (*plan.notes, unchecked(foreign)) if foreign else plan.notes
+        return replace(view, plan=replace(plan, notes=notes))
 
     def _proposer(self) -> Proposer:
         return Proposer(self.observer.forge(self.settings), self.repository)

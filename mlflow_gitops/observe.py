@@ -27,6 +27,7 @@ from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.ports import Clock, Forge, Registry, Repository, Tree
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.state import (
+    CommitStyle,
     Delivered,
     Environment,
     ModelFiles,
@@ -60,6 +61,7 @@ class View:
     manifests: Manifests
     stored: Delivered | None
     delivered: Delivered | None
+    style: CommitStyle
 
     @property
     def told(self) -> Mapping[str, State]:
@@ -167,7 +169,7 @@ class Observer:
                 delivered = found
                 plan = plan_for(found, pull)
         if recover and proposes and plan.kind is not Kind.NONE:
-            newest = self._newest(plan, settings)
+            newest = self._newest(plan, tree, settings)
             plan = replace(plan, pull=newest or plan.pull)
             if newest and plan.changes_git and _is_for(newest, plan, delivered):
                 if plan.after is not None:
@@ -178,7 +180,8 @@ class Observer:
         unread = _unread(snapshot, environment)
         plan = replace(plan, notes=(*plan.notes, *unread)) if unread else plan
         stored = snapshot.delivered.get(environment.name)
-        view = View(plan, snapshot, environment, tree, manifests, stored, delivered)
+        style = settings.commit_style
+        view = View(plan, snapshot, environment, tree, manifests, stored, delivered, style)
         return replace(view, plan=self._decided(view, settings)) if plan.decision else view
 
     def trusted(self, snapshot: Snapshot, environment: Environment) -> Delivered | None:
@@ -238,17 +241,28 @@ class Observer:
                 where=pull.url,
                 hint="fetch, and plan again on the new head",
             )
-        if pull.mergeable is False and self.repository.is_ancestor(head, pull.head):
-            return replace(pull, mergeable=None)  # it stands on the head: the forge is behind
-        return pull
+        return self._compared(pull, place, head)
 
-    def _newest(self, plan: Plan, settings: Settings) -> PullRequest | None:
+    def _compared(self, pull: PullRequest, place: Place, head: str) -> PullRequest:
+        """Whether it conflicts is decided by Git: a forge says so also while it still looks, and of
+        an older push. Not known while the forge has another head than the clone.
+        """
+        if pull.state != "open" or pull.base != place.branch:
+            return pull
+        if self.repository.branch_head(pull.branch) != pull.head:
+            return replace(pull, mergeable=None)
+        conflicts = self.repository.ahead(head, pull.head).conflicts
+        return pull if conflicts is None else replace(pull, mergeable=not conflicts)
+
+    def _newest(self, plan: Plan, tree: Tree, settings: Settings) -> PullRequest | None:
         """Our branch's pull request, whatever the record says of it."""
         if plan.pull is not None and plan.pull.state == "open":
             return plan.pull
         branch = branch_of(plan.key.environment, plan.place.service)
         found = self.forge(settings).newest(branch)
-        return found if found is not None and found.base == plan.place.branch else None
+        if found is None or found.base != plan.place.branch:
+            return None
+        return self._compared(found, plan.place, tree.head)
 
     def _recover(
         self,

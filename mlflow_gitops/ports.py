@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlflow_gitops.branches import Ahead
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
 from mlflow_gitops.runs import RunFacts
@@ -256,8 +257,16 @@ class Repository(Protocol):
     def branch_head(self, branch: str) -> str:
         """Where the branch is, as last fetched; "" where there is none."""
 
-    def messages(self, base: str, head: str) -> Sequence[str]:
-        """Of the commits of `head` that `base` does not have, newest first; at most 100."""
+    def ahead(self, base: str, head: str) -> Ahead:
+        """Compare a branch's head with the head of its base. Both have to be fetched."""
+
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        """The branches whose names begin so, with their heads, as last fetched."""
+
+    def keep(self, branch: str, commit: str) -> None:
+        """Make a branch that holds the commit, so that nothing of it is lost; nothing where it
+        does already.
+        """
 
     def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | GitOpsError]:
         """Make each branch hold its edits and nothing else beyond its base: the branches of pull
@@ -305,6 +314,9 @@ class Forge(Protocol):
 
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         """Commit statuses (GitLab: external ones); those that say the same already stay."""
+
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
+        """Return our statuses of a commit (`mlflow-gitops/…`), each as it was set last."""
 
     def of_commit(self, commit: str) -> PullRequest | None:
         """The merged pull request that brought a commit, for who approved it; None for none."""

@@ -13,17 +13,22 @@ from dataclasses import dataclass, replace
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.naming import branch_of
+from mlflow_gitops.planning.own_branch import edit_mark, foreign_work
 from mlflow_gitops.planning.proposing import (
     Step,
     body_for,
-    has_foreign,
+    edit_mark_of,
+    kept_branch,
+    lacks,
     says,
     step_for,
     title_of,
+    unchecked_statuses,
     withdrawal,
 )
 from mlflow_gitops.ports import Forge, Repository
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
+from mlflow_gitops.queueing import MergeQueue
 from mlflow_gitops.state import BranchPush, Change, Edit
 
 __all__ = ["Proposal", "Proposer"]
@@ -70,10 +75,15 @@ class Proposer:
                 where=standing.url if standing else proposal.branch,
                 hint="fetch, and look again",
             )
-        step, why = step_for(plan, self._messages(view, standing))
-        if standing is not None and step is Step.REPLACE:
-            self.forge.withdraw(standing, withdrawal(plan, why))
-            standing = None
+        foreign = self._foreign(view, before, standing)
+        if standing is not None:
+            step, why = step_for(plan, foreign, is_same=self._is_same(proposal, standing))
+            if step is Step.REPLACE:
+                kept = self._keep(proposal.branch, before) if foreign else ""
+                self.forge.withdraw(standing, f"{withdrawal(plan, why)}{kept}")
+                standing = None
+        elif foreign:
+            self._keep(proposal.branch, before)
         return replace(proposal, before=before, standing=standing)
 
     def push(self, proposals: Sequence[Proposal]) -> Mapping[str, Change | GitOpsError]:
@@ -91,7 +101,7 @@ class Proposer:
                 where=proposal.branch,
                 hint="look at the service's manifests, then ask again",
             )
-        draft = _draft(proposal)
+        draft = _draft(proposal, edit_mark(pushed.diff))
         if standing is None:
             standing = self.forge.open(proposal.branch, view.plan.place.branch, draft)
         else:
@@ -100,35 +110,85 @@ class Proposer:
             self.forge.set_statuses(pushed.commit, proposal.statuses)
         return standing
 
-    def refresh(self, proposal: Proposal, pull: PullRequest) -> None:
-        """Let an open pull request say what is known now; its branch stays as it is."""
-        plan = proposal.view.plan
-        if says(pull, proposal.text) or has_foreign(plan, self._messages(proposal.view, pull)):
-            return
-        self.forge.update(pull, replace(_draft(proposal), title=pull.title))
-        self.forge.set_statuses(pull.head, proposal.statuses)
+    def refresh(self, proposal: Proposal, pull: PullRequest) -> str:
+        """Bring an open pull request to what it should be now; its branch stays as it is.
+
+        Returns what its branch holds of other people's work: then its checks fail there.
+        """
+        view = proposal.view
+        if self.repository.branch_head(proposal.branch) != pull.head:
+            return ""  # the forge or the clone is behind: the next look finds them together
+        foreign = self._foreign(view, pull.head, pull, proposal.edit)
+        statuses = proposal.statuses
+        if foreign:
+            statuses = unchecked_statuses(foreign, statuses)
+        else:
+            self._show_again(proposal, pull)
+        if statuses:
+            for commit in (pull.head, *pull.results):
+                self.forge.set_statuses(commit, statuses)
+            queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
+            queue.tell(pull, statuses)
+        return foreign
+
+    def _show_again(self, proposal: Proposal, pull: PullRequest) -> None:
+        """Compared with what the forge said of it, so that mostly nothing is asked."""
+        if says(pull, proposal.text):
+            draft = replace(_draft(proposal), body=pull.body)
+            is_wanted = lacks(pull, draft)
+        else:
+            draft = _draft(proposal, edit_mark_of(pull) or self._mark(proposal.view, pull.head))
+            is_wanted = True
+        if is_wanted:
+            self.forge.update(pull, replace(draft, title=pull.title))
 
     def withdraw(self, view: View, pull: PullRequest) -> None:
         """Close what nobody asks for any more, and take its branch away, unless it holds more."""
         branch, why = _branch(view), withdrawal(view.plan, "nobody asks for this any more")
         head = self.repository.branch_head(branch)
-        is_ours = head == pull.head and not has_foreign(view.plan, self._messages(view, pull))
+        is_ours = head == pull.head and not self._foreign(view, head, pull)
         self.forge.withdraw(pull, why if is_ours else f"{why} {KEPT}")
         if is_ours and head:
             with suppress(GitOpsError):  # it is in nobody's way
                 self.repository.propose([BranchPush(branch, view.tree.head, (), head)])
 
-    def _messages(self, view: View, pull: PullRequest | None) -> list[str]:
-        if pull is None:
-            return []
-        return list(self.repository.messages(view.tree.head, pull.head))
+    def _foreign(
+        self, view: View, head: str, pull: PullRequest | None, edit: Edit | None = None
+    ) -> str:
+        """`edit` is what would be written on the base of now, where it is for the same request."""
+        if not head:
+            return ""
+        key, base = view.plan.key, view.tree.head
+        ahead = self.repository.ahead(base, head)
+        service, mark = f"{key.environment}/{view.plan.place.service}", edit_mark_of(pull)
+        found = foreign_work(service, ahead, mark)
+        if found and edit is not None:
+            again = edit_mark(self.repository.diff(base, [edit]))
+            found = foreign_work(service, ahead, mark, again)
+        return found
+
+    def _is_same(self, proposal: Proposal, pull: PullRequest) -> bool:
+        """Whether the branch of an approved one changes the lines that the edit would."""
+        if not pull.is_approved:
+            return False
+        again = edit_mark(self.repository.diff(proposal.view.tree.head, [proposal.edit]))
+        return again == self._mark(proposal.view, pull.head)
+
+    def _mark(self, view: View, head: str) -> str:
+        return edit_mark(self.repository.ahead(view.tree.head, head).diff)
+
+    def _keep(self, branch: str, head: str) -> str:
+        """Returns what is said of it under the pull request."""
+        kept = kept_branch(branch, head)
+        self.repository.keep(kept, head)
+        return f" What its branch held is kept in the branch `{kept}`."
 
 
-def _draft(proposal: Proposal) -> Draft:
+def _draft(proposal: Proposal, edit: str = "") -> Draft:
     view = proposal.view
     return Draft(
         title_of(proposal.edit.message),
-        body_for(view.plan, proposal.text),
+        body_for(view.plan, proposal.text, edit),
         view.environment.labels,
         view.environment.reviewers,
     )

@@ -37,7 +37,9 @@ class PullRequest:
     `base`. `decided_by` is who merged or closed it, `decided_at` when (ISO 8601 in UTC), and
     `comment` is the last thing that was said at its closing, each "" where the forge does not say.
     `approvals` are those in force, one for each person; `created` and `updated` are ISO 8601 in
-    UTC.
+    UTC. `asked` are the people (and `team:<name>`) who were asked for a review or gave one, with
+    those whom the forge refused to ask. `results` are further commits on which the forge tries
+    the merge, so that its checks are wanted there too.
     """
 
     number: int
@@ -58,6 +60,8 @@ class PullRequest:
     comment: str = ""
     created: str = ""
     updated: str = ""
+    asked: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
 
     @property
     def is_rejected(self) -> bool:

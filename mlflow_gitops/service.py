@@ -17,7 +17,7 @@ from mlflow_gitops.errors import (
     TerminalError,
     TransientError,
 )
-from mlflow_gitops.planning.naming import branch_of
+from mlflow_gitops.planning.naming import OURS, branch_of
 from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
 from mlflow_gitops.rendering import cannot_build
@@ -76,6 +76,17 @@ class ServiceReconciler:
             if service != branch and service and "/" not in service:
                 return _models(settings).get(service, service)
         return None
+
+    def proposed(self, base: str) -> Collection[str]:
+        """By our branches, as last fetched."""
+        settings, repository = self.reconciler.observer.settings(), self.reconciler.repository
+        default = repository.default_branch
+        to_base = {n for n, e in settings.environments.items() if (e.branch or default) == base}
+        models = _models(settings)
+        names = (name.split("/") for name in repository.branches(OURS))
+        return frozenset(
+            models.get(name[2], name[2]) for name in names if len(name) == 3 and name[1] in to_base
+        )
 
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
         settings = self.reconciler.observer.settings()

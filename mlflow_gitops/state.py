@@ -275,6 +275,19 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitStyle:
+    """What the messages of the tool's commits are to be, beyond the usual.
+
+    `subject` is a template ("" for the usual subject), `trailers` are further keys with their
+    templates. `sign_off` adds a `Signed-off-by` line with the committer.
+    """
+
+    subject: str = ""
+    trailers: tuple[tuple[str, str], ...] = ()
+    sign_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectLock:
     """Until when the storage itself refuses to delete an object: `days` from its writing.
 
@@ -320,11 +333,11 @@ class Settings:
     the version tag that names a published version ("" for MLflow's number). `forge` is the kind
     of forge that has the repository and `forge_url` its API's address, "" for what the
     repository's own address tells. `people` are the commits' author and committer, where the
-    process names no other. `write_once` is how the storage is held to keep what is published,
-    `storing` what each write asks of it (by boto3's names: `planning.storing`), `signed_by` whose
-    signature each published version has. `applications` are globs of the files in which Argo CD and
-    Flux objects are looked for; None for the whole repository. `kserve` is the cluster's version of
-    KServe, "" where nobody names it.
+    process names no other; `commit_style` is what their messages look like. `write_once` is how
+    the storage is held to keep what is published, `storing` what each write asks of it (by boto3's
+    names: `planning.storing`), `signed_by` whose signature each published version has.
+    `applications` are globs of the files in which Argo CD and Flux objects are looked for; None for
+    the whole repository. `kserve` is the cluster's version of KServe, "" where nobody names it.
     """
 
     environments: Mapping[str, Environment]
@@ -336,6 +349,7 @@ class Settings:
     forge: str = ""
     forge_url: str = ""
     people: People = People()
+    commit_style: CommitStyle = CommitStyle()
     write_once: WriteOnce = WriteOnce()
     storing: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     signed_by: SignedBy = SignedBy()
@@ -509,10 +523,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One commit to be: path to new text, or to None to delete the file."""
+    """One commit to be: path to new text, or to None to delete the file.
+
+    With `sign_off` the message gets a `Signed-off-by` line with the committer of then.
+    """
 
     files: Mapping[str, str | None]
     message: str
+    sign_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from webhook.events import Ignored
 from webhook.forge_signature import Sender
 from webhook.payload import decode, object_at, text
 
-__all__ = ["Changed", "Ping", "parse"]
+__all__ = ["Changed", "Ping", "Queued", "parse"]
 
 LONGEST_BRANCH: Final = 1_024
 LONGEST_URL: Final = 2_048
@@ -43,11 +43,22 @@ class Changed:
     paths: tuple[str, ...] = ()
 
 
-def parse(sender: Sender, body: bytes) -> Changed | Ping | Ignored:
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A merge queue of the branch `base` asks for the checks of a group of pull requests."""
+
+    urls: tuple[str, ...]
+    base: str
+    reason: str
+
+
+def parse(sender: Sender, body: bytes) -> Changed | Queued | Ping | Ignored:
     """The meaning of one delivery. Raises EventError where it has none."""
     event = sender.event
     if sender.kind == "github" and event == "ping":
         return Ping()
+    if sender.kind == "github" and event == "merge_group":
+        return _merge_group(object_at(decode(body), "body"))
     if sender.kind == "gitlab":
         if event == "Push Hook":
             return _push(object_at(decode(body), "body"), "project", PROJECT_URLS)
@@ -70,6 +81,15 @@ def _pull_request(event: str, data: Mapping[str, Any]) -> Changed | Ignored:
     what = _reason(f"{event} {_word(data, 'action')}", pull.get("number"), "#")
     branch = text(head, "ref", LONGEST_BRANCH, "pull_request.head.")
     return Changed(_urls(repository, REPOSITORY_URLS), branch, what)
+
+
+def _merge_group(data: Mapping[str, Any]) -> Queued | Ignored:
+    if data.get("action") != "checks_requested":
+        return Ignored("merge_group: no checks are asked for")
+    group = object_at(data.get("merge_group"), "merge_group")
+    base = text(group, "base_ref", LONGEST_BRANCH, "merge_group.").removeprefix(BRANCHES)
+    urls = _urls(object_at(data.get("repository"), "repository"), REPOSITORY_URLS)
+    return Queued(urls, base, f"merge_group checks_requested on {base}")
 
 
 def _merge_request(data: Mapping[str, Any]) -> Changed | Ignored:

@@ -70,7 +70,7 @@ class ForgeReceiver:
         except TerminalError as error:  # as settings that are wrong: nobody here can answer for it
             return self._ignored(f"{event.reason}: {error.what}")
         if not models:
-            return self._ignored(f"{event.reason}: {event.branch} tells of no model")
+            return self._ignored(f"{event.reason}: it tells of no model")
         return self._mark(models, event.reason, sender)
 
     def _verify(
@@ -87,7 +87,10 @@ class ForgeReceiver:
                 hint="set it to the secret that the webhook has in the forge",
             )
 
-    def _models(self, event: forge_events.Changed) -> Sequence[str]:
+    def _models(self, event: forge_events.Changed | forge_events.Queued) -> Sequence[str]:
+        if isinstance(event, forge_events.Queued):
+            proposed = sorted(self.reconciler.proposed(event.base))
+            return proposed if len(proposed) <= MOST_MODELS else ()
         own = self.reconciler.model_of(event.branch)
         if own is not None:
             return [own]

@@ -70,6 +70,9 @@ class Reconcile(Protocol):
     def model_of(self, branch: str) -> str | None:
         """Whose pull request is made from the branch; None where it is none of ours."""
 
+    def proposed(self, base: str) -> Collection[str]:
+        """The models that may have an open pull request to this branch."""
+
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
         """The models that files of an environment's branch may belong to, by their names."""
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_gitops.adapters.git_failures import says_damaged
 from mlflow_gitops.adapters.git_objects import Objects
@@ -19,7 +19,7 @@ from mlflow_gitops.adapters.git_tree import FILE_MODES, Entries, Entry, Trees, i
 from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
 from mlflow_gitops.state import Change, Edit, People, Person
 
-__all__ = ["Built", "Commits", "with_parent", "with_signature"]
+__all__ = ["Built", "Commits", "shown", "with_parent", "with_signature"]
 
 REF = "refs/mlflow-gitops/new"  # only inside the stream: it is taken away at its end
 NEW_FILE = "100644"
@@ -43,6 +43,7 @@ class Step:
 
     message: str
     files: Mapping[str, tuple[Entry, bytes] | None]
+    sign_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ class Commits:
         if not steps:
             return []
         people, time = self.people(), f"{int(self.clock())} +0000"
-        lines = (f"{_who(people.author)} {time}", f"{_who(people.committer)} {time}")
+        lines = (f"{shown(people.author)} {time}", f"{shown(people.committer)} {time}")
+        off = f"Signed-off-by: {shown(people.committer)}\n"
+        steps = [_signed_off(step, off) if step.sign_off else step for step in steps]
         stream = _stream(base, steps, lines)
         options = ("--quiet", "--done", "--force", "--date-format=raw")
         return self._run("fast-import", *options, stdin=stream).decode().split()
@@ -150,7 +153,7 @@ def _resolve(entries: dict[str, Entry], edit: Edit, sha256: bool) -> Step:
         if entries.get(path) != entry:
             files[path] = (entry, data)
             entries[path] = entry
-    return Step(edit.message, files)
+    return Step(edit.message, files, edit.sign_off)
 
 
 def _check_path(entries: Entries, path: str) -> None:
@@ -187,6 +190,11 @@ def _encoded(path: str, text: str) -> bytes:
         raise ManifestError(
             "the new text cannot be written as UTF-8", where=path, hint="remove lone surrogates"
         ) from None
+
+
+def _signed_off(step: Step, line: str) -> Step:
+    """The message ends with its trailers."""
+    return replace(step, message=f"{step.message.rstrip()}\n{line}")
 
 
 def with_parent(raw: bytes, renamed: Mapping[str, str]) -> bytes:
@@ -242,7 +250,8 @@ def _object_id(kind: str, data: bytes, sha256: bool) -> str:
     return digest.hexdigest()
 
 
-def _who(person: Person) -> str:
+def shown(person: Person) -> str:
+    """Return the person as Git writes one."""
     return f"{_plain(person.name)} <{_plain(person.address)}>"
 
 

@@ -34,6 +34,14 @@ BYPASS_HINT = (
     "let this tool's identity bypass the protection of the branch, or give the environment a "
     "branch of its own in mlflow-gitops.yaml"
 )
+STYLE_HINT = (
+    "set `commits.subject`, `commits.trailers` or `commits.sign-off` in mlflow-gitops.yaml to what "
+    "the hook asks for: docs/settings.md"
+)
+HOOK_HINT = (
+    f"see what it says. If it is about the branch, {BYPASS_HINT}. If it is about the commit's "
+    f"message, {STYLE_HINT}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,40 @@ MEANINGS = (
     Meaning(r"No space left on device|Disk quota exceeded", "there is no space left for Git", ""),
 )
 
+# What a server's hook says of a commit; the first that matches counts. A protected branch comes
+# first: its words may name commits and pull requests too.
+HOOKS = (
+    Meaning(
+        r"protected branch|GH006|not allowed to (force[ -])?push|TF402455|TF401027"
+        r"|(only|must) be (modified|made|changed|merged) (through|via|by) (a )?pull request"
+        r"|use a pull request|pull request is required|have not been granted write"
+        r"|pushes to this branch are not permitted|Cannot (force-push|update this protected)",
+        "the Git server does not accept commits here",
+        BYPASS_HINT,
+    ),
+    Meaning(
+        r"sign(ed|s)?[- ]off|\bDCO\b|(commit|its|the|your) (message|msg|subject|title|log message)"
+        r"|message (footer|header|body|must|should|does|has|is|needs)|conventional commit"
+        r"|\bsubject( line)?\b|commit-msg|commitlint|change-id|\btrailers?\b"
+        r"|(issue|ticket|jira|story|work item)s? ?(key|id|number|reference)\b"
+        r"|(missing|no|without|valid) (jira )?(issue|ticket|work item)",
+        "a hook of the Git server refused the commit's message",
+        STYLE_HINT,
+    ),
+    Meaning(
+        r"(gpg|ssh|verified|must be|has to be|not|un)[- ]?sign(ed|ature)|verified signature"
+        r"|signed with",
+        "a hook of the Git server wants signed commits",
+        "let this tool sign its commits: docs/signing.md",
+    ),
+    Meaning(
+        r"\b(author|committer)('s)? |(verified|own|company) e-?mail|GH007",
+        "a hook of the Git server refused the commit's author or committer",
+        "set `commits.author` and `commits.committer` in mlflow-gitops.yaml to an identity that "
+        "the server accepts",
+    ),
+)
+
 # A push that lost a race; the server's own locks count, as they say so when two push at once.
 MOVED = re.compile(
     r"stale info|fetch first|non-fast-forward|needs force|cannot lock ref|failed to update ref"
@@ -226,9 +268,13 @@ def push_refusal(branch: str, refusal: str, words: str, where: str) -> GitOpsErr
             where=place,
             hint="it is tried again; check the server's disk",
         )
+    spoken = "\n".join(line for line in words.splitlines() if not _noise(line.strip()))
+    for meaning in HOOKS:  # Git itself only tells that a hook declined
+        if re.search(meaning.pattern, f"{refusal}\n{spoken}", re.IGNORECASE):
+            return RepositoryError(f"{meaning.what}{said}", where=place, hint=meaning.hint)
     if PROTECTED.search(refusal):
         return RepositoryError(
-            f"the Git server does not accept commits here{said}", where=place, hint=BYPASS_HINT
+            f"the Git server does not accept commits here{said}", where=place, hint=HOOK_HINT
         )
     return RepositoryError(
         f"the Git server refused the push{said}",

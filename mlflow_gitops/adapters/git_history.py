@@ -26,7 +26,6 @@ HEADS_KEPT = 4
 QUESTIONS = 8  # about one head, until all of its history is read at once
 LINE = 2_000  # commits
 BATCH = 50
-MESSAGES = 100
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -72,14 +71,6 @@ class History:
             return False
         is_older = head in self._ancestors and bytes.fromhex(commit) in self._ancestors[head]
         return is_older or self._asked.get(head, {}).get(commit) or self._objects.known(commit)
-
-    def messages(self, base: str, head: str) -> Sequence[str]:
-        """Of the commits of `head` that are none of `base`, newest first."""
-        options = (f"--max-count={MESSAGES}", "-z", "--format=%B", head, "--not", base)
-        answer = self._git.run("log", *options)
-        if answer.code != 0:
-            raise self._unreadable(head, answer)
-        return [each for each in answer.out.decode("utf-8", "replace").split("\0") if each]
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether `commit` is known and is `of`, or older than it."""

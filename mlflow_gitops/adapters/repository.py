@@ -18,8 +18,9 @@ from pathlib import Path
 
 from mlflow_gitops.adapters.commit_signing import CommitSigner
 from mlflow_gitops.adapters.git_address import Address
+from mlflow_gitops.adapters.git_branches import Branches
 from mlflow_gitops.adapters.git_cache import Cache
-from mlflow_gitops.adapters.git_commits import Commits
+from mlflow_gitops.adapters.git_commits import Commits, shown
 from mlflow_gitops.adapters.git_history import History
 from mlflow_gitops.adapters.git_log import GitLog
 from mlflow_gitops.adapters.git_mentions import find_mentions
@@ -27,6 +28,7 @@ from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Credentials, GitProcess
 from mlflow_gitops.adapters.git_remote import Got, Heads, Move, Remote
 from mlflow_gitops.adapters.git_tree import Trees
+from mlflow_gitops.branches import Ahead
 from mlflow_gitops.errors import (
     ConfigError,
     GitOpsError,
@@ -78,6 +80,8 @@ class GitRepository:
         self._remote = Remote(self._git, self._cache, self._objects)
         self._trees = Trees(self._git, self._objects)
         self._history = History(self._git, self._objects)
+        self._people = people
+        self._branches = Branches(self._git, self._objects, self.log, self._committer)
         self._signer = signer
         sign = signer.sign if signer else None
         self._commits = Commits(self._git, self._objects, self._trees, people, clock, sign)
@@ -236,9 +240,26 @@ class GitRepository:
     def branch_head(self, branch: str) -> str:
         return self._known_heads().commits.get(branch, "")
 
-    def messages(self, base: str, head: str) -> Sequence[str]:
+    def _committer(self) -> str:
+        return shown(self._people().committer)
+
+    def ahead(self, base: str, head: str) -> Ahead:
         self._known_heads()
-        return self._history.messages(base, head)
+        return self._branches.ahead(base, head)
+
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        heads = self._known_heads().commits
+        return {name: commit for name, commit in heads.items() if name.startswith(prefix)}
+
+    def keep(self, branch: str, commit: str) -> None:
+        self._check_branch(branch)
+        with self._talking:
+            if self.branch_head(branch) == commit:
+                return
+            move = Move(branch, "", commit)
+            for error in self._remote.send([move]).values():
+                raise error
+            self._moved_to([move])
 
     def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | GitOpsError]:
         results: dict[str, Change | GitOpsError] = {}

@@ -161,8 +161,8 @@ SETTINGS = (
         "commits",
         "mapping",
         "{}",
-        "Whom the tool's commits name. `MLFLOW_GITOPS_AUTHOR_NAME` and `_EMAIL` of a process win "
-        "over both.",
+        "Whom the tool's commits name, and what their messages say. `MLFLOW_GITOPS_AUTHOR_NAME` "
+        "and `_EMAIL` of a process win over `author` and `committer`.",
         "Who asked is in the commit's trailers.",
     ),
     Setting(
@@ -178,6 +178,38 @@ SETTINGS = (
         "`commits.author`",
         "The committer: whose signing key a forge looks for.",
         "Most forges show one name where both are the same.",
+    ),
+    Setting(
+        "commits.subject",
+        "one line with the fields `{environment}`, `{model}`, `{service}`, `{version}`, "
+        "`{before}`, `{action}`, `{reason}` and `{tag:<name>}` where wanted",
+        "",
+        "The first line of a commit's message and the title of its pull request, for a server "
+        "that checks it; for example `feat({environment}): {tag:ticket} {action} {model} "
+        "{version}`. `{action}` is `deploy`, `rollback` or `retire`, `{before}` the version that "
+        "Git has now, `{tag:<name>}` a tag of the version.",
+        "Without it, the environment, the model and both versions.",
+    ),
+    Setting(
+        "commits.trailers",
+        "mapping of a trailer's key to one line with the same fields",
+        "{}",
+        "Further trailers, after the tool's own.",
+        "The tool's own say what was delivered and who asked.",
+    ),
+    Setting(
+        "commits.trailers.<key>",
+        "a key of letters, digits and `-`, and one line with the same fields",
+        "",
+        'One trailer, for example `Ticket: "{tag:ticket}"`. It is left out where its line is '
+        "empty. Keys that this tool reads cannot be set.",
+    ),
+    Setting(
+        "commits.sign-off",
+        "`true` or `false`",
+        "false",
+        "Whether each commit has a `Signed-off-by` line with its committer.",
+        "Only servers that check the Developer Certificate of Origin want one.",
     ),
     Setting(
         "applications",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mlflow_gitops.config import names
+from mlflow_gitops.config.commits import read_commits
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
 from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pull_request
 from mlflow_gitops.config.gates import read_gates
-from mlflow_gitops.config.people import read_people
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.runtimes import read_runtimes
 from mlflow_gitops.config.signed_by import read_signed_by
@@ -94,6 +94,7 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         read_storage_keys(fields.get("storage-keys"), found),
         read_runtimes(fields.get("runtimes"), found),
     )
+    people, style = read_commits(fields.get("commits"), found)
     return Settings(
         environments=_environments(fields.get("environments"), found, default_branch, shared),
         bucket=_text(artifacts, found, "artifacts.bucket", names.bucket_complaint),
@@ -103,7 +104,8 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         version_tag=_version_tag(fields.get("version-name"), found),
         forge=forge,
         forge_url=forge_url,
-        people=read_people(fields.get("commits"), found),
+        people=people,
+        commit_style=style,
         write_once=read_write_once(artifacts, found),
         storing=read_storing(artifacts, found),
         signed_by=read_signed_by(artifacts.get("signed-by"), found),

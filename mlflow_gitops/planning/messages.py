@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
+from collections.abc import Sequence
 
 from mlflow_gitops.planning.trailers import parse_trailers, trailer_lines
 from mlflow_gitops.state import ModelVersion, Request, ServiceSpec
 
 __all__ = [
+    "OWN_TRAILERS",
     "SERVICE",
     "clean",
     "commit_message",
@@ -26,6 +28,11 @@ __all__ = [
 
 SERVICE = "Gitops-Service"
 """The trailer that says which service a commit delivered: `<environment>/<service>`."""
+
+OWN_TRAILERS = (
+    *(SERVICE, "Gitops-Request", "Model", "Model-Version", "Run-Id", "Artifact-Digest"),
+    *("Artifact-Uri", "Requested-By", "Claimed-By", "Requested-At", "Undoes"),
+)
 
 NAME_LIMIT = 200
 REASON_LIMIT = 500
@@ -90,19 +97,23 @@ def commit_message(
     undoes: str = "",
     hold: str = "",
     not_proved: str = "",
+    subject: str = "",
+    trailers: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The message of the commit that brings a service from `before` to `after` (None: absent).
 
     `undoes` is the full hash of the commit that a rollback takes back. `hold` tells of the one
-    that this ends. `not_proved` says why no build proved the edit.
+    that this ends. `not_proved` says why no build proved the edit. `subject` replaces the usual
+    one, `trailers` are added to the usual ones.
     """
-    subject = _subject(environment, service, action, before, after, undoes)
+    subject = subject or _subject(environment, service, action, before, after, undoes)
     body = _body(model, service, action, version, request)
     body += [_filled(clean(hold, HOLD_LIMIT))] if hold else []
     if not_proved:
         body.append(_filled(f"Not proved by a build: {clean(not_proved, REASON_LIMIT)}."))
-    trailers = _trailers(environment, service, model, after, version, request, digest, undoes)
-    return "\n\n".join([subject, *body, "\n".join(trailers)]) + "\n"
+    lines = _trailers(environment, service, model, after, version, request, digest, undoes)
+    lines += [f"{key}: {value}" for key, value in trailers if value]
+    return "\n\n".join([subject, *body, "\n".join(lines)]) + "\n"
 
 
 def _subject(

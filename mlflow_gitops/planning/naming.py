@@ -24,6 +24,7 @@ from mlflow_gitops.state import (
 )
 
 __all__ = [
+    "OURS",
     "as_published",
     "branch_of",
     "check_ready",
@@ -39,12 +40,15 @@ __all__ = [
     "version_name",
 ]
 
+OURS = "mlflow-gitops/"
+"""What the names of our branches begin with."""
+
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 def branch_of(environment: str, service: str) -> str:
     """The one branch of a service that pull requests are made from: only we write to it."""
-    return f"mlflow-gitops/{environment}/{service}"
+    return f"{OURS}{environment}/{service}"
 
 
 def version_name(settings: Settings, version: ModelVersion) -> str:

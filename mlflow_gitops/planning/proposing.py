@@ -1,40 +1,44 @@
 """How a change is proposed: what our pull request may be made to say, and the words of it. PURE.
 
 One branch for each service, and at most one open pull request from it. One that somebody approved,
-or whose branch holds a commit that is not ours, is never rewritten: it is withdrawn and another
-one is opened.
+or whose branch holds somebody's work, is never rewritten: it is withdrawn, and another is opened.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.marker import marker, read_marker
-from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers
+from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.plan import Plan
-from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
+from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import State
 
 __all__ = [
     "Step",
     "body_for",
-    "has_foreign",
+    "edit_mark_of",
     "hold_told",
+    "kept_branch",
+    "lacks",
     "moot",
     "request_of",
     "says",
     "step_for",
     "title_of",
+    "unchecked",
+    "unchecked_statuses",
     "until_next_look",
     "withdrawal",
 ]
 
 TITLE_LIMIT = 200
-HOLD, TEXT = "hold", "text"
+HOLD, TEXT, EDIT = "hold", "text", "edit"
+STATUS_LIMIT = 140  # characters; GitHub takes no more
 SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull request
 
 
@@ -46,27 +50,44 @@ class Step(StrEnum):
     REPLACE = "replace"
 
 
-def step_for(plan: Plan, messages: Iterable[str]) -> tuple[Step, str]:
-    """The step for a plan that changes Git, with the reason where the open one is not rewritten.
+def step_for(plan: Plan, foreign: str = "", *, is_same: bool = False) -> tuple[Step, str]:
+    """Return the step for a plan that changes Git, and why where the open one is not rewritten.
 
-    `messages` are those of the commits that the open pull request's branch has beyond its base.
+    `foreign` is what the open pull request's branch holds of other people's work. `is_same` says
+    that the branch changes the same lines already, so that only its base moved.
     """
     pull = plan.pull
     if pull is None or pull.state != "open":
         return Step.OPEN, ""
     if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
         return Step.REPLACE, "it was withdrawn before"
-    if pull.is_approved:
+    if pull.is_approved and not is_same:
         return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
-    if has_foreign(plan, messages):
-        return Step.REPLACE, "its branch holds a commit that mlflow-gitops did not make"
+    if foreign:
+        return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
     return Step.UPDATE, ""
 
 
-def has_foreign(plan: Plan, messages: Iterable[str]) -> bool:
-    """Whether one of the branch's commits, by their messages, is not ours for this service."""
-    service = f"{plan.key.environment}/{plan.place.service}"
-    return any(parse_trailers(message).get(SERVICE) != service for message in messages)
+def unchecked(foreign: str) -> str:
+    """Return the note for the registry about a branch that holds other people's work."""
+    return (
+        f"its branch holds {foreign}, which mlflow-gitops did not make, so its checks fail there: "
+        "take it off the branch, or ask for the version again to get a new pull request"
+    )
+
+
+def unchecked_statuses(foreign: str, statuses: Iterable[CommitStatus]) -> tuple[CommitStatus, ...]:
+    """Return the same checks as failed, since they did not look at what the branch holds."""
+    text = f"not checked: take {foreign} off the branch, or ask for the version again"
+    return tuple(CommitStatus(each.name, "failure", text[:STATUS_LIMIT]) for each in statuses)
+
+
+def kept_branch(branch: str, head: str) -> str:
+    """Return the name of the branch that keeps other people's work when ours is rewritten.
+
+    No environment can be called `_kept`, so it is never a service's own branch.
+    """
+    return branch.replace("/", "/_kept/", 1) + f"/{head[:12]}"
 
 
 def moot(plan: Plan) -> PullRequest | None:
@@ -96,17 +117,18 @@ def hold_told(plan: Plan) -> str:
     return read_marker(pull.body).get(HOLD, "") if pull and pull.state == "open" else ""
 
 
-def body_for(plan: Plan, text: str) -> str:
-    """The pull request's whole text: what people read, and a marker.
+def body_for(plan: Plan, text: str, edit: str = "") -> str:
+    """Return the pull request's whole text: what people read, and a marker.
 
-    A later look finds the request by it, whatever became of the registry's tag, and whether what
-    there is to say has changed.
+    A later look finds the request by it, whatever became of the registry's tag, whether what there
+    is to say has changed, and whether people changed our edit, by its mark `edit`.
     """
     values = {
         "service": f"{plan.key.environment}/{plan.place.service}",
         "request": clean(plan.request.id) if plan.request else "",
         HOLD: hold_told(plan),
         TEXT: _fingerprint(text),
+        EDIT: edit,
     }
     return f"{text}\n\n{marker({key: value for key, value in values.items() if value})}"
 
@@ -114,6 +136,21 @@ def body_for(plan: Plan, text: str) -> str:
 def says(pull: PullRequest, text: str) -> bool:
     """Whether this is what it was made to say, whatever people wrote into it since."""
     return read_marker(pull.body).get(TEXT) == _fingerprint(text)
+
+
+def edit_mark_of(pull: PullRequest | None) -> str:
+    """Return the mark of the edit that it was made for; "" where its text does not say."""
+    return read_marker(pull.body).get(EDIT, "") if pull else ""
+
+
+def lacks(pull: PullRequest, draft: Draft) -> bool:
+    """Whether a label or a reviewer is missing. Forges take upper and lower case for the same."""
+    return _is_missing(draft.labels, pull.labels) or _is_missing(draft.reviewers, pull.asked)
+
+
+def _is_missing(wanted: Sequence[str], there: Sequence[str]) -> bool:
+    known = {each.casefold() for each in there}
+    return any(each.casefold() not in known for each in wanted)
 
 
 def _fingerprint(text: str) -> str:

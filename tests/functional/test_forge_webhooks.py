@@ -42,6 +42,9 @@ class Canned(OneByOne):
             raise ConfigError("the settings are wrong", hint="correct them")
         return "Fraud Model" if branch == forges.BRANCH else None
 
+    def proposed(self, base: str) -> Collection[str]:
+        return ("Fraud Model", "churn") if base == "main" else ()
+
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
         return {path.split("/")[1] for path in paths} if branch == "main" else ()
 
@@ -163,6 +166,30 @@ def test_settings_that_are_wrong_are_no_fault_of_the_forge(
     answer = send(client, DELIVERIES["github"])
     assert (answer.status_code, answer.get_json()["status"]) == (202, "ignored")
     assert "the settings are wrong" in answer.get_json()["why"]
+
+
+def test_a_merge_queue_asks_for_every_open_pull_request(client: FlaskClient, queue: Queue) -> None:
+    sent = forges.github("merge_group", forges.merge_group())
+    answer = send(client, sent)
+    assert (answer.status_code, answer.get_json()) == (
+        202,
+        {
+            "status": "queued",
+            "models": ["Fraud Model", "churn"],
+            "reason": "merge_group checks_requested on main",
+        },
+    )
+    assert {row.key for row in queue.snapshot()} == {"Fraud Model", "churn"}
+    assert send(client, sent).get_json()["status"] == "duplicate"
+
+
+def test_a_merge_queue_that_ends_asks_for_nothing(client: FlaskClient, queue: Queue) -> None:
+    for data in (
+        forges.merge_group("destroyed"),
+        forges.merge_group() | {"repository": {"clone_url": "https://git.example.com/x/y"}},
+    ):
+        assert send(client, forges.github("merge_group", data)).get_json()["status"] == "ignored"
+    assert queue.snapshot() == ()
 
 
 def test_a_ping_is_answered(client: FlaskClient) -> None:

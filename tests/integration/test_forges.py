@@ -22,7 +22,7 @@ from mlflow_gitops.errors import ConfigError, ForgeError, GitOpsError, Transient
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.ports import Forge
 from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
-from tests.support.forge_host import BRANCH, Answer, Host, How, LocalForge, opened
+from tests.support.forge_host import BRANCH, Answer, Host, How, LocalForge, Update, opened
 from tests.support.git import git, make_bare
 from tests.support.gitea_server import gitea_server
 from tests.support.github_server import github_server
@@ -272,6 +272,66 @@ def test_a_conflict_is_told(forge: Forge, host: Host) -> None:
     assert settles(host, lambda: forge.get(number).mergeable, True)  # only behind
     host.person(host.base).commits({"a.yaml": "uri: 9\n"})
     assert settles(host, lambda: forge.get(number).mergeable, False)
+
+
+@pytest.mark.parametrize("how", ["merge", "rebase"])
+def test_an_updated_branch_stays_the_same_pull_request(
+    forge: Forge, host: Host, how: Update
+) -> None:
+    pull = proposed(forge, host)
+    host.person(host.base).commits({"b.yaml": "b: 1\n"})
+    head = host.update_branch(pull.number, how)
+    assert settles(host, lambda: forge.get(pull.number).head, head)
+    found = forge.get(pull.number)
+    assert (found.state, found.number, head != pull.head) == ("open", pull.number, True)
+    status = CommitStatus("mlflow-gitops/metrics", "success", "fine")
+    forge.set_statuses(head, [status])
+    assert (host.statuses(head), host.statuses(pull.head)) == ([status], [])
+
+
+def test_an_approval_before_an_update_is_not_of_the_new_head(forge: Forge, host: Host) -> None:
+    rita, _ = colleagues(host)
+    number = proposed(forge, host).number
+    host.approve(number, by=rita)
+    assert forge.get(number).is_approved
+    host.person(host.base).commits({"b.yaml": "b: 1\n"})
+    host.update_branch(number)
+    pull = forge.get(number)
+    assert not pull.is_approved
+    assert [approval.by for approval in pull.approvals] == [rita]
+
+
+def test_while_it_looks_nothing_is_said_of_a_conflict(forge: Forge, host: Host) -> None:
+    if not isinstance(host, LocalForge):
+        pytest.skip("a real forge looks when it does")
+    number = proposed(forge, host).number
+    host.lags = 1
+    is_asked_again = host.kind == "gitea"  # it says false then
+    assert forge.get(number).mergeable is (True if is_asked_again else None)
+    assert forge.get(number).mergeable is True
+
+
+def test_who_is_asked_is_told(forge: Forge, host: Host) -> None:
+    rita, raj = colleagues(host)
+    pull = proposed(forge, host, Draft("t", "b", reviewers=(rita, "nobody")))
+    forge.update(pull, Draft("t", "b", reviewers=(rita, "nobody")))
+    assert set(forge.get(pull.number).asked) == {rita, "nobody"}  # whom it refused, too
+    host.approve(pull.number, by=raj)
+    assert rita in forge.get(pull.number).asked
+
+
+def test_our_statuses_are_read_back(forge: Forge, host: Host) -> None:
+    head = host.head(host.branch)
+    assert list(forge.verdicts(head)) == []
+    first = CommitStatus("mlflow-gitops/metrics", "failure", "f1 0.8")
+    forge.set_statuses(head, [first, CommitStatus("tests", "success", "theirs")])
+    assert list(forge.verdicts(head)) == [first]
+    later = CommitStatus(first.name, "success", "f1 0.9")
+    forge.set_statuses(head, [later, CommitStatus("mlflow-gitops/runtime", "pending", "soon")])
+    assert {(e.name, e.verdict) for e in forge.verdicts(head)} == {
+        (first.name, "success"),
+        ("mlflow-gitops/runtime", "pending"),
+    }
 
 
 def test_statuses_are_set_where_they_say_something_new(forge: Forge, host: Host) -> None:

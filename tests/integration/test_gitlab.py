@@ -101,6 +101,36 @@ def test_a_fast_forward_leaves_the_head_in_the_base(forge: Forge, host: GitLabSe
     assert (pull.merge_commit, pull.head) == (made, made)
 
 
+ROW = {
+    "iid": 1,
+    "web_url": "u",
+    "state": "opened",
+    "source_branch": "b",
+    "target_branch": "main",
+    "title": "t",
+    "labels": [],
+    "created_at": "2026-11-23T10:00:00+01:00",
+}
+
+
+@pytest.mark.parametrize(
+    ("ref", "results"),
+    [
+        ("refs/merge-requests/1/merge", ("c1",)),
+        ("refs/merge-requests/1/train", ("c1",)),
+        ("refs/merge-requests/1/head", ()),
+        ("b", ()),
+    ],
+)
+def test_a_pipeline_that_tries_the_merge_has_a_commit_of_its_own(
+    ref: str, results: tuple[str, ...]
+) -> None:
+    pipeline = {"sha": "c1", "ref": ref}
+    assert pull_of({**ROW, "head_pipeline": pipeline}).results == results
+    assert pull_of({**ROW, "head_pipeline": pipeline, "state": "merged"}).results == ()
+    assert pull_of({**ROW, "head_pipeline": None}).results == ()
+
+
 @pytest.mark.parametrize(
     ("fields", "mergeable"),
     [
@@ -115,17 +145,7 @@ def test_a_fast_forward_leaves_the_head_in_the_base(forge: Forge, host: GitLabSe
     ],
 )
 def test_only_a_conflict_is_one(fields: dict[str, object], mergeable: bool | None) -> None:
-    row = {
-        "iid": 1,
-        "web_url": "u",
-        "state": "opened",
-        "source_branch": "b",
-        "target_branch": "main",
-        "title": "t",
-        "labels": [],
-        "created_at": "2026-11-23T10:00:00+01:00",
-    }
-    found = pull_of({**row, **fields})
+    found = pull_of({**ROW, **fields})
     assert (found.mergeable, found.created) == (mergeable, "2026-11-23T09:00:00.000Z")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_gitops.adapters.repository import GitRepository
+from mlflow_gitops.branches import Ahead
 from mlflow_gitops.errors import ConfigError, HeadMovedError, RepositoryError
 from mlflow_gitops.ports import Repository
 from mlflow_gitops.state import BranchPush, Change, Edit
@@ -33,6 +35,8 @@ class World:
     commits: Commits
     reverts: Callable[[str], str]
     commits_to: Callable[[str, Mapping[str, str]], str]
+    merges: Callable[[str, Mapping[str, str] | None], str]
+    """Merges `main` into a branch; the texts are what a person makes of it."""
 
 
 def git_world(tmp_path: Path, url: str, files: Mapping[str, str]) -> Iterator[World]:
@@ -42,7 +46,10 @@ def git_world(tmp_path: Path, url: str, files: Mapping[str, str]) -> Iterator[Wo
     def commits_to(branch: str, files: Mapping[str, str]) -> str:
         return Person(tmp_path / "other", url, branch).commits(files)
 
-    yield World(repository, person.commits, person.reverts, commits_to)
+    def merges(branch: str, files: Mapping[str, str] | None) -> str:
+        return Person(tmp_path / uuid.uuid4().hex, url, branch).merges(files=files)
+
+    yield World(repository, person.commits, person.reverts, commits_to, merges)
     repository.close()
 
 
@@ -53,7 +60,10 @@ def make_world(kind: str, tmp_path: Path, files: Mapping[str, str]) -> Iterator[
         def commits_to(branch: str, files: Mapping[str, str]) -> str:
             return memory.person_commits(files, branch=branch)
 
-        yield World(memory, memory.person_commits, memory.revert, commits_to)
+        def merges(branch: str, files: Mapping[str, str] | None) -> str:
+            return memory.person_merges(branch, files=files)
+
+        yield World(memory, memory.person_commits, memory.revert, commits_to, merges)
         return
     bare = make_bare(tmp_path / "remote" / "manifests.git", files)
     if kind == "file":
@@ -225,7 +235,8 @@ def test_a_branch_of_ours_holds_what_was_proposed_last(world: World) -> None:
         heads.append(change.commit)
     repository.fetch()
     assert repository.branch_head("mlflow-gitops/production/a") == heads[-1]
-    assert repository.messages(base, heads[-1]) == [message("production/a")]
+    ahead = repository.ahead(base, heads[-1])
+    assert [each.message for each in ahead.commits] == [message("production/a")]
     assert repository.tree("main").head == base
 
 
@@ -247,7 +258,70 @@ def test_what_others_pushed_to_a_branch_of_ours_stays(world: World) -> None:
     assert isinstance(results["mlflow-gitops/c"], Change)
     repository.fetch()
     assert repository.branch_head("mlflow-gitops/a") == theirs
-    assert repository.messages(base, theirs)[-1].strip() == "ours"
+    assert repository.ahead(base, theirs).commits[-1].message.strip() == "ours"
+
+
+OURS = "mlflow-gitops/production/a"
+
+
+def ours_on(world: World) -> str:
+    """A branch of ours that changes the URI. Returns its head."""
+    base = world.repository.tree("main").head
+    edits = (Edit({"overlays/production/a.yaml": "uri: 2\nkeep: me\n"}, message("production/a")),)
+    (made,) = world.repository.propose([BranchPush(OURS, base, edits)]).values()
+    assert isinstance(made, Change)
+    return made.commit
+
+
+def compared(world: World) -> Ahead:
+    world.repository.fetch()
+    base = world.repository.tree("main").head
+    return world.repository.ahead(base, world.repository.branch_head(OURS))
+
+
+def test_a_clean_merge_of_the_base_is_told_from_one_by_hand(world: World) -> None:
+    ours_on(world)
+    world.commits({"docs/x.md": "x"})
+    alone = compared(world)
+    assert ([each.kind for each in alone.commits], alone.conflicts) == (["commit"], False)
+    world.merges(OURS, None)
+    updated = compared(world)
+    assert [each.kind for each in updated.commits] == ["update", "commit"]
+    assert updated.commits[0].author == "Grace"
+    assert (updated.diff, updated.conflicts) == (alone.diff, False)
+    world.commits({"docs/y.md": "y"})
+    world.merges(OURS, {"mine.txt": "mine"})
+    by_hand = compared(world)
+    assert [each.kind for each in by_hand.commits] == ["resolved", "update", "commit"]
+    assert "+mine" in by_hand.diff
+
+
+def test_a_conflict_is_found_and_its_resolution_is_by_hand(world: World) -> None:
+    ours_on(world)
+    world.commits({"overlays/production/a.yaml": "uri: 9\nkeep: me\n"})
+    assert compared(world).conflicts is True
+    world.merges(OURS, {"overlays/production/a.yaml": "uri: 2\nkeep: me\n"})
+    resolved = compared(world)
+    assert [each.kind for each in resolved.commits] == ["resolved", "commit"]
+    assert resolved.conflicts is False
+    assert ("-uri: 9" in resolved.diff, "+uri: 2" in resolved.diff) == (True, True)
+
+
+def test_what_was_not_fetched_cannot_be_compared(world: World) -> None:
+    base = world.repository.tree("main").head
+    for pair in ((base, UNKNOWN), (UNKNOWN, base), (base, "main")):
+        with pytest.raises(RepositoryError, match="no such commit"):
+            world.repository.ahead(*pair)
+
+
+def test_a_commit_is_kept_under_another_name(world: World) -> None:
+    head, name = ours_on(world), "mlflow-gitops/_kept/production/a/1"
+    for _ in range(2):
+        world.repository.keep(name, head)
+        world.repository.fetch()
+        assert world.repository.branches("mlflow-gitops/_kept/") == {name: head}
+    with pytest.raises(HeadMovedError):
+        world.repository.keep(name, world.repository.tree("main").head)
 
 
 def test_a_branch_of_ours_without_edits_goes_away(world: World) -> None:

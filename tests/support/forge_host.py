@@ -27,11 +27,23 @@ from tests.support.in_thread import in_thread
 from tests.support.openapi import description
 from tests.support.published import Published
 
-__all__ = ["BRANCH", "Answer", "Asked", "Host", "How", "LocalForge", "Reply", "opened", "serving"]
+__all__ = [
+    "BRANCH",
+    "Answer",
+    "Asked",
+    "Host",
+    "How",
+    "LocalForge",
+    "Reply",
+    "Update",
+    "opened",
+    "serving",
+]
 
 BRANCH = "mlflow-gitops/production/fraud-detector"
 
 How = Literal["merge", "squash", "rebase"]
+Update = Literal["merge", "rebase"]
 Answer = tuple[int, Mapping[str, str], str]
 """Status, headers and body, as they are sent."""
 Reply = tuple[int, object]
@@ -94,6 +106,9 @@ class Host(Protocol):
 
     def head(self, branch: str) -> str: ...
 
+    def update_branch(self, number: int, how: Update = "merge") -> str:
+        """Somebody brings the pull request's branch up to its base. Returns the new head."""
+
 
 def opened(host: Host) -> Forge:
     """The adapter for the host's repository."""
@@ -137,6 +152,10 @@ class LocalForge:
     headers: dict[str, str] = field(default_factory=dict)
     """Of the answer in hand, beside its type."""
     token: str = ""
+    lags: int = 0
+    """How often it still looks whether a pull request can be merged, each time it is asked."""
+    is_wrong: bool = False
+    """Whether it says that there is a conflict, of an older head or base."""
     clock: datetime = datetime(2026, 11, 23, 10, tzinfo=UTC)
     _people: int = 0
 
@@ -166,7 +185,23 @@ class LocalForge:
     def head(self, branch: str) -> str:
         return git("rev-parse", f"refs/heads/{branch}", cwd=self.bare)
 
+    def update_branch(self, number: int, how: Update = "merge") -> str:
+        branch, base = self.branches_of(number)
+        person = self.person(branch)
+        return person.merges(base) if how == "merge" else person.rebases(base)
+
+    def branches_of(self, number: int) -> tuple[str, str]:
+        """A pull request's own branch, and its base."""
+        raise NotImplementedError
+
+    def looks(self) -> bool:
+        """Whether it still looks, once less than before."""
+        self.lags, is_looking = max(0, self.lags - 1), self.lags > 0
+        return is_looking
+
     def is_mergeable(self, base: str, head: str) -> bool:
+        if self.is_wrong:
+            return False
         command = ["git", "merge-tree", "--write-tree", f"refs/heads/{base}", head]
         return subprocess.run(command, cwd=self.bare, capture_output=True).returncode == 0
 

@@ -118,6 +118,37 @@ class Person:
         self.run("revert", "--no-edit", commit)
         return self.pushes()
 
+    def merges(self, source: str = "main", files: Mapping[str, str] | None = None) -> str:
+        """Merge a branch into this one, as a forge's "Update branch" does; push.
+
+        `files` are what a person makes of it, beyond or instead of what Git does.
+        """
+        self.updates()
+        merge = ("merge", "--quiet", "--no-ff", "--no-commit", f"origin/{source}")
+        try:
+            self.run(*merge)
+        except subprocess.CalledProcessError:
+            if files is None:
+                raise
+        self._writes(files or {})
+        self.run("add", "--all")
+        self.run("commit", "--quiet", "-m", f"Merge branch '{source}' into {self.branch}")
+        return self.pushes()
+
+    def rebases(self, base: str = "main") -> str:
+        """Rebase this branch, as a forge's "Update with rebase" does; push."""
+        self.updates()
+        self.run("rebase", "--quiet", f"origin/{base}")
+        return self.pushes("--force")
+
+    def amends(self, files: Mapping[str, str]) -> str:
+        """Put more into the branch's last commit, which keeps its message; push."""
+        self.updates()
+        self._writes(files)
+        self.run("add", "--all")
+        self.run("commit", "--quiet", "--amend", "--no-edit")
+        return self.pushes("--force")
+
     def updates(self) -> None:
         self.run("fetch", "--quiet", "origin")
         if self.run("ls-remote", "--heads", "origin", self.branch):

@@ -56,8 +56,7 @@ class Pull:
 @dataclass
 class GiteaServer(LocalForge):
     """`labels` are the repository's, `shared` its organisation's, by number; None for a user's
-    repository. `lags` is how often it still looks whether a pull request can be merged, `most` the
-    rows of a page that its administrator allows.
+    repository. `most` are the rows of a page that its administrator allows.
     """
 
     kind = "gitea"
@@ -68,7 +67,6 @@ class GiteaServer(LocalForge):
     sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)
     shared: dict[int, str] | None = None
-    lags: int = 0
     most: int = 50
     knows_user: bool = True
 
@@ -108,6 +106,9 @@ class GiteaServer(LocalForge):
         theirs.head = self.head(self.base)
         self.pulls.append(theirs)
         return number
+
+    def branches_of(self, number: int) -> tuple[str, str]:
+        return self.pulls[number - 1].branch, self.pulls[number - 1].base
 
     # What became of it
 
@@ -262,8 +263,7 @@ class GiteaServer(LocalForge):
         is_open = pull.state == "open"
         is_draft = pull.title.startswith("WIP:")
         is_fine = is_open and not is_draft and self.is_mergeable(pull.base, head)
-        if is_fine and self.lags:
-            self.lags -= 1
+        if is_fine and self.looks():
             is_fine = False
         names = self.labels | (self.shared or {})
         return {

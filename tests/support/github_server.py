@@ -13,6 +13,7 @@ import jwt
 
 from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.forge_host import Asked, How, LocalForge, Reply, serving
+from tests.support.git import git
 from tests.support.published import Published
 
 __all__ = ["ENTERPRISE", "TOKEN", "GitHubServer", "Pull", "github_server"]
@@ -154,6 +155,20 @@ class GitHubServer(LocalForge):
         fork = "mallory/manifests"
         self.pulls.append(Pull(number, "theirs", "", self.branch, self.base, fork=fork))
         return number
+
+    def branches_of(self, number: int) -> tuple[str, str]:
+        return self.pulls[number - 1].branch, self.pulls[number - 1].base
+
+    def queue(self, number: int, onto: str = "") -> str:
+        """The merge queue makes the branch of a group, on the base or on another group's head.
+
+        Returns its commit.
+        """
+        branch, base = self.branches_of(number)
+        start = onto or self.head(base)
+        name = f"gh-readonly-queue/{base}/pr-{number}-{start}"
+        git("update-ref", f"refs/heads/{name}", start, cwd=self.bare)
+        return self.person(name).merges(branch)
 
     # What became of it
 
@@ -300,7 +315,8 @@ class GitHubServer(LocalForge):
     def _shown(self, pull: Pull) -> dict[str, Any]:
         """One by itself."""
         is_open = pull.state == "open"
-        mergeable = self.is_mergeable(pull.base, self._head(pull)) if is_open else None
+        is_known = is_open and not self.looks()
+        mergeable = self.is_mergeable(pull.base, self._head(pull)) if is_known else None
         by = _user(pull.decided_by) if pull.merged_at else None
         return {**self._listed(pull), "mergeable": mergeable, "merged_by": by}
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.forge_host import Asked, How, LocalForge, Reply, serving
+from tests.support.git import git
 
 __all__ = ["TOKEN", "GitLabServer", "MergeRequest", "gitlab_server"]
 
@@ -76,6 +77,7 @@ class MergeRequest:
     notes: list[dict[str, Any]] = field(default_factory=list)
     approved: dict[str, str] = field(default_factory=dict)
     versions: list[dict[str, Any]] = field(default_factory=list)
+    pipeline: dict[str, Any] | None = None
 
 
 @dataclass
@@ -140,6 +142,21 @@ class GitLabServer(LocalForge):
         theirs.source_project, theirs.head = FORK, self.head(self.base)
         self.requests.append(theirs)
         return number
+
+    def branches_of(self, number: int) -> tuple[str, str]:
+        return self._known(number).branch, self._known(number).base
+
+    def trains(self, number: int) -> str:
+        """A merge train makes its commit, with a pipeline. Returns the commit."""
+        branch, base = self.branches_of(number)
+        name = f"train-{number}"
+        git("update-ref", f"refs/heads/{name}", f"refs/heads/{base}", cwd=self.bare)
+        made = self.person(name).merges(branch)
+        ref = f"refs/merge-requests/{number}/train"
+        git("update-ref", ref, made, cwd=self.bare)
+        git("update-ref", "-d", f"refs/heads/{name}", cwd=self.bare)
+        self._known(number).pipeline = {"id": 5, "sha": made, "ref": ref, "status": "running"}
+        return made
 
     # What became of it
 
@@ -323,7 +340,10 @@ class GitLabServer(LocalForge):
         row = self._listed(found)
         is_fine = found.state != "opened" or self.is_mergeable(found.base, row["sha"])
         status = "mergeable" if is_fine else "conflict"
-        return {**row, "has_conflicts": not is_fine, "detailed_merge_status": status}
+        if found.state == "opened" and self.looks():
+            is_fine, status = True, "checking"
+        told = {"has_conflicts": not is_fine, "detailed_merge_status": status}
+        return {**row, **told, "head_pipeline": found.pipeline}
 
 
 def _check(asked: Asked) -> None:

@@ -86,6 +86,7 @@ class MemoryForge:
             draft.body,
             tuple(draft.labels),
             "mlflow-gitops",
+            asked=tuple(draft.reviewers),
         )
         return self.get(number)
 
@@ -93,7 +94,9 @@ class MemoryForge:
         self._ask()
         now = self.get(pull.number)
         labels = tuple(dict.fromkeys((*now.labels, *draft.labels)))
-        self.pulls[pull.number] = replace(now, title=draft.title, body=draft.body, labels=labels)
+        asked = tuple(dict.fromkeys((*now.asked, *draft.reviewers)))
+        changed = replace(now, title=draft.title, body=draft.body, labels=labels, asked=asked)
+        self.pulls[pull.number] = changed
 
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         self._ask()
@@ -106,6 +109,10 @@ class MemoryForge:
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         self._ask()
         self.statuses[commit] = tuple(statuses)
+
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
+        self._ask()
+        return self.statuses.get(commit, ())
 
     def of_commit(self, commit: str) -> PullRequest | None:
         self._ask()

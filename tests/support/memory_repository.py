@@ -9,8 +9,9 @@ import difflib
 import hashlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, RepositoryError
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers, trailer_lines
 from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit
@@ -29,6 +30,9 @@ class Commit:
     files: Files
     message: str
     number: int
+    merged: str = ""
+    """The second parent of a merge."""
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,18 @@ class MemoryRepository:
             branch = branch or self._default
             head = self.remote.get(branch, "")
             self.remote[branch] = self._commit(head, _edited(self._files(head), files), message)
+            return self.remote[branch]
+
+    def person_merges(
+        self, branch: str, base: str = "", files: Mapping[str, str | None] | None = None
+    ) -> str:
+        """Somebody merges the base into a branch, with `files` on top of what both sides make."""
+        with self._lock:
+            ours, theirs = self.remote[branch], self.remote[base or self._default]
+            merged = self._merged(ours, theirs)
+            held = _edited(self._files(ours) if merged is None else merged, files or {})
+            message = f"Merge branch '{base or self._default}' into {branch}"
+            self.remote[branch] = self._commit(ours, held, message, theirs)
             return self.remote[branch]
 
     def revert(self, commit: str, branch: str = "") -> str:
@@ -170,7 +186,7 @@ class MemoryRepository:
         return Snapshot(commit, {p: whole.files[p] for p in paths if p in whole.files})
 
     def is_ancestor(self, commit: str, of: str) -> bool:
-        return commit in self.commits and commit in self._line(of)
+        return commit in self.commits and commit in self._all(of)
 
     def deliveries(self, service: str, head: str, since: str = "") -> Iterator[Delivery]:
         known = set(self._line(since)) if since in self.commits else set()
@@ -252,9 +268,53 @@ class MemoryRepository:
     def branch_head(self, branch: str) -> str:
         return self._heads().get(branch, "")
 
-    def messages(self, base: str, head: str) -> Sequence[str]:
-        old = set(self._line(base))
-        return [self.commits[c].message for c in self._line(head) if c not in old]
+    def ahead(self, base: str, head: str) -> Ahead:
+        for commit in (base, head):
+            if commit not in self.commits:
+                raise RepositoryError("there is no such commit", where=commit, hint="fetch")
+        own = self._all(head) - self._all(base)
+        newest = sorted(own, key=lambda c: self.commits[c].number, reverse=True)
+        return Ahead(
+            tuple(self._classified(commit, own) for commit in newest),
+            _diff(self._files(self._fork(base, head)), self._files(head)),
+            self._merged(base, head) is None,
+        )
+
+    def _classified(self, commit: str, own: set[str]) -> BranchCommit:
+        made, kind = self.commits[commit], "commit"
+        if made.merged and {made.parent, made.merged} <= own:
+            kind = "merge"
+        elif made.merged:
+            is_clean = self._merged(made.parent, made.merged) == made.files
+            kind = "update" if is_clean else "resolved"
+        return BranchCommit(commit, "Grace", made.message, kind, made.is_own)  # type: ignore[arg-type]
+
+    def _merged(self, ours: str, theirs: str) -> Files | None:
+        """By whole files; None where both sides changed one to different texts."""
+        before, mine, other = map(self._files, (self._fork(ours, theirs), ours, theirs))
+        merged: dict[str, str | None] = {}
+        for path in {*before, *mine, *other}:
+            texts = (before.get(path), mine.get(path), other.get(path))
+            if texts[0] != texts[1] != texts[2] != texts[0]:
+                return None
+            merged[path] = texts[2] if texts[1] == texts[0] else texts[1]
+        return _edited({}, merged)
+
+    def _fork(self, base: str, head: str) -> str:
+        both = self._all(base) & self._all(head)
+        return max(both, key=lambda c: self.commits[c].number, default="")
+
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        return {n: commit for n, commit in self._heads().items() if n.startswith(prefix)}
+
+    def keep(self, branch: str, commit: str) -> None:
+        with self._lock:
+            if self._heads().get(branch) == commit:
+                return
+            if branch in self.remote:
+                raise HeadMovedError("somebody pushed", where=branch, hint="fetch, plan again")
+            self.remote[branch] = commit
+            self._fetched = {**self._heads(), branch: commit}
 
     def propose(self, pushes: Sequence[BranchPush]) -> Mapping[str, Change | GitOpsError]:
         with self._lock:
@@ -288,7 +348,11 @@ class MemoryRepository:
         for edit in edits:
             before = self._files(parent)
             after = _edited(before, edit.files)
-            commit = self._commit(parent, after, edit.message) if after != before else ""
+            off = "Signed-off-by: mlflow-gitops <mlflow-gitops@localhost>\n"
+            message = edit.message.rstrip() + f"\n{off}" if edit.sign_off else edit.message
+            commit = self._commit(parent, after, message) if after != before else ""
+            if commit:
+                self.commits[commit] = replace(self.commits[commit], is_own=True)
             changes.append(Change(commit, parent, _diff(before, after)))
             parent = commit or parent
         return changes
@@ -308,12 +372,21 @@ class MemoryRepository:
             head = self.commits[head].parent
         return line
 
-    def _commit(self, parent: str, files: Files, message: str) -> str:
+    def _all(self, head: str) -> set[str]:
+        found, left = set[str](), [head]
+        while left:
+            commit = left.pop()
+            if commit and commit not in found:
+                found.add(commit)
+                left += [self.commits[commit].parent, self.commits[commit].merged]
+        return found
+
+    def _commit(self, parent: str, files: Files, message: str, merged: str = "") -> str:
         with self._lock:
             number = len(self.commits)
-            text = f"{parent}\n{number}\n{message}\n{sorted(files.items())}"
+            text = f"{parent}\n{merged}\n{number}\n{message}\n{sorted(files.items())}"
             commit = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-            self.commits[commit] = Commit(parent, dict(files), message, number)
+            self.commits[commit] = Commit(parent, dict(files), message, number, merged)
             return commit
 
 

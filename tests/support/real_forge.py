@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from mlflow_gitops.pull_requests import CommitStatus, Verdict
-from tests.support.forge_host import Answer, How
+from tests.support.forge_host import Answer, How, Update
 from tests.support.git import Person
 
 __all__ = ["CALLS", "Call", "RealForge", "real_forge", "variable"]
@@ -189,6 +189,11 @@ class RealForge:
             )
             for each in found
         ]
+
+    def update_branch(self, number: int, how: Update = "merge") -> str:
+        """By Git: nothing but the branch changes."""
+        person = self.person(self.branch)
+        return person.merges(self.base) if how == "merge" else person.rebases(self.base)
 
     def person(self, branch: str) -> Person:
         self._people += 1

@@ -192,3 +192,45 @@ def test_secrets_and_control_characters_are_taken_out() -> None:
     assert "\x1b" not in shown
     assert "\u202e" not in shown
     assert "https://h/x" in shown
+
+
+HOOK = "[remote rejected] (pre-receive hook declined)"
+RULES = "[remote rejected] (push declined due to repository rule violations)"
+MESSAGE, BRANCH, OTHER = (
+    "refused the commit's message",
+    "does not accept commits",
+    "hook of the Git",
+)
+SPOKEN = [
+    (HOOK, "GL-HOOK-ERR: commit message does not follow the pattern", MESSAGE, "commits.subject"),
+    (HOOK, "every commit needs a Signed-off-by line (DCO)", MESSAGE, "commits.sign-off"),
+    (HOOK, r"GitLab: Commit message does not follow the pattern '^J-\d'", MESSAGE, "commits"),
+    (HOOK, "commit 1a2b: No JIRA Issue found in commit message", MESSAGE, "commits.subject"),
+    (HOOK, "commit 1a2b: missing Change-Id in message footer", MESSAGE, "commits.trailers"),
+    (HOOK, "You must reference an issue key, such as ABC-1", MESSAGE, "commits.subject"),
+    (RULES, "- Commit message must match a given regex pattern: ^feat", MESSAGE, "commits"),
+    (HOOK, "GitLab: You are not allowed to push code to protected branches", BRANCH, "bypass"),
+    (HOOK, "Gitea: Not allowed to push to protected branch main", BRANCH, "bypass"),
+    (HOOK, "Branch refs/heads/main can only be modified through pull requests.", BRANCH, "bypass"),
+    (RULES, "- Changes must be made through a pull request.", BRANCH, "bypass"),
+    ("[remote rejected] (protected branch hook declined)", "GH006: no commit", BRANCH, "bypass"),
+    (
+        "[remote rejected] (TF402455: Pushes to this branch are not permitted; you must use a "
+        "pull request to update this branch.)",
+        "",
+        BRANCH,
+        "bypass",
+    ),
+    (HOOK, "GitLab: Committer's email 'a@b' does not follow the pattern", OTHER, "commits.author"),
+    (HOOK, "GitLab: Commit must be signed with a GPG key", OTHER, "docs/signing.md"),
+    (HOOK, "frozen until Monday: open a ticket", BRANCH, "see what it says"),
+]
+
+
+@pytest.mark.parametrize(("refusal", "words", "what", "hint"), SPOKEN)
+def test_a_hooks_words_decide_the_next_step(refusal: str, words: str, what: str, hint: str) -> None:
+    error = push_refusal("main", refusal, f"remote: {words}\n", "h/x")
+    assert what in error.what
+    assert words in error.what
+    assert hint in error.hint
+    assert ("bypass" in error.hint) == (what == BRANCH)

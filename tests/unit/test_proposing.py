@@ -284,6 +284,8 @@ def test_a_service_is_retired_by_a_pull_request(proposed: Parts) -> None:
     outcome = look(proposed)
     (pull,) = proposed.forge.opened()
     assert (outcome.state, pull.title) == (State.PROPOSED, f"production: retire {MODEL} v2")
+    assert {each.verdict for each in proposed.forge.statuses[pull.head]} == {"success"}
+    quiet(proposed)
     assert proposed.version("production", MODEL) == "2"
     proposed.forge.merge(pull.number)
     assert look(proposed).state is State.RETIRED

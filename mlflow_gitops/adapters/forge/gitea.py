@@ -18,7 +18,8 @@ from mlflow_gitops.adapters.forge.bodies import shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
 from mlflow_gitops.adapters.forge.gitea_client import RIGHTS, GiteaClient
 from mlflow_gitops.adapters.forge.network import told
-from mlflow_gitops.adapters.forge.statuses import news
+from mlflow_gitops.adapters.forge.not_again import NotAgain
+from mlflow_gitops.adapters.forge.statuses import news, own_statuses
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
@@ -49,6 +50,7 @@ class GiteaForge:
         timeout: float = TIMEOUT,
     ) -> None:
         self._kind = kind
+        self._not_again = NotAgain()
         self._owner = repository.partition("/")[0]
         self._client = GiteaClient(api_url, f"/repos/{quote(repository)}", token, timeout)
         self._anywhere = GiteaClient(api_url, "", token, timeout)
@@ -110,6 +112,8 @@ class GiteaForge:
         asked = {_login(review["user"]) for review in self._reviews(pull.number)}
         if not asked.issuperset(draft.reviewers):
             asked |= self._asked_before(pull.number)
+            for each in asked.intersection(draft.reviewers):
+                self._not_again.add(pull.number, each)
         self._ask_reviewers(pull.number, [each for each in draft.reviewers if each not in asked])
 
     @told
@@ -126,6 +130,11 @@ class GiteaForge:
         told = {each["context"]: (each["status"], each["description"]) for each in there}
         for fields in news(statuses, told, TEXT_LIMIT):
             self._client.send("POST", f"/statuses/{commit}", fields)
+
+    @told
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
+        there = self._client.pages(f"/commits/{commit}/status", "statuses")
+        return own_statuses((e["context"], e["status"], e["description"]) for e in there)
 
     @told
     def of_commit(self, commit: str) -> PullRequest | None:
@@ -165,6 +174,7 @@ class GiteaForge:
         by, comment = _login(row["merged_by"]) if is_merged else "", ""
         if state == "closed":
             by, comment = self._closed(row)
+        reviews = self._reviews(number)
         return PullRequest(
             number=number,
             url=row["html_url"],
@@ -176,7 +186,7 @@ class GiteaForge:
             body=row["body"] or "",
             labels=tuple(label["name"] for label in row["labels"] or ()),
             author=_login(row["user"]),
-            approvals=_approvals(self._reviews(number)),
+            approvals=_approvals(reviews),
             mergeable=_is_mergeable(row),
             merge_commit=(row["merge_commit_sha"] or "") if is_merged else "",
             decided_by=by,
@@ -184,6 +194,7 @@ class GiteaForge:
             comment=comment,
             created=row["created_at"] or "",
             updated=row["updated_at"] or "",
+            asked=(*_asked(row, reviews), *self._not_again.of(number)),
         )
 
     def _last_head(self, row: Json) -> str:
@@ -254,6 +265,7 @@ class GiteaForge:
             except failures.AnswerError as error:
                 if error.status not in (404, 422):
                     raise
+                self._not_again.add(number, reviewer)
                 log.warning("no review is asked of %r: %s", reviewer, error.what)
 
 
@@ -264,6 +276,12 @@ def _branch(row: Json) -> str:
 
 def _is_of(row: Json, branch: str) -> bool:
     return _branch(row) == branch and bool(row["head"]["repo_id"] == row["base"]["repo_id"])
+
+
+def _asked(row: Json, reviews: Iterable[Json]) -> list[str]:
+    people = [*(row.get("requested_reviewers") or ()), *(review["user"] for review in reviews)]
+    teams = [f"{TEAM}{team['name']}" for team in row.get("requested_reviewers_teams") or ()]
+    return [*dict.fromkeys(map(_login, people)), *teams]
 
 
 def _is_mergeable(row: Json) -> bool | None:

@@ -17,7 +17,8 @@ from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_
 from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient
 from mlflow_gitops.adapters.forge.network import told
-from mlflow_gitops.adapters.forge.statuses import news
+from mlflow_gitops.adapters.forge.not_again import NotAgain
+from mlflow_gitops.adapters.forge.statuses import news, own_statuses
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
 __all__ = ["GitHubForge"]
@@ -47,6 +48,7 @@ class GitHubForge:
         self._owner = repository.partition("/")[0]
         root = f"/repos/{quote(repository)}"
         self._auth = auth
+        self._not_again = NotAgain()
         self._client = GitHubClient(api_url, root, auth, timeout, refused=auth.forget)
         self._anywhere = GitHubClient(api_url, "", auth, timeout)
 
@@ -90,9 +92,7 @@ class GitHubForge:
         if any(_plain(fields[name]) != _plain(getattr(pull, name)) for name in fields):
             self._client.send("PATCH", f"/pulls/{pull.number}", fields)
         now = self._client.get(f"/pulls/{pull.number}")
-        asked = [each["login"] for each in now["requested_reviewers"]]
-        asked += [f"team:{each['slug']}" for each in now["requested_teams"]]
-        asked += [_login(review["user"]) for review in self._reviews(pull.number)]
+        asked = [*_asked(now), *_reviewers(self._reviews(pull.number))]
         self._add(pull.number, draft, labels=_labels(now), asked=asked)
 
     @told
@@ -109,6 +109,11 @@ class GitHubForge:
         told = {each["context"]: (each["state"], each["description"]) for each in there}
         for fields in news(statuses, told, TEXT_LIMIT):
             self._client.send("POST", f"/statuses/{commit}", fields)
+
+    @told
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
+        there = self._client.pages(f"/commits/{commit}/status", "statuses")
+        return own_statuses((e["context"], e["state"], e["description"]) for e in there)
 
     @told
     def of_commit(self, commit: str) -> PullRequest | None:
@@ -156,6 +161,7 @@ class GitHubForge:
             comment=comment,
             created=pull["created_at"],
             updated=pull["updated_at"],
+            asked=(*_asked(pull), *_reviewers(reviews), *self._not_again.of(number)),
         )
 
     def _reviews(self, number: int) -> list[Json]:
@@ -194,6 +200,7 @@ class GitHubForge:
                 path = f"/pulls/{number}/requested_reviewers"
                 self._client.send("POST", path, {key: [team]})
             except failures.NotTakenError as error:
+                self._not_again.add(number, reviewer)
                 log.warning("no review is asked of %r: %s", reviewer, error.what)
 
     def _is_here(self, pull: Json) -> bool:
@@ -205,6 +212,16 @@ class GitHubForge:
 def _plain(text: str) -> str:
     """As GitHub keeps it: people's browsers write other line ends."""
     return text.replace("\r\n", "\n").strip()
+
+
+def _asked(pull: Json) -> list[str]:
+    """Who is asked for a review and did not answer yet."""
+    teams = [f"team:{each['slug']}" for each in pull["requested_teams"]]
+    return [*(each["login"] for each in pull["requested_reviewers"]), *teams]
+
+
+def _reviewers(reviews: Sequence[Json]) -> list[str]:
+    return list(dict.fromkeys(_login(review["user"]) for review in reviews))
 
 
 def _labels(pull: Json) -> list[str]:

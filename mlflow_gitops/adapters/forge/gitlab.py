@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,8 @@ from mlflow_gitops.adapters.forge.gitlab_rows import (
     pull_of,
 )
 from mlflow_gitops.adapters.forge.network import told
+from mlflow_gitops.adapters.forge.not_again import NotAgain
+from mlflow_gitops.adapters.forge.statuses import own_statuses
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
 
@@ -50,6 +53,7 @@ class GitLabForge:
         self, project: str, url: str, token: Callable[[], str], *, timeout: float = TIMEOUT
     ) -> None:
         root = f"/projects/{quote(project, safe='')}"
+        self._not_again = NotAgain()
         self._client = GitLabClient(url, root, token, timeout)
         self._anywhere = GitLabClient(url, "", token, timeout)
 
@@ -69,7 +73,8 @@ class GitLabForge:
     @told
     def get(self, number: int) -> PullRequest:
         row = self._client.get(f"/merge_requests/{number}")
-        return pull_of(row, self._approvals(row), self._said(row))
+        found = pull_of(row, self._approvals(row), self._said(row))
+        return replace(found, asked=(*found.asked, *self._not_again.of(number)))
 
     @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
@@ -104,6 +109,10 @@ class GitLabForge:
             fields["reviewer_ids"] = [*asked.values(), *added]
         if fields:
             self._client.send("put", path, fields)
+        there = {*asked, *self._asked(pull.number)} if added else set(asked)
+        for each in draft.reviewers:
+            if each not in there:
+                self._not_again.add(pull.number, each)
 
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
@@ -136,6 +145,11 @@ class GitLabForge:
                 log.info("%s keeps its text: %s", status.name, error.what)
 
     @told
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
+        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        return own_statuses((row["name"], row["status"], row["description"]) for row in rows)
+
+    @told
     def of_commit(self, commit: str) -> PullRequest | None:
         rows = self._client.pages(f"/repository/commits/{commit}/merge_requests")
         merged = [row["iid"] for row in rows if row["state"] == "merged" and is_own(row)]
@@ -154,6 +168,10 @@ class GitLabForge:
         return name_of(user)
 
     # Parts
+
+    def _asked(self, number: int) -> list[str]:
+        row = self._client.get(f"/merge_requests/{number}")
+        return [name_of(user) for user in row["reviewers"]]
 
     def _approvals(self, row: Json) -> tuple[Approval, ...]:
         path = f"/merge_requests/{row['iid']}"

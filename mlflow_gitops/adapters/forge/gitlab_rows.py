@@ -14,6 +14,7 @@ __all__ = ["approvals_of", "inert", "is_own", "name_of", "pull_of"]
 Json = Mapping[str, Any]
 UNKNOWN = ("unchecked", "checking", "preparing", "approvals_syncing", "cannot_be_merged_recheck")
 CONFLICT = ("conflict", "cannot_be_merged")
+RESULT = re.compile(r"refs/merge-requests/\d+/(merge|train)")
 APPROVED = "approved this merge request"
 STATES: Mapping[str, Literal["open", "closed", "merged"]] = {
     "opened": "open",
@@ -59,7 +60,16 @@ def pull_of(row: Json, approvals: tuple[Approval, ...] = (), comment: str = "") 
         comment=comment,
         created=_utc(row["created_at"]),
         updated=_utc(row.get("updated_at")),
+        asked=tuple(name_of(user) for user in row.get("reviewers") or ()),
+        results=_results(row) if state == "open" else (),
     )
+
+
+def _results(row: Json) -> tuple[str, ...]:
+    """Return the commit of its pipeline where that tries the merge: a merged result, or a train."""
+    pipeline = row.get("head_pipeline") or {}
+    is_merge = RESULT.fullmatch(str(pipeline.get("ref") or ""))
+    return (str(pipeline["sha"]),) if is_merge and pipeline.get("sha") else ()
 
 
 def _mergeable(row: Json) -> bool | None:

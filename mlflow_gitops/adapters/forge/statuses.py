@@ -1,12 +1,24 @@
-"""Commit statuses as GitHub's and Gitea's APIs take them, where they say something new. PURE."""
+"""Commit statuses as the forges' APIs take and give them. PURE."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from mlflow_gitops.pull_requests import CommitStatus
+from mlflow_gitops.pull_requests import CommitStatus, Verdict
 
-__all__ = ["news"]
+__all__ = ["news", "own_statuses"]
+
+OURS = "mlflow-gitops/"
+VERDICTS: Mapping[str, Verdict] = {"success": "success", "failure": "failure", "failed": "failure"}
+
+
+def own_statuses(rows: Iterable[tuple[str, str, str | None]]) -> list[CommitStatus]:
+    """Return ours, from each row's name, verdict and text; other verdicts than these two wait."""
+    return [
+        CommitStatus(name, VERDICTS.get(verdict, "pending"), text or "")
+        for name, verdict, text in rows
+        if name.startswith(OURS)
+    ]
 
 
 def news(

@@ -112,3 +112,12 @@ def gitea(
 
 def digest(body: bytes, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def merge_group(action: str = "checks_requested") -> dict[str, Any]:
+    group = {
+        "head_sha": "d" * 40,
+        "head_ref": f"refs/heads/gh-readonly-queue/main/pr-12-{'e' * 40}",
+        "base_ref": "refs/heads/main",
+    }
+    return {"action": action, "merge_group": group, "repository": REPOSITORY}

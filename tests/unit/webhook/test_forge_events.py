@@ -107,6 +107,13 @@ def test_a_ping_is_one_of_githubs_only() -> None:
         ("github", "push", {"ref": 7}, "ref"),
         ("github", "push", {"ref": "refs/heads/a"}, "repository"),
         ("github", "pull_request", {}, "pull_request"),
+        ("github", "merge_group", {"action": "checks_requested"}, "merge_group"),
+        (
+            "github",
+            "merge_group",
+            {"action": "checks_requested", "merge_group": {}},
+            "merge_group.base_ref",
+        ),
         ("github", "pull_request", {"pull_request": {}}, "pull_request.head"),
         ("gitlab", "Merge Request Hook", {}, "object_attributes"),
         (

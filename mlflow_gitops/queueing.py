@@ -1,0 +1,61 @@
+"""Brings the verdicts on our pull requests to a merge queue, which asks for them on other commits.
+
+What a group holds is read from Git and from its branch's name; the forge is asked only what it was
+told of other services' pull requests in the same group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlflow_gitops.planning.merge_groups import QUEUE, Group, groups_of, numbers_in, worst_of
+from mlflow_gitops.planning.messages import SERVICE, parse_trailers
+from mlflow_gitops.planning.naming import OURS
+from mlflow_gitops.ports import Forge, Repository
+from mlflow_gitops.pull_requests import CommitStatus, PullRequest
+
+__all__ = ["MergeQueue"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeQueue:
+    """The queue of one base branch, `head` being its commit as last fetched."""
+
+    forge: Forge
+    repository: Repository
+    base: str
+    head: str
+
+    def tell(self, pull: PullRequest, statuses: Sequence[CommitStatus]) -> None:
+        """Set a pull request's statuses on each group that it is in, the worst of all of ours."""
+        groups = groups_of(self.base, self.repository.branches(f"{QUEUE}{self.base}/"))
+        for group in groups:
+            numbers = numbers_in(group, groups)
+            held = self._branches_in(group, pull, numbers)
+            if pull.branch not in held:
+                continue
+            others = held - {pull.branch}
+            parts = {branch: self._told(branch) for branch in others} | {pull.branch: statuses}
+            named = {branch.removeprefix(OURS): each for branch, each in parts.items()}
+            self.forge.set_statuses(group.head, worst_of(named))
+
+    def _branches_in(
+        self, group: Group, pull: PullRequest, numbers: Sequence[int]
+    ) -> frozenset[str]:
+        """Those of ours. A queue may squash or rebase: then our trailers and the numbers tell."""
+        branches = self.repository.branches(OURS)
+        own = {name: head for name, head in branches.items() if name.count("/") == 2}  # none kept
+        commits = self.repository.ahead(self.head, group.head).commits
+        services = (parse_trailers(each.message).get(SERVICE, "") for each in commits)
+        merged = {each.commit for each in commits}
+        found = {name for name, head in own.items() if head in merged}
+        found |= {f"{OURS}{service}" for service in services}
+        found |= {self._branch(number, pull) for number in numbers}
+        return frozenset(found & {*own, pull.branch})
+
+    def _branch(self, number: int, pull: PullRequest) -> str:
+        return pull.branch if number == pull.number else self.forge.get(number).branch
+
+    def _told(self, branch: str) -> Sequence[CommitStatus]:
+        return self.forge.verdicts(self.repository.branch_head(branch))

@@ -1,0 +1,326 @@
+"""What becomes of an open pull request while people and forges work on it.
+
+Each forge's adapter over HTTP, the whole way through the reconciler, on real Git. The registry and
+the bucket are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mlflow_gitops.adapters.repository import GitRepository
+from mlflow_gitops.observe import Observer
+from mlflow_gitops.planning.records import status_of
+from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
+from mlflow_gitops.reconcile import Reconciler
+from mlflow_gitops.runs import RunFacts
+from mlflow_gitops.state import State
+from tests.integration.test_forges import LOCAL, SERVERS
+from tests.support.forge_host import BRANCH, LocalForge, Update, opened
+from tests.support.git import git, make_bare
+from tests.support.github_server import GitHubServer
+from tests.support.gitlab_server import GitLabServer
+from tests.support.memory_registry import MemoryRegistry
+from tests.support.memory_session import FILES, ROOT, TIME
+from tests.support.memory_store import MemoryArtifactStore
+
+MODEL = "fraud-detector"
+PATH = f"production/{MODEL}.yaml"
+SETTINGS = """artifacts: {bucket: models}
+environments:
+  production:
+    select: {stage: Production}
+    path: production
+    delivery: pull-request
+    pull-request: {labels: [ml], reviewers: [rita]}
+    gates: {metrics: {accuracy: {min: 0.9}}}
+"""
+SERVICE = """apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: NAME
+  labels:
+    model-version: "1"
+spec:
+  predictor:
+    model:
+      modelFormat:
+        name: mlflow
+      protocolVersion: v2
+      storageUri: s3://models/NAME/v1/
+"""
+PASSED = dict.fromkeys(("artifact", "runtime", "signature", "metrics"), "success")
+FAILED = {**PASSED, "metrics": "failure"}
+
+
+@dataclass
+class Story:
+    """A forge with a repository, and the tool. Version 2 of each model is proposed at the start;
+    its accuracy is not good enough.
+    """
+
+    host: LocalForge
+    folder: Path
+    registry: MemoryRegistry
+    store: MemoryArtifactStore
+
+    def __post_init__(self) -> None:
+        repository = GitRepository(str(self.host.bare), self.folder)
+        forge = opened(self.host)
+        observer = Observer(self.registry, repository, lambda: TIME, open_forge=lambda _: forge)
+        self.reconciler = Reconciler(observer, self.store, pause=lambda _: None, threads=1)
+        self.forge = forge
+
+    def register(self, model: str = MODEL) -> str:
+        source = f"{ROOT}0/{model}/{len(self.store.sources)}"
+        self.store.sources[source] = FILES
+        return self.registry.create_version(model, source=source)
+
+    def asks(self, number: str, model: str = MODEL) -> None:
+        for version in self.registry.snapshot(model).versions:
+            if version.stage == "Production":
+                self.registry.transition(model, version.number, "Archived")
+        self.registry.transition(model, number, "Production")
+
+    def look(self, model: str = MODEL) -> State:
+        (outcome,) = self.reconciler.reconcile(model)
+        assert outcome.error is None, outcome.error
+        return outcome.state
+
+    def measured(self, accuracy: float) -> None:
+        self.registry.runs[""] = RunFacts(metrics={"accuracy": accuracy})
+
+    def pull(self, number: int = 1) -> PullRequest:
+        return self.forge.get(number)
+
+    def verdicts(self, commit: str) -> dict[str, str]:
+        found = {each.name: each.verdict for each in self.host.statuses(commit)}
+        return {name.removeprefix("mlflow-gitops/"): verdict for name, verdict in found.items()}
+
+    def message(self, number: str) -> str:
+        version = self.registry.snapshot(MODEL).version(number)
+        status = status_of(version, "production") if version else None
+        return status.message if status else ""
+
+    def writes(self) -> int:
+        return sum(not each.startswith("GET") for each in self.host.seen)
+
+
+@pytest.fixture(params=LOCAL)
+def story(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Story]:
+    monkeypatch.setattr("mlflow_gitops.adapters.forge.gitea.BETWEEN", 0.0)
+    monkeypatch.setattr("mlflow_gitops.adapters.forge.github_client.WRITES_APART", None)
+    files = {"mlflow-gitops.yaml": SETTINGS, PATH: SERVICE.replace("NAME", MODEL)}
+    files["production/churn.yaml"] = SERVICE.replace("NAME", "churn")
+    bare = make_bare(tmp_path / "ml" / "manifests.git", files)
+    with SERVERS[request.param](bare, tmp_path / "people") as host:
+        made = Story(host, tmp_path / "state", MemoryRegistry(), MemoryArtifactStore())
+        made.measured(0.85)
+        for _ in range(3):
+            made.register()
+        made.asks("2")
+        assert made.look() is State.PROPOSED
+        yield made
+
+
+UPDATES = pytest.mark.parametrize("how", ["merge", "rebase"])
+
+
+@UPDATES
+def test_an_updated_branch_goes_on_as_ours(story: Story, how: Update) -> None:
+    """Statuses at the first pass, the text at a later one, and version 3 in the same one."""
+    host = story.host
+    host.person("main").commits({"docs/x.md": "x"})
+    head = host.update_branch(1, how)
+    assert story.look() is State.PROPOSED
+    assert story.verdicts(head) == FAILED
+    story.measured(0.97)
+    story.look()
+    assert story.verdicts(head) == PASSED
+    assert "0.97" in story.pull().body
+    before = story.writes()
+    story.look()
+    assert story.writes() == before
+    host.say(1, "looks good")
+    story.asks("3")
+    assert story.look() is State.PROPOSED
+    pull = story.pull()
+    assert (pull.state, pull.title) == ("open", f"production: {MODEL} v1 -> v3")
+    assert WITHDRAWN not in pull.labels
+    assert host.comments(1) == ["looks good"]
+    assert story.verdicts(pull.head) == PASSED
+    log = git("log", "--format=%s", f"main..{BRANCH}", cwd=host.bare)
+    assert log == f"production: {MODEL} v1 -> v3"
+
+
+@UPDATES
+def test_an_update_after_the_base_changed_the_same_file_is_ours(story: Story, how: Update) -> None:
+    text = SERVICE.replace("NAME", MODEL).replace("kind:", "# owned by risk\nkind:")
+    story.host.person("main").commits({PATH: text})
+    head = story.host.update_branch(1, how)
+    story.look()
+    assert story.verdicts(head) == FAILED
+    story.asks("3")
+    story.look()
+    assert story.pull().state == "open"
+    assert "# owned by risk" in git("show", f"{BRANCH}:{PATH}", cwd=story.host.bare)
+
+
+def added(host: LocalForge) -> str:
+    return host.person(BRANCH).commits({"note.txt": "mine\n"})
+
+
+def added_and_updated(host: LocalForge) -> str:
+    added(host)
+    host.person("main").commits({"docs/x.md": "x"})
+    return host.update_branch(1)
+
+
+def merged_by_hand(host: LocalForge) -> str:
+    host.person("main").commits({"docs/x.md": "x"})
+    return host.person(BRANCH).merges("main", {"note.txt": "mine\n"})
+
+
+def merged_another(host: LocalForge) -> str:
+    git("branch", "feature", "main", cwd=host.bare)
+    host.person("feature").commits({"feature.txt": "theirs\n"})
+    return host.person(BRANCH).merges("feature")
+
+
+def amended(host: LocalForge) -> str:
+    text = git("show", f"{BRANCH}:{PATH}", cwd=host.bare)
+    return host.person(BRANCH).amends({PATH: f"{text}\n# mine\n"})
+
+
+WORK = [added, added_and_updated, merged_by_hand, merged_another, amended]
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_a_persons_work_on_the_branch_is_told_and_kept(
+    story: Story, work: Callable[[LocalForge], str]
+) -> None:
+    head = work(story.host)
+    assert story.look() is State.PROPOSED
+    assert set(story.verdicts(head).values()) == {"failure"}
+    assert "take it off the branch, or ask for the version again" in story.message("2")
+    assert story.host.head(BRANCH) == head
+    story.asks("3")
+    story.look()
+    old, new = story.pull(1), story.pull(2)
+    assert (old.state, old.is_rejected, new.state) == ("closed", False, "open")
+    assert git("branch", "--format=%(refname:short)", "--contains", head, cwd=story.host.bare) == (
+        f"mlflow-gitops/_kept/production/{MODEL}/{head[:12]}"
+    )
+    assert "_kept" in story.host.comments(1)[0]
+
+
+def test_a_conflict_that_is_resolved_to_our_content_is_ours(story: Story) -> None:
+    ours = git("show", f"{BRANCH}:{PATH}", cwd=story.host.bare)
+    text = SERVICE.replace("NAME", MODEL)
+    near = "# the files\n      storageUri: "
+    story.host.person("main").commits({PATH: text.replace("storageUri: ", near)})
+    theirs = ours.replace("storageUri: ", near) + "\n"
+    head = story.host.person(BRANCH).merges("main", {PATH: theirs})
+    story.look()
+    assert story.verdicts(head) == FAILED
+    story.asks("3")
+    story.look()
+    assert story.pull().state == "open"
+
+
+def test_an_approved_one_survives_a_forge_that_still_looks_or_is_wrong(story: Story) -> None:
+    host = story.host
+    host.approve(1)
+    host.person("main").commits({"docs/x.md": "x"})
+    head = host.head(BRANCH)
+    for lags, is_wrong in ((9, False), (0, True)):
+        host.lags, host.is_wrong = lags, is_wrong
+        assert story.look() is State.PROPOSED
+    host.lags, host.is_wrong = 0, False
+    assert (story.pull().state, host.head(BRANCH)) == ("open", head)
+    assert story.pull().is_approved
+
+
+def test_an_approved_one_in_conflict_is_made_again_in_place(story: Story) -> None:
+    """The base changed a line beside ours: the edit is the same, and so is the pull request."""
+    host = story.host
+    host.approve(1)
+    text = SERVICE.replace("NAME", MODEL)
+    near = text.replace("storageUri: ", "# the files\n      storageUri: ")
+    host.person("main").commits({PATH: near})
+    assert not story.pull().mergeable
+    story.look()
+    pull = story.pull()
+    assert (pull.state, pull.mergeable) == ("open", True)
+    assert git("rev-parse", f"{BRANCH}^", cwd=host.bare) == host.head("main")
+
+
+def test_an_approved_one_is_withdrawn_where_the_edit_became_another(story: Story) -> None:
+    host = story.host
+    host.approve(1)
+    text = SERVICE.replace("NAME", MODEL).replace("/v1/", "/elsewhere/v1/")
+    host.person("main").commits({PATH: text})
+    story.look()
+    assert WITHDRAWN in story.pull(1).labels
+    assert story.pull(2).state == "open"
+
+
+def test_each_look_adds_what_is_missing(story: Story) -> None:
+    """The tool was killed before the labels, reviewers and statuses; the settings ask for more."""
+    more = SETTINGS.replace("[ml]", "[ml, risk]").replace("[rita]", "[rita, raj]")
+    story.host.person("main").commits({"mlflow-gitops.yaml": more})
+    story.look()
+    assert set(story.pull().labels) == {"ml", "risk"}
+    assert set(story.host.reviewers(1)) == {"rita", "raj"}
+    before = story.writes()
+    story.look()
+    assert story.writes() == before
+
+
+ON_GITHUB = pytest.mark.parametrize("story", [LOCAL[0]], indirect=True)
+ON_GITLAB = pytest.mark.parametrize("story", [LOCAL[1]], indirect=True)
+
+
+@ON_GITHUB
+def test_a_merge_queue_gets_the_verdicts(story: Story) -> None:
+    assert isinstance(story.host, GitHubServer)
+    group = story.host.queue(1)
+    story.look()
+    assert story.verdicts(group) == FAILED
+    story.measured(0.97)
+    story.look()
+    assert story.verdicts(group) == PASSED
+
+
+@ON_GITHUB
+def test_a_group_of_two_gets_the_worst(story: Story) -> None:
+    assert isinstance(story.host, GitHubServer)
+    story.measured(0.97)
+    story.look()
+    story.register("churn")
+    second = story.register("churn")
+    story.asks(second, "churn")
+    story.look("churn")
+    group = story.host.queue(2, story.host.queue(1))
+    story.measured(0.5)
+    story.look()
+    assert story.verdicts(group) == FAILED
+    story.measured(0.97)
+    story.look("churn")
+    assert story.verdicts(group) == FAILED  # of the other one, as it was told last
+    story.look()
+    assert story.verdicts(group) == PASSED
+
+
+@ON_GITLAB
+def test_a_merge_train_gets_the_verdicts(story: Story) -> None:
+    assert isinstance(story.host, GitLabServer)
+    train = story.host.trains(1)
+    story.look()
+    assert story.verdicts(train) == FAILED

@@ -148,7 +148,7 @@ class Search:
 
     def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
         environments = {self.environment.name: self.environment}
-        return Manifests(tree, environments, cache, self.settings.services)
+        return Manifests(tree, environments, cache, self.settings.names)
 
 
 @dataclass(slots=True)

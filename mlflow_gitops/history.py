@@ -22,7 +22,7 @@ from mlflow_gitops.manifests import (
 )
 from mlflow_gitops.past import HistoryIndex, HistoryReader, Standing, Step, Touched
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import EMPTY, Environment
+from mlflow_gitops.state import Environment, Names
 
 __all__ = ["Historian"]
 
@@ -32,16 +32,13 @@ ABSENT = Standing(None)
 
 @dataclass(slots=True)
 class Historian:
-    """One environment on one branch. Positions are those of the branch's first parents.
-
-    `services_of` maps a model's name to its service's where they differ.
-    """
+    """One environment on one branch. Positions are those of the branch's first parents."""
 
     reader: HistoryReader
     index: HistoryIndex
     environment: Environment
     branch: str
-    services_of: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    names: Names = Names()
     _whole: ParseCache = field(default_factory=ParseCache)
     _narrow: ParseCache = field(default_factory=ParseCache)
     _manifests: dict[int, Manifests] = field(default_factory=dict)
@@ -174,9 +171,11 @@ class Historian:
     @property
     def scope(self) -> str:
         """What was read before counts only where the settings said the same of these."""
-        said = (self.environment.name, self.environment.path, self.environment.values)
-        named = sorted(self.services_of.items())
-        return hashlib.sha256(repr((said, named)).encode()).hexdigest()[:32]
+        here, named = self.environment, sorted(self.names.services.items())
+        said = (here.name, here.path, here.values)
+        own = (sorted(here.services.items()), here.service_name, self.names.by_slug)
+        read = (here.label, here.exclude, here.recurse)
+        return hashlib.sha256(repr((said, named, own, read)).encode()).hexdigest()[:32]
 
     def _seen_narrowly(self, service: str, position: int, near: frozenset[str]) -> Standing | None:
         """From the few files that set its values close by; None where they do not show it."""
@@ -217,4 +216,4 @@ class Historian:
 
     def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
         environments: Mapping[str, Environment] = {self.environment.name: self.environment}
-        return Manifests(tree, environments, cache, self.services_of)
+        return Manifests(tree, environments, cache, self.names)

@@ -9,11 +9,20 @@ from pathlib import Path
 
 import click
 
+from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.cli.app import App, as_json
-from mlflow_gitops.cli.look import tell_warnings
+from mlflow_gitops.cli.look import tell_all
 from mlflow_gitops.cli.output import print_json
-from mlflow_gitops.config import SETTINGS_FILE, Problem, check_settings, parse_settings
-from mlflow_gitops.errors import ConfigError
+from mlflow_gitops.config import (
+    SETTINGS_FILE,
+    Problem,
+    check_settings,
+    name_warnings,
+    parse_settings,
+    settings_warnings,
+)
+from mlflow_gitops.errors import ConfigError, GitOpsError
+from mlflow_gitops.planning.misses import misses
 from mlflow_gitops.render import clean, print_table
 
 __all__ = ["config"]
@@ -33,23 +42,41 @@ def config() -> None:
 def check(app: App, file: Path | None, as_json: bool) -> int:
     """Tell every problem of the settings at once; exit code 1 where there is one.
 
-    Reads FILE, or without it the repository's settings, from its default branch.
+    Reads FILE, or without it the repository's settings, from its default branch. Where
+    MLFLOW_TRACKING_URI names a server, warns of selectors and patterns that match nothing there.
     """
-    where, text, branch = _read(app, file)
+    session = app.session()
+    where, text, branch = _read(session, file)
     problems = check_settings(text, default_branch=branch)
+    warnings = _warnings(session, text, branch)
     if as_json:
-        print_json({"where": where, "problems": [asdict(problem) for problem in problems]})
+        found = [asdict(problem) for problem in problems]
+        print_json({"where": where, "problems": found, "warnings": warnings})
     else:
         _tell(where, problems)
-    if not problems:
-        tell_warnings(parse_settings(text, default_branch=branch))
+    tell_all(warnings)
     return int(bool(problems))
 
 
-def _read(app: App, file: Path | None) -> tuple[str, str, str]:
+def _warnings(session: Session, text: str, branch: str) -> list[str]:
+    """What may be meant as it is; compared with the registry where a server is named."""
+    try:
+        settings = parse_settings(text, default_branch=branch)
+    except ConfigError:
+        return []
+    found = [*settings_warnings(settings), *name_warnings(settings)]
+    if session.process.tracking_uri or session.process.registry_uri:
+        try:
+            found += misses(settings, settings.environments, session.registry.snapshots())
+        except GitOpsError as error:
+            found.append(f"not compared with the registry, which does not answer: {error.what}")
+    return found
+
+
+def _read(session: Session, file: Path | None) -> tuple[str, str, str]:
     """Where the text is from, the text, and the default branch where it is known."""
     if file is None:
-        repository = app.session().repository
+        repository = session.repository
         repository.fetch()
         where = f"{repository.identity}: {SETTINGS_FILE}"
         return where, repository.settings_text(), repository.default_branch

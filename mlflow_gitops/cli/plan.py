@@ -9,6 +9,7 @@ from mlflow_gitops.cli.look import (
     is_news,
     preview,
     print_outcomes,
+    tell_all,
     tell_blocked,
     tell_failures,
     tell_warnings,
@@ -42,14 +43,17 @@ def plan(
     session = app.session()
     settings = session.settings()
     tell_warnings(settings)
-    outcomes = preview(session, settings, known_environments(environments, settings), models)
+    names = known_environments(environments, settings)
+    outcomes, warnings = preview(session, settings, names, models)
     blocked = {} if models else too_many(outcomes, settings)  # what is named is never blocked
     if as_json:
-        print_json({"services": [outcome_fields(o) for o in outcomes], "blocked": dict(blocked)})
+        services = [outcome_fields(outcome) for outcome in outcomes]
+        print_json({"services": services, "blocked": dict(blocked), "warnings": warnings})
     else:
         shown = [o for o in outcomes if everything or models or is_news(o)]
         print_outcomes(shown, diff=diff, planned=True)
         changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git)
         click.echo(f"{changes} of {len(outcomes)} services would change.")
+    tell_all(warnings)
     tell_blocked(blocked)
     return int(tell_failures(outcomes))

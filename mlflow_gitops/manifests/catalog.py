@@ -15,6 +15,7 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.facts import FileFacts, possible_names, read_facts
 from mlflow_gitops.manifests.graph import Graph, Layout, build_graph, kustomization_files
+from mlflow_gitops.manifests.hidden import Hides, hides_nothing
 from mlflow_gitops.manifests.kustomization import Kustomization, read_kustomization
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
 from mlflow_gitops.manifests.tree import files_below, inside
@@ -209,18 +210,19 @@ class Catalog:
                     found[path] = notes
         return found
 
-    def index(self, name: str, folder: str) -> Index:
+    def index(self, name: str, folder: str, hides: Hides = hides_nothing) -> Index:
         """The environment's index, brought up to date from the one of another tree."""
         if name not in self._indexes:
-            self._indexes[name] = self._index_after(name, folder) or self._index(name, folder)
+            after = self._index_after(name, folder, hides)
+            self._indexes[name] = after or self._index(name, folder, hides)
         return self._indexes[name]
 
-    def _index_after(self, name: str, folder: str) -> Index | None:
+    def _index_after(self, name: str, folder: str, hides: Hides) -> Index | None:
         """From the tree that this one follows, where the changed files name the same services."""
         if self._before is None or not self._alike:
             return None
         before, changed = self._before
-        old = before.index(name, folder)
+        old = before.index(name, folder, hides)
         blobs = {path: self.tree.blob(path) for path in changed if path in old.blobs}
         self._preload_names(blobs)
         for path, blob in blobs.items():
@@ -229,13 +231,16 @@ class Catalog:
                 return None
         return replace(old, blobs=_laid_over(old.blobs, blobs))
 
-    def _index(self, name: str, folder: str) -> Index:
+    def _index(self, name: str, folder: str, hides: Hides) -> Index:
         layout = self.layout()
-        plain = None if folder in layout else tuple(files_below(self.tree, folder))
+        below = (path for path in files_below(self.tree, folder) if not hides(path))
+        plain = None if folder in layout else tuple(below)
         old: Index | None = self._cache.view(name)
         if old is not None and not self._still_holds(old, folder, plain):
             old = None
-        graph = old.graph if old else build_graph(self.tree, folder, layout, self.kustomization)
+        graph = old.graph if old else build_graph(
+            self.tree, folder, layout, self.kustomization, hides
+        )
         new = self._updated(folder, plain, graph, old)
         if new is not old:
             self._cache.put_view(name, new)

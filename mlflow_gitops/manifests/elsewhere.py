@@ -6,25 +6,23 @@ followed, only the two values are read and written. A place belongs to one envir
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
+from mlflow_gitops.manifests.hidden import what_hides
 from mlflow_gitops.manifests.located import Spot, locate, write
 from mlflow_gitops.manifests.markers import Markers, Place, read_markers, twice
-from mlflow_gitops.manifests.merged import predictor_of
+from mlflow_gitops.manifests.merged import predictor_of, version_in
 from mlflow_gitops.manifests.nodes import Node, parse
 from mlflow_gitops.manifests.patches import Setter
 from mlflow_gitops.manifests.rules import SERVICE, file_of, file_pattern, keys_at, line_to_add
 from mlflow_gitops.manifests.tree import files_below
-from mlflow_gitops.state import Environment, Predictor, ServiceSpec, ValueRule, layout_in
+from mlflow_gitops.state import Environment, Names, Predictor, ServiceSpec, ValueRule
 from mlflow_gitops.value_path import filled, parse_path
 
 __all__ = ["Elsewhere", "Written"]
-
-_VERSION = re.compile(r"/v([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +51,7 @@ class Written:
             return None
         if self.version is not None or not self.complete:
             return ServiceSpec(uri, (self.version and self.version.value) or "")
-        named = _VERSION.fullmatch(uri[uri.rstrip("/").rfind("/") :])
-        name = named[1] if named else ""
-        layout = layout_in(name)
-        return ServiceSpec(uri, name.removesuffix(f"-{layout}") if layout else name)
+        return ServiceSpec(uri, version_in(uri))
 
     def is_set_by(self, setters: Sequence[Setter], service: str) -> bool:
         """Whether it is the InferenceService's own storageUri. Raises where there are two."""
@@ -75,26 +70,28 @@ class Written:
 
 
 class Elsewhere:
-    """Reads one tree. `services` maps a model's name to its service's where they differ."""
+    """Reads one tree. `names` says how services are called."""
 
     def __init__(
         self,
         catalog: Catalog,
         environments: Mapping[str, Environment],
-        services: Mapping[str, str],
+        names: Names,
         folders: Mapping[str, str],
     ) -> None:
         self._catalog = catalog
         self._environments = environments
-        self._services = services
-        self._models = {service: model for model, service in services.items()}
+        self._names = names
         self._folders = folders
         self._markers: dict[str, Markers] = {}
         self._last: tuple[str, list[Node]] = ("", [])
 
     def markers(self, environment: str) -> Markers:
         if environment not in self._markers:
-            noted = self._catalog.noted(self._folders[environment])
+            folder = self._folders[environment]
+            hides = what_hides(self._environments[environment], folder)
+            found = self._catalog.noted(folder).items()
+            noted = {path: notes for path, notes in found if not hides(path)}
             self._markers[environment] = read_markers(noted, environment, self._folders)
         return self._markers[environment]
 
@@ -120,19 +117,19 @@ class Elsewhere:
 
     def rule(self, environment: str, service: str) -> ValueRule | None:
         """The settings' rule for the service."""
-        model = self._model(service)
+        model = self._model(service, environment)
         rules = self._environments[environment].values
         return next((rule for rule in rules if rule.takes(model)), None)
 
     def file(self, rule: ValueRule, environment: str, service: str) -> str:
-        return file_of(rule.file, service, self._model(service), environment)
+        return file_of(rule.file, service, self._model(service, environment), environment)
 
     def names(self, environment: str) -> Iterator[str]:
         """The services that may be written so."""
         for rule in self._environments[environment].values:
             yield from self._of_rule(rule, environment)
         markers = self.markers(environment)
-        yield from (self._services.get(model, model) for model in markers.uris)
+        yield from (self._service(model, environment) for model in markers.uris)
 
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec
@@ -169,11 +166,16 @@ class Elsewhere:
             hint="remove the service and this value in Git by hand: the request is then answered",
         )
 
-    def _model(self, service: str) -> str:
-        return self._models.get(service, service)
+    def _model(self, service: str, environment: str) -> str:
+        return self._names.model(service, self._environments[environment])
+
+    def _service(self, model: str, environment: str) -> str:
+        return self._names.service(model, self._environments[environment])
 
     def _marked(self, environment: str, service: str) -> Written | None:
-        model, markers = self._model(service), self.markers(environment)
+        markers = self.markers(environment)
+        named = (m for m in markers.uris if self._service(m, environment) == service)
+        model = next(named, self._model(service, environment))
         for stray in markers.strays:
             if stray.is_about(model):
                 raise stray.error
@@ -240,11 +242,11 @@ class Elsewhere:
             if "service" in names:
                 yield names["service"]
             elif model is not None:
-                yield self._services.get(model, model)
+                yield self._service(model, environment)
             elif SERVICE in rule.path:
                 yield from keys_at(self._roots(file), parse_path(rule.path))
             else:
-                yield from (self._services.get(model, model) for model in rule.models)
+                yield from (self._service(model, environment) for model in rule.models)
 
     def _missing(
         self, rule: ValueRule, environment: str, service: str, spec: ServiceSpec

@@ -78,7 +78,12 @@ class _Adder:
         self._must_be_free(path)
         namespace = self.environment.namespace
         text = plain_text(
-            self.service, self.predictor, self.spec, namespace, account=self._account_is_there()
+            self.service,
+            self.predictor,
+            self.spec,
+            namespace,
+            self.environment.label,
+            account=self._account_is_there(),
         )
         return {path: text}
 
@@ -89,7 +94,7 @@ class _Adder:
         self._must_be_free(f"{leaf}/kustomization.yaml")
         self._must_be_free(f"{leaf}/model-version.yaml")
         namespace = self.environment.namespace
-        files = leaf_files(leaf, base.folder, base.document, base.key, self.spec, namespace)
+        files = self._leaf(leaf, base, namespace)
         return {**base.files, **files}
 
     def overlay(self, elsewhere: Sequence[Service], folders: Sequence[str]) -> Changes:
@@ -109,7 +114,7 @@ class _Adder:
             base = self._base(elsewhere, folders, account=common or self._account_is_there())
             self._must_be_free(f"{leaf}/model-version.yaml")
             changes |= base.files
-            changes |= leaf_files(leaf, base.folder, base.document, base.key, self.spec)
+            changes |= self._leaf(leaf, base)
             needs_account = base.needs_account
         lines = [*self._account_line(needed=needs_account), self.service]
         if self.folder not in layout:
@@ -120,6 +125,12 @@ class _Adder:
         for line in lines:
             text = add_to_list(text, "resources", line, path)
         return {**changes, path: text}
+
+    def _leaf(self, folder: str, base: _Base, namespace: str = "") -> dict[str, str]:
+        label = self.environment.label
+        return leaf_files(
+            folder, base.folder, base.document, base.key, self.spec, label, namespace
+        )
 
     def _must_be_free(self, path: str) -> None:
         if path in self.catalog.tree:

@@ -15,6 +15,7 @@ from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
+from mlflow_gitops.manifests.hidden import Hides, what_hides
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.merged import predictor_of, spec_of
@@ -25,7 +26,7 @@ from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
+from mlflow_gitops.state import Environment, Hold, Names, Predictor, ServiceSpec
 
 __all__ = ["Manifests"]
 
@@ -37,8 +38,7 @@ NEW = Predictor("not-known-yet")  # in the base of a service that is made new
 class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
 
-    `services` maps a model's name to its service's where they differ. `cache` is shared between
-    heads. All methods raise ManifestError where a person must change
+    `names` says how services are called. `cache` is shared between heads. All methods raise ManifestError where a person must change
     something, with the file in `where`.
     """
 
@@ -47,18 +47,22 @@ class Manifests:
         tree: Tree,
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
-        services: Mapping[str, str] = EMPTY,
+        names: Names = Names(),
     ) -> None:
         self._tree = tree
         self._environments = environments
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
-        self._services = services
+        self._names = names
         folders = {name: self._folder(name) for name in environments}
-        self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
+        self._elsewhere = Elsewhere(self._catalog, environments, names, folders)
         self._resolvers: dict[str, Resolver] = {}
         self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
         self._bases: dict[tuple[str, str], Predictor | None] = {}
+
+    @property
+    def environments(self) -> Mapping[str, Environment]:
+        return self._environments
 
     def committed(self, environment: str, service: str) -> ServiceSpec | None:
         """What Git says; None where the service is not in the environment.
@@ -152,7 +156,7 @@ class Manifests:
                 hint="remove that patch to bring the service back",
             )
         else:
-            if spec_of(found.fields).rollout != spec.rollout:
+            if spec_of(found.fields, self._label(environment)).rollout != spec.rollout:
                 raise ManifestError(
                     f"`{service}` has a traffic split in Git that differs from the one asked for, "
                     f"and splits are not written yet",
@@ -187,7 +191,7 @@ class Manifests:
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
         tree = EditedTree(self._tree, changes)
-        edited = Manifests(tree, self._environments, self._cache, self._services)
+        edited = Manifests(tree, self._environments, self._cache, self._names)
         shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
         edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
         return edited
@@ -209,6 +213,12 @@ class Manifests:
         path = normpath(self._environments[environment].path.strip("/") or ".")
         return "" if path == "." else path
 
+    def _hides(self, environment: str) -> Hides:
+        return what_hides(self._environments[environment], self._folder(environment))
+
+    def _label(self, environment: str) -> str:
+        return self._environments[environment].label
+
     def _index(self, environment: str) -> Index:
         return self._resolver(environment).index
 
@@ -222,7 +232,11 @@ class Manifests:
                     where=f"{folder}/Chart.yaml".lstrip("/"),
                     hint="point `path` at plain manifests or a kustomization",
                 )
-            found = Resolver(self._catalog, self._catalog.index(environment, folder))
+            found = Resolver(
+                self._catalog,
+                self._catalog.index(environment, folder, self._hides(environment)),
+                self._label(environment),
+            )
             self._resolvers[environment] = found
         return found
 
@@ -261,7 +275,7 @@ class Manifests:
         if written is not None:
             return written.spec
         found = self._find(environment, service)
-        return spec_of(found.fields) if found else None
+        return spec_of(found.fields, self._label(environment)) if found else None
 
     def _find_quietly(self, environment: str, service: str) -> Service | None:
         """One environment's error never stops another."""
@@ -308,7 +322,9 @@ class Manifests:
     def _comments(self, environment: str) -> list[ManifestError]:
         """What is wrong with the comments that are meant for this tool."""
         folder = self._folder(environment)
-        files = dict(self._catalog.noted(folder))
+        hides = self._hides(environment)
+        noted = self._catalog.noted(folder).items()
+        files = {path: notes for path, notes in noted if not hides(path)}
         for path in self._touched(environment):
             if path in self._tree and not inside(path, folder):
                 files[path] = self._catalog.notes(path)
@@ -334,6 +350,7 @@ class Manifests:
         return promote(
             service,
             spec,
+            label=self._label(environment),
             folder=self._folder(environment),
             read=self._catalog.text,
             owned=lambda path: self._owns(environment, path),
@@ -343,6 +360,7 @@ class Manifests:
     def _scaffold(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
+        check_name(service, is_new=True)
         others = [self._find_quietly(name, service) for name in self._others(environment)]
         changes = enlist(
             self._catalog,

@@ -1,7 +1,8 @@
 """The values of an InferenceService that this tool reads, flat: `{"model.storageUri": "s3://…"}`.
 
 So a strategic-merge patch is a dictionary update, with None for a deletion, and a JSON 6902
-operation is one too. `PLACES` tells where in the object each value stands.
+operation is one too. `place_of` says where in the object each value is. Every label is read, since
+environments may differ in which one carries the version.
 """
 
 from __future__ import annotations
@@ -21,11 +22,21 @@ from mlflow_gitops.manifests.nodes import (
     items,
     text_of,
 )
+from mlflow_gitops.state import LABEL
 
-__all__ = ["FRAMEWORKS", "LABEL", "LABELS", "PLACES", "Fields", "fields_of"]
+__all__ = [
+    "FRAMEWORKS",
+    "LABELS",
+    "PLACES",
+    "Fields",
+    "fields_of",
+    "has_labels",
+    "label_field",
+    "place_of",
+    "sets",
+]
 
-LABEL = "label"
-LABELS = "labels"  # whether there are others
+LABELS = "labels"  # None where all of them are removed; each is a field of its own
 FRAMEWORKS = (
     "model",
     "sklearn",
@@ -46,13 +57,31 @@ _OF_A_FRAMEWORK = ("storageUri", "modelFormat", "protocolVersion", "runtime", "s
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     LABELS: ("metadata", "labels"),
-    LABEL: ("metadata", "labels", "model-version"),
     "canary": ("spec", "canary"),
     **{key: (*_PREDICTOR, key) for key in ("canaryTrafficPercent", "storageUris", "containers")},
     **{key: (*_PREDICTOR, key) for key in FRAMEWORKS},
     **{f"{key}.{name}": (*_PREDICTOR, key, name) for key in FRAMEWORKS for name in _OF_A_FRAMEWORK},
 }
-"""Where in an InferenceService each field stands."""
+"""Where in an InferenceService each field stands, but for the single labels."""
+
+
+def label_field(key: str) -> str:
+    return f"{LABELS}.{key}"
+
+
+def place_of(name: str) -> tuple[str, ...]:
+    """Where in an InferenceService the field stands."""
+    place = PLACES.get(name)
+    return place or (*PLACES[LABELS], name.removeprefix(f"{LABELS}."))
+
+
+def has_labels(fields: Mapping[str, object]) -> bool:
+    return any(name.startswith(f"{LABELS}.") for name in fields)
+
+
+def sets(fields: Fields, name: str) -> bool:
+    """Whether the field is set, or removed, also together with all labels."""
+    return name in fields or (name.startswith(f"{LABELS}.") and LABELS in fields)
 
 
 def fields_of(root: Node, where: str) -> Fields:
@@ -60,12 +89,10 @@ def fields_of(root: Node, where: str) -> Fields:
     found: dict[str, str | None] = {}
     labels = child(root, "metadata", "labels", where=where)
     if is_null(labels):
-        found[LABELS] = found[LABEL] = None
-    elif any(key != "model-version" and not is_null(value) for key, value in entries(labels)):
-        found[LABELS] = ""
-    label = child(labels, "model-version", where=where)
-    if label is not None:
-        found[LABEL] = text_of(label)
+        found[LABELS] = None
+    child(labels, LABEL, where=where)  # a label given twice is an error
+    for key, value in entries(labels):
+        found[label_field(key)] = text_of(value)
     spec = child(root, "spec", where=where)
     canary = child(spec, "canary", where=where)
     if canary is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.hidden import Hides, hides_nothing
 from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization
 from mlflow_gitops.manifests.tree import files_below, inside, parent, resolve
 from mlflow_gitops.ports import Tree
@@ -55,14 +56,21 @@ def kustomization_files(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def build_graph(
-    tree: Tree, folder: str, layout: Layout, read: Callable[[str], Kustomization]
+    tree: Tree,
+    folder: str,
+    layout: Layout,
+    read: Callable[[str], Kustomization],
+    hides: Hides = hides_nothing,
 ) -> Graph:
-    """`read` gives the kustomization in a file, or raises ManifestError."""
+    """`read` gives the kustomization in a file, or raises ManifestError.
+
+    What `hides` leaves out of a plain folder is read only where a kustomization lists it.
+    """
     walk = _Walk(tree, layout, read)
     if folder in layout:
         roots: tuple[str, ...] = (folder,)
     else:
-        roots = _roots_below(tree, folder, layout, walk)
+        roots = _roots_below(tree, folder, layout, walk, hides)
     starts = tuple(start for root in roots if (start := walk.start(root)))
     return Graph(
         files={path: tuple(chains) for path, chains in walk.files.items()},
@@ -76,11 +84,13 @@ def build_graph(
     )
 
 
-def _roots_below(tree: Tree, folder: str, layout: Layout, walk: _Walk) -> tuple[str, ...]:
+def _roots_below(
+    tree: Tree, folder: str, layout: Layout, walk: _Walk, hides: Hides
+) -> tuple[str, ...]:
     """The outermost kustomizations; the files outside all of them are plain manifests."""
     roots: list[str] = []
     for path in files_below(tree, folder):
-        if roots and inside(path, roots[-1]):
+        if hides(path) or (roots and inside(path, roots[-1])):
             continue
         above = parent(path)
         covering = ""

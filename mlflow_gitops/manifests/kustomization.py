@@ -88,12 +88,18 @@ class Obstacle:
     """Something that renders or changes services in a way that is not followed.
 
     `service` is the one that it concerns, "" for any. With `hides`, it may render services that
-    no file of the tree shows; else it overrides values.
+    no file of the tree shows; else it overrides values: those of the labels at `label`, or the URI
+    where that is "".
     """
 
     what: str
     service: str = ""
     hides: bool = False
+    label: str = ""
+
+    def concerns(self, label: str) -> bool:
+        """Whether it matters where this is the label that carries the version."""
+        return not self.label or (bool(label) and f".{self.label}".endswith(f".{label}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +201,14 @@ def _obstacles(root: Node, where: str) -> Iterator[Obstacle]:
     for replacement in _list(root, "replacements", where):
         for target in items(child(replacement, "targets")):
             paths = [text_of(path) or "" for path in items(child(target, "fieldPaths"))]
-            if any("storageUri" in path or "model-version" in path for path in paths):
-                name = text_of(child(target, "select", "name")) or ""
-                yield Obstacle("`replacements`", name)
+            name = text_of(child(target, "select", "name")) or ""
+            for path in paths:
+                if "storageUri" in path:
+                    yield Obstacle("`replacements`", name)
+                elif "labels" in path:
+                    key = path.replace("[", "").replace("]", "")
+                    yield Obstacle("`replacements`", name, label=key)
     labels = [child(each, "pairs") for each in _list(root, "labels", where)]
     for node in (*labels, child(root, "commonLabels", where=where)):
-        if any(key == "model-version" for key, _ in entries(node)):
-            yield Obstacle("a `model-version` label for all resources")
+        for key, _ in entries(node):
+            yield Obstacle(f"a `{key}` label for all resources", label=key)

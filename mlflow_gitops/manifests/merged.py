@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from mlflow_gitops.errors import ManifestError
-from mlflow_gitops.manifests.fields import FRAMEWORKS, LABEL, Fields
-from mlflow_gitops.state import Predictor, ServiceSpec
+from mlflow_gitops.manifests.fields import FRAMEWORKS, Fields, label_field
+from mlflow_gitops.state import LABEL, Predictor, ServiceSpec, layout_in
 
-__all__ = ["check_supported", "frameworks", "merge", "predictor_of", "spec_of"]
+__all__ = ["check_supported", "frameworks", "merge", "predictor_of", "spec_of", "version_in"]
+
+_VERSION = re.compile(r"/v([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)/?")
 
 
 def merge(parts: Iterable[Fields]) -> dict[str, str]:
@@ -62,13 +65,27 @@ def check_supported(fields: Mapping[str, str], service: str, where: str) -> None
             )
 
 
-def spec_of(fields: Mapping[str, str]) -> ServiceSpec:
+def version_in(uri: str) -> str:
+    """The version that the last folder of a published URI names; "" for any other URI."""
+    named = _VERSION.fullmatch(uri[uri.rstrip("/").rfind("/") :])
+    name = named[1] if named else ""
+    layout = layout_in(name)
+    return name.removesuffix(f"-{layout}") if layout else name
+
+
+def spec_of(fields: Mapping[str, str], label: str = LABEL) -> ServiceSpec:
+    """The managed part. Without the label the version is that of the usual one, which older
+    commits have; where the settings name none, it is the one in the URI.
+    """
     key = next(iter(frameworks(fields)), "model")
     split = {name: fields[name] for name in ("canary", "canaryTrafficPercent") if name in fields}
+    uri = fields.get(f"{key}.storageUri", "")
+    labelled = fields.get(label_field(label), fields.get(label_field(LABEL), ""))
+    version = labelled if label else version_in(uri)
     rollout = ",".join(f'"{name}":{_literal(value)}' for name, value in sorted(split.items()))
     return ServiceSpec(
-        uri=fields.get(f"{key}.storageUri", ""),
-        version=fields.get(LABEL, ""),
+        uri=uri,
+        version=version,
         rollout=f"{{{rollout}}}" if rollout else "",
     )
 

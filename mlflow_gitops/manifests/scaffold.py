@@ -15,7 +15,8 @@ from mlflow_gitops.manifests.facts import Document
 from mlflow_gitops.manifests.scalars import plain_or_quoted, quoted
 from mlflow_gitops.manifests.templates import render
 from mlflow_gitops.manifests.tree import relative
-from mlflow_gitops.state import Predictor, ServiceSpec
+from mlflow_gitops.slugs import MOST, is_name, slug
+from mlflow_gitops.state import LABEL, Predictor, ServiceSpec
 
 __all__ = [
     "SERVICE_ACCOUNT",
@@ -30,19 +31,19 @@ __all__ = [
 ]
 
 SERVICE_ACCOUNT = "kserve-s3-sa"
-NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 API_VERSION = "serving.kserve.io/v1beta1"
 
 
-def check_name(name: str) -> None:
-    """KServe's own rule for the name of an InferenceService."""
-    if len(name) > 63 or not NAME.fullmatch(name):
+def check_name(name: str, *, is_new: bool = False) -> None:
+    """KServe's own rule for the name of an InferenceService; and what it can serve of a new one."""
+    if not is_name(name) or (is_new and len(name) > MOST):
         raise ManifestError(
             f"`{name}` cannot be the name of an InferenceService: it takes lower-case letters, "
-            f"digits and `-`, starts with a letter, and has at most 63 characters",
+            f"digits and `-`, starts with a letter, and has at most {MOST} characters",
             where="mlflow-gitops.yaml",
-            hint=f"map the model to a name, in the settings: services: {{{quoted(name)}: <name>}}",
+            hint="map the model to a name, in the settings: "
+            f"`services: {{{quoted(name)}: {slug(name)}}}`",
         )
 
 
@@ -56,8 +57,16 @@ def base_root(folder: str, exists: Callable[[str], bool]) -> str:
     return beside
 
 
-def patch_text(base: Document, name: str, key: str, *, uri: str | None, version: str | None) -> str:
-    """A strategic-merge patch; what is None is left out.
+def patch_text(
+    base: Document,
+    name: str,
+    key: str,
+    *,
+    uri: str | None,
+    version: str | None,
+    label: str = LABEL,
+) -> str:
+    """A strategic-merge patch; what is None is left out, and without a label the version is.
 
     Group, version and namespace must be those that the base has in its file, or nothing matches.
     """
@@ -65,8 +74,8 @@ def patch_text(base: Document, name: str, key: str, *, uri: str | None, version:
     lines.append(f"  name: {plain_or_quoted(name)}")
     if base.namespace:
         lines.append(f"  namespace: {plain_or_quoted(base.namespace)}")
-    if version is not None:
-        lines += ["  labels:", f"    model-version: {quoted(version)}"]
+    if version is not None and label:
+        lines += ["  labels:", f"    {plain_or_quoted(label)}: {quoted(version)}"]
     if uri is not None:
         lines += ["spec:", "  predictor:", f"    {key}:"]
         lines.append(f"      storageUri: {plain_or_quoted(uri)}")
@@ -108,9 +117,17 @@ def base_files(folder: str, name: str, predictor: Predictor, *, account: bool) -
 
 
 def leaf_files(
-    folder: str, base: str, document: Document, key: str, spec: ServiceSpec, namespace: str = ""
+    folder: str,
+    base: str,
+    document: Document,
+    key: str,
+    spec: ServiceSpec,
+    label: str,
+    namespace: str = "",
 ) -> dict[str, str]:
-    patch = patch_text(document, document.name, key, uri=spec.uri, version=spec.version)
+    patch = patch_text(
+        document, document.name, key, uri=spec.uri, version=spec.version, label=label
+    )
     return {
         f"{folder}/kustomization.yaml": render(
             "service/leaf-kustomization.yaml",
@@ -131,11 +148,18 @@ def overlay_text(namespace: str, resources: Iterable[str]) -> str:
 
 
 def plain_text(
-    name: str, predictor: Predictor, spec: ServiceSpec, namespace: str, *, account: bool
+    name: str,
+    predictor: Predictor,
+    spec: ServiceSpec,
+    namespace: str,
+    label: str,
+    *,
+    account: bool,
 ) -> str:
     """A whole InferenceService, for an environment that is a plain directory."""
     metadata = f"  namespace: {plain_or_quoted(namespace)}\n" if namespace else ""
-    metadata += f"  labels:\n    model-version: {quoted(spec.version)}\n"
+    if label:
+        metadata += f"  labels:\n    {plain_or_quoted(label)}: {quoted(spec.version)}\n"
     return _service(name, predictor, account=account, metadata=metadata, uri=spec.uri)
 
 

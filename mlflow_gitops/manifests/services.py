@@ -17,6 +17,7 @@ from mlflow_gitops.manifests.merged import check_supported, merge
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.patches import Patches, Setter
 from mlflow_gitops.manifests.tree import parent, resolve
+from mlflow_gitops.state import LABEL
 
 __all__ = ["Resolver", "Service"]
 
@@ -43,10 +44,11 @@ class Service:
 class Resolver:
     """Answers for one environment of one tree."""
 
-    def __init__(self, catalog: Catalog, index: Index) -> None:
+    def __init__(self, catalog: Catalog, index: Index, label: str = LABEL) -> None:
         self.catalog = catalog
         self.index = index
-        self.patches = Patches(catalog, index.graph)
+        self.label = label
+        self.patches = Patches(catalog, index.graph, label)
 
     def find(self, name: str) -> Service | None:
         """The service, or None. Raises ManifestError where that cannot be told."""
@@ -134,7 +136,11 @@ class Resolver:
     def _raise_obstacles(self, name: str, chain: Chain) -> None:
         for path in self.patches.kustomizations_of(chain):
             kustomization = self.index.graph.kustomizations[path]
-            obstacles = [o.what for o in kustomization.obstacles if o.service in ("", name)]
+            obstacles = [
+                o.what
+                for o in kustomization.obstacles
+                if o.service in ("", name) and o.concerns(self.label)
+            ]
             hiding = {o.what for o in kustomization.obstacles if o.hides}
             for reference in filter(None, kustomization.replacements):
                 file = resolve(parent(path), reference)
@@ -180,6 +186,7 @@ def _raise_failing_tests(setters: Sequence[Setter]) -> None:
 
 def _found_twice(name: str, found: list[tuple[str, Document, Chain]]) -> ManifestError:
     (first, _, one), (second, _, two) = found[:2]
+    hint = "remove or rename one of them"
     if first == second and one != two:
         pairs = ((a, b) for a, b in zip(one, two, strict=False) if a != b)
         a, b = next(pairs, (one[-1], two[-1]))
@@ -188,8 +195,12 @@ def _found_twice(name: str, found: list[tuple[str, Document, Chain]]) -> Manifes
         what = f"`{name}` is in the file twice"
     else:
         what = f"`{name}` is in {first} and in {second}"
+        hint += (
+            "; or leave a file or folder out that is not deployed, with `exclude` or "
+            "`recurse: false` in the environment's settings"
+        )
     return ManifestError(
         f"{what}: an environment can have one",
         where=first,
-        hint="remove or rename one of them",
+        hint=hint,
     )

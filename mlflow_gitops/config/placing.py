@@ -1,0 +1,194 @@
+"""How services are called and where their manifests are: reads the settings, and compares them.
+
+What concerns single services only (a name that KServe cannot serve, an object that two environments
+would write) is a concern: `config check` reports it, these services are refused, the others go on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+from mlflow_gitops.config import names
+from mlflow_gitops.config.document import Findings, Value
+from mlflow_gitops.config.patterns import meet
+from mlflow_gitops.config.reference_settings import SETTINGS
+from mlflow_gitops.planning.service_names import long_host, rival, rival_text, too_long
+from mlflow_gitops.slugs import MOST
+from mlflow_gitops.state import Environment, Settings
+
+__all__ = [
+    "find_concerns",
+    "name_warnings",
+    "path_clashes",
+    "read_exclude",
+    "read_folder",
+    "read_label",
+    "read_service_names",
+    "read_services",
+    "read_template",
+]
+
+ROWS = {row.key: row for row in SETTINGS}
+ENVIRONMENT = "environments.<name>"
+SERVICE = "{service}"
+_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def read_services(value: Value | None, found: Findings) -> Mapping[str, str]:
+    """Model to service, of one mapping; two models cannot have one service."""
+    if value is None:
+        return MappingProxyType({})
+    form = ROWS["services.<model>"].form
+    services: dict[str, str] = {}
+    models: dict[str, str] = {}
+    for model, at in (found.entries(value, ROWS["services"].form) or {}).items():
+        wrong = names.model_complaint(model)
+        if wrong:
+            found.add(at, f"the key {wrong}")
+        service = found.text(at, names.service_complaint, form)
+        if service is None:
+            continue
+        other = models.setdefault(service, model)
+        if other != model:
+            what = f"`{service}` is the service of the model `{other}` already"
+            found.add(at, what, hint="give each model a service of its own")
+        services[model] = service
+    return MappingProxyType(services)
+
+
+def read_service_names(value: Value | None, found: Findings) -> bool:
+    """Whether names that Kubernetes does not allow are derived."""
+    if value is None:
+        return False
+    form = ROWS["service-names"].form
+    text = found.text(
+        value, lambda text: "" if text in ("exact", "slug") else "is no known way", form
+    )
+    return text == "slug"
+
+
+def read_template(value: Value | None, found: Findings) -> str:
+    row = ROWS[f"{ENVIRONMENT}.service-name"]
+    if value is None:
+        return row.default or SERVICE
+    return found.text(value, _template_complaint, row.form) or SERVICE
+
+
+def _template_complaint(text: str) -> str:
+    if text.count(SERVICE) != 1:
+        return f"has to hold `{SERVICE}` once"
+    rest = text.replace(SERVICE, "x")
+    return "" if names.service_complaint(rest) == "" else "makes no name of an InferenceService"
+
+
+def read_label(value: Value | None, found: Findings, default: str) -> str:
+    """The key of a label; "" where none carries the version."""
+    if value is None:
+        return default
+    text = found.text(value, _label_complaint, ROWS["label"].form)
+    return "" if text == "none" else text or default
+
+
+def _label_complaint(text: str) -> str:
+    return "" if _KEY.fullmatch(text) else "is no key of a Kubernetes label"
+
+
+def read_folder(value: Value | None, found: Findings) -> str:
+    """A folder's path in its shortest form, `.` for the root; "" where it is wrong."""
+    if value is None:
+        return ""
+    form = ROWS[f"{ENVIRONMENT}.path"].form
+    hint = "write it from the root of the repository, for example `production`, or `.` for the root"
+    text = found.text(value, lambda text: names.path_complaint(_short(text)), form, hint=hint)
+    return _short(text) if text else ""
+
+
+def _short(text: str) -> str:
+    """Without `.` parts and needless slashes; an absolute path stays one."""
+    if not text or text.startswith("/"):
+        return text
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    return "/".join(parts) or "."
+
+
+def read_exclude(value: Value | None, found: Findings) -> tuple[str, ...]:
+    form = ROWS[f"{ENVIRONMENT}.exclude"].form
+    items = () if value is None else found.items(value, form) or ()
+    texts = (found.text(item, _exclude_complaint, form) for item in items)
+    return tuple(text for text in texts if text)
+
+
+def _exclude_complaint(text: str) -> str:
+    if not text or text != text.strip() or text.startswith(("/", "!")) or text.endswith("/"):
+        return "is no pattern of paths below the folder: nothing is excluded by `/` or `!` at an end"
+    if any(part in ("", ".", "..") for part in text.split("/")):
+        return "has an empty part, or one that is `.` or `..`"
+    return "" if text.strip("*/") else "would leave out every file"
+
+
+def path_clashes(
+    environments: Iterable[Environment], default_branch: str
+) -> Iterator[tuple[str, str]]:
+    """(environment, why it and another are in each other's way), each pair once."""
+    placed = [(e.branch or default_branch, e.path, e.name) for e in environments if e.path]
+    owner: dict[tuple[str, str], str] = {}
+    for branch, path, name in placed:
+        first = owner.setdefault((branch, path), name)
+        if first != name:
+            yield name, f"has the same branch and path as the environment `{first}`"
+    for branch, path, name in placed:
+        above = ["/".join(path.split("/")[:end]) for end in range(1, path.count("/") + 1)]
+        for folder in (above if path == "." else [".", *above]):
+            if (branch, folder) in owner:
+                yield name, f"has a path inside that of `{owner[branch, folder]}`, `{folder}`"
+
+
+def find_concerns(
+    settings: Settings, default_branch: str, places: Mapping[str, Value], found: Findings
+) -> None:
+    """Add what would be refused of single services. `places` are the environments in the text."""
+    environments = list(settings.environments.values())
+    for environment in environments:
+        for model, service in _known(settings, environment):
+            if len(service) > MOST:
+                hint = "give the model a shorter name under `services`"
+                found.concern(places[environment.name], f"{too_long(service)} (`{model}`)", hint)
+    for index, one in enumerate(environments):
+        for two in environments[index + 1 :]:
+            if (one.branch or default_branch) != (two.branch or default_branch):
+                continue
+            service = _shared_service(one, two, settings)
+            if service:
+                found.concern(places[two.name], *rival_text(service, one, two))
+
+
+def _known(settings: Settings, environment: Environment) -> Iterator[tuple[str, str]]:
+    """The models that the settings name and the environment takes, with their services."""
+    literal = (model for model in environment.models if not any(c in model for c in "*?["))
+    for model in dict.fromkeys((*settings.services, *environment.services, *literal)):
+        if environment.takes(model):
+            yield model, settings.service(model, environment)
+
+
+def _shared_service(one: Environment, two: Environment, settings: Settings) -> str:
+    """A service that both would write, as far as the settings alone show; `<model>` for many."""
+    for environment, other in ((one, two), (two, one)):
+        for model, service in _known(settings, environment):
+            if rival(model, environment, other, settings):
+                return service
+    same = (one.namespace, one.cluster) == (two.namespace, two.cluster) and one.namespace
+    if same and one.service_name == two.service_name and meet(one.models, two.models):
+        return one.service_name.replace(SERVICE, "<model>")
+    return ""
+
+
+def name_warnings(settings: Settings) -> list[str]:
+    """Host names that DNS would not take, of the services that the settings name."""
+    found = (
+        long_host(service, environment.namespace)
+        for environment in settings.environments.values()
+        for _, service in _known(settings, environment)
+    )
+    return [text for text in dict.fromkeys(found) if text]

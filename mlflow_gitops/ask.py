@@ -36,7 +36,6 @@ from mlflow_gitops.wish import (
     earlier_than,
     later_than,
     locate,
-    model_of,
     no_service,
     no_version,
     parse_model_uri,

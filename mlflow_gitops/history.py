@@ -38,7 +38,7 @@ class Historian:
     index: HistoryIndex
     environment: Environment
     branch: str
-    names: Names = Names()
+    names: Names = field(default_factory=Names)
     _whole: ParseCache = field(default_factory=ParseCache)
     _narrow: ParseCache = field(default_factory=ParseCache)
     _manifests: dict[int, Manifests] = field(default_factory=dict)

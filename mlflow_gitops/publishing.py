@@ -32,6 +32,7 @@ __all__ = ["Publisher"]
 log = logging.getLogger(__name__)
 
 NOTHING = ModelFiles({})
+NESTED = "/1/model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class Publisher:
             settings,
             is_new=changes and plan.before is None,
             beside=view.manifests.environments.values() if changes else (),
+            git=view.manifests,
             models=self.registry.names() if changes and is_derived else (),
             taken=taken,
         )
@@ -198,6 +200,21 @@ class Publisher:
 def _check(placed: Placed) -> None:
     predictor = predictor_of(placed.view, placed.contents)
     check_loadable(placed.contents, predictor, placed.publication.layout)
+    _check_nested_name(placed)
+
+
+def _check_nested_name(placed: Placed) -> None:
+    """Triton serves an ONNX model under its folder's name, which is one service's."""
+    service = placed.view.plan.place.service
+    named = {path.split("/")[0] for path in placed.contents.files if path.endswith(NESTED)}
+    if placed.publication.layout == "nest" and named and service not in named:
+        other = min(named)
+        raise PublishError(
+            f"the version is published for Triton under the name `{other}`, and `{service}` would "
+            "serve it under that name",
+            where=placed.publication.uri,
+            hint=f"name the service `{other}` here too, or serve it with another runtime",
+        )
 
 
 def _loads(placed: Placed) -> bool:

@@ -38,8 +38,7 @@ class Shelving:
         specs = self._specs()
         snapshots = self._snapshots(registry, models)
         found = {
-            model: self._revisions(model, snapshot, specs)
-            for model, snapshot in snapshots.items()
+            model: self._revisions(model, snapshot, specs) for model, snapshot in snapshots.items()
         }
         uris = [each.shelved.uri for revisions in found.values() for each in revisions]
         where = mentioned(uris, self.repository.mentions("/v", since)) if uris else {}

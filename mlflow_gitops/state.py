@@ -279,6 +279,12 @@ class Names:
 
     services: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     by_slug: bool = False
+    models: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """`services` the other way round."""
+
+    def __post_init__(self) -> None:
+        models = {service: model for model, service in self.services.items()}
+        object.__setattr__(self, "models", models)
 
     def shared(self, model: str) -> str:
         """The name that the environments start from."""
@@ -297,12 +303,11 @@ class Names:
 
     def model(self, service: str, environment: Environment) -> str:
         """The model behind a service, as far as the settings alone say; else the service's name."""
-        own = [model for model, name in environment.services.items() if name == service]
+        own = (model for model, name in environment.services.items() if name == service)
         before, _, after = environment.service_name.partition("{service}")
         fits = service.startswith(before) and service.endswith(after)
         shared = service[len(before) : len(service) - len(after)] if fits else ""
-        found = own or [model for model, name in self.services.items() if name == shared]
-        return found[0] if len(found) == 1 else shared or service
+        return next(own, "") or self.models.get(shared) or shared or service
 
     def is_derived(self, model: str) -> bool:
         """Whether the name is a slug, and not what people wrote."""
@@ -388,10 +393,10 @@ class Settings:
     write_once: WriteOnce = WriteOnce()
     signed_by: SignedBy = SignedBy()
     by_slug: bool = False
+    names: Names = field(init=False, repr=False, compare=False)
 
-    @property
-    def names(self) -> Names:
-        return Names(self.services, self.by_slug)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", Names(self.services, self.by_slug))
 
     def service(self, model: str, environment: Environment) -> str:
         """The name of the model's InferenceService in the environment."""

@@ -45,7 +45,7 @@ def check(app: App, file: Path | None, as_json: bool) -> int:
     Reads FILE, or without it the repository's settings, from its default branch. Where
     MLFLOW_TRACKING_URI names a server, warns of selectors and patterns that match nothing there.
     """
-    session = app.session()
+    session = _session(app, is_needed=file is None)
     where, text, branch = _read(session, file)
     problems = check_settings(text, default_branch=branch)
     warnings = _warnings(session, text, branch)
@@ -58,14 +58,24 @@ def check(app: App, file: Path | None, as_json: bool) -> int:
     return int(bool(problems))
 
 
-def _warnings(session: Session, text: str, branch: str) -> list[str]:
+def _session(app: App, *, is_needed: bool) -> Session | None:
+    """A file can be checked in an environment that names no repository, or names it wrongly."""
+    try:
+        return app.session()
+    except ConfigError:
+        if is_needed:
+            raise
+        return None
+
+
+def _warnings(session: Session | None, text: str, branch: str) -> list[str]:
     """What may be meant as it is; compared with the registry where a server is named."""
     try:
         settings = parse_settings(text, default_branch=branch)
     except ConfigError:
         return []
     found = [*settings_warnings(settings), *name_warnings(settings)]
-    if session.process.tracking_uri or session.process.registry_uri:
+    if session and (session.process.tracking_uri or session.process.registry_uri):
         try:
             found += misses(settings, settings.environments, session.registry.snapshots())
         except GitOpsError as error:
@@ -73,13 +83,14 @@ def _warnings(session: Session, text: str, branch: str) -> list[str]:
     return found
 
 
-def _read(session: Session, file: Path | None) -> tuple[str, str, str]:
+def _read(session: Session | None, file: Path | None) -> tuple[str, str, str]:
     """Where the text is from, the text, and the default branch where it is known."""
-    if file is None:
+    if session is not None and file is None:
         repository = session.repository
         repository.fetch()
         where = f"{repository.identity}: {SETTINGS_FILE}"
         return where, repository.settings_text(), repository.default_branch
+    assert file is not None
     path = file / SETTINGS_FILE if file.is_dir() else file
     try:
         return str(path), path.read_text(encoding="utf-8"), ""

@@ -14,8 +14,15 @@ from mlflow_gitops.config import names
 from mlflow_gitops.config.document import Findings, Value
 from mlflow_gitops.config.patterns import meet
 from mlflow_gitops.config.reference_settings import SETTINGS
-from mlflow_gitops.planning.service_names import long_host, rival, rival_text, too_long
-from mlflow_gitops.slugs import MOST
+from mlflow_gitops.planning.service_names import (
+    line_to_add,
+    long_host,
+    rival,
+    rival_text,
+    same_place,
+    too_long,
+)
+from mlflow_gitops.slugs import MOST, is_name
 from mlflow_gitops.state import Environment, Settings
 
 __all__ = [
@@ -33,7 +40,9 @@ __all__ = [
 ROWS = {row.key: row for row in SETTINGS}
 ENVIRONMENT = "environments.<name>"
 SERVICE = "{service}"
-_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_KEY = re.compile(
+    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
 
 
 def read_services(value: Value | None, found: Findings) -> Mapping[str, str]:
@@ -122,7 +131,9 @@ def read_exclude(value: Value | None, found: Findings) -> tuple[str, ...]:
 
 def _exclude_complaint(text: str) -> str:
     if not text or text != text.strip() or text.startswith(("/", "!")) or text.endswith("/"):
-        return "is no pattern of paths below the folder: nothing is excluded by `/` or `!` at an end"
+        return (
+            "is no pattern of paths below the folder: nothing is excluded by `/` or `!` at an end"
+        )
     if any(part in ("", ".", "..") for part in text.split("/")):
         return "has an empty part, or one that is `.` or `..`"
     return "" if text.strip("*/") else "would leave out every file"
@@ -140,7 +151,7 @@ def path_clashes(
             yield name, f"has the same branch and path as the environment `{first}`"
     for branch, path, name in placed:
         above = ["/".join(path.split("/")[:end]) for end in range(1, path.count("/") + 1)]
-        for folder in (above if path == "." else [".", *above]):
+        for folder in above if path == "." else [".", *above]:
             if (branch, folder) in owner:
                 yield name, f"has a path inside that of `{owner[branch, folder]}`, `{folder}`"
 
@@ -151,13 +162,23 @@ def find_concerns(
     """Add what would be refused of single services. `places` are the environments in the text."""
     environments = list(settings.environments.values())
     for environment in environments:
+        models: dict[str, str] = {}
         for model, service in _known(settings, environment):
-            if len(service) > MOST:
-                hint = "give the model a shorter name under `services`"
-                found.concern(places[environment.name], f"{too_long(service)} (`{model}`)", hint)
+            hint = f"name it in the settings: {line_to_add(model, environment, settings)}"
+            other = models.setdefault(service, model)
+            if other != model:
+                what = f"the models `{other}` and `{model}` have the same service, `{service}`"
+            elif len(service) > MOST:
+                what = f"{too_long(service)} (the model `{model}`)"
+            elif not is_name(service):
+                what = f"`{service}` cannot be the name of an InferenceService"
+            else:
+                continue
+            found.concern(places[environment.name], what, hint)
     for index, one in enumerate(environments):
         for two in environments[index + 1 :]:
-            if (one.branch or default_branch) != (two.branch or default_branch):
+            same_branch = (one.branch or default_branch) == (two.branch or default_branch)
+            if not one.namespace or not same_branch:
                 continue
             service = _shared_service(one, two, settings)
             if service:
@@ -166,7 +187,7 @@ def find_concerns(
 
 def _known(settings: Settings, environment: Environment) -> Iterator[tuple[str, str]]:
     """The models that the settings name and the environment takes, with their services."""
-    literal = (model for model in environment.models if not any(c in model for c in "*?["))
+    literal = (model for model in environment.models if not _is_pattern(model))
     for model in dict.fromkeys((*settings.services, *environment.services, *literal)):
         if environment.takes(model):
             yield model, settings.service(model, environment)
@@ -178,10 +199,15 @@ def _shared_service(one: Environment, two: Environment, settings: Settings) -> s
         for model, service in _known(settings, environment):
             if rival(model, environment, other, settings):
                 return service
-    same = (one.namespace, one.cluster) == (two.namespace, two.cluster) and one.namespace
-    if same and one.service_name == two.service_name and meet(one.models, two.models):
-        return one.service_name.replace(SERVICE, "<model>")
-    return ""
+    if one.services or two.services or not same_place(one, two):
+        return ""  # the models that are not named are compared when they are promoted
+    many = ([p for p in each.models if _is_pattern(p)] for each in (one, two))
+    is_shared = one.service_name == two.service_name and meet(*many)
+    return one.service_name.replace(SERVICE, "<model>") if is_shared else ""
+
+
+def _is_pattern(text: str) -> bool:
+    return any(c in text for c in "*?[")
 
 
 def name_warnings(settings: Settings) -> list[str]:

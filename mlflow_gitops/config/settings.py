@@ -74,9 +74,7 @@ def _error(problems: list[Problem], where: str) -> ConfigError:
     return ConfigError(f"{len(problems)} problems in the settings:{lines}", where=where, hint=CHECK)
 
 
-def _read(
-    text: str, default_branch: str
-) -> tuple[Settings | None, list[Problem], list[Problem]]:
+def _read(text: str, default_branch: str) -> tuple[Settings | None, list[Problem], list[Problem]]:
     """The settings, their problems, and those of single services."""
     root = compose(text)
     if isinstance(root, Problem):
@@ -154,7 +152,11 @@ def _environments(
         environments[name] = _environment(name, at, found, label)
     for name, what in path_clashes(environments.values(), default_branch):
         at = (entries or {})[name]
-        found.add(at, what, hint="give each environment a folder, or a branch, of its own: neither inside the other")
+        found.add(
+            at,
+            what,
+            hint="give each a folder outside the other's, or a branch of its own",
+        )
     for name, what in value_clashes(environments.values(), default_branch):
         found.add((entries or {})[name], what, hint="give each a file, or a path, of its own")
     return MappingProxyType(environments)

@@ -238,8 +238,8 @@ class Catalog:
         old: Index | None = self._cache.view(name)
         if old is not None and not self._still_holds(old, folder, plain):
             old = None
-        graph = old.graph if old else build_graph(
-            self.tree, folder, layout, self.kustomization, hides
+        graph = (
+            old.graph if old else build_graph(self.tree, folder, layout, self.kustomization, hides)
         )
         new = self._updated(folder, plain, graph, old)
         if new is not old:

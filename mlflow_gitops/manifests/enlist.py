@@ -128,9 +128,7 @@ class _Adder:
 
     def _leaf(self, folder: str, base: _Base, namespace: str = "") -> dict[str, str]:
         label = self.environment.label
-        return leaf_files(
-            folder, base.folder, base.document, base.key, self.spec, label, namespace
-        )
+        return leaf_files(folder, base.folder, base.document, base.key, self.spec, label, namespace)
 
     def _must_be_free(self, path: str) -> None:
         if path in self.catalog.tree:

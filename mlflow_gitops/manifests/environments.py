@@ -24,6 +24,7 @@ from mlflow_gitops.manifests.retire import retire
 from mlflow_gitops.manifests.scaffold import check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
+from mlflow_gitops.manifests.together import are_together
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.state import Environment, Hold, Names, Predictor, ServiceSpec
@@ -38,8 +39,8 @@ NEW = Predictor("not-known-yet")  # in the base of a service that is made new
 class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
 
-    `names` says how services are called. `cache` is shared between heads. All methods raise ManifestError where a person must change
-    something, with the file in `where`.
+    `names` says how services are called. `cache` is shared between heads. All methods raise
+    ManifestError where a person must change something, with the file in `where`.
     """
 
     def __init__(
@@ -47,15 +48,15 @@ class Manifests:
         tree: Tree,
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
-        names: Names = Names(),
+        names: Names | None = None,
     ) -> None:
         self._tree = tree
         self._environments = environments
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
-        self._names = names
+        self._names = names or Names()
         folders = {name: self._folder(name) for name in environments}
-        self._elsewhere = Elsewhere(self._catalog, environments, names, folders)
+        self._elsewhere = Elsewhere(self._catalog, environments, self._names, folders)
         self._resolvers: dict[str, Resolver] = {}
         self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
         self._bases: dict[tuple[str, str], Predictor | None] = {}
@@ -134,6 +135,14 @@ class Manifests:
     def problems(self, environment: str) -> tuple[ManifestError, ...]:
         """What is broken, or written in a form that is not supported."""
         return tuple(self._all(environment)[1])
+
+    def has(self, environment: str, service: str) -> bool:
+        """Whether the environment has the service, as far as it can be read."""
+        return self._find_quietly(environment, service) is not None
+
+    def together(self, environment: str, other: str) -> bool:
+        """Whether one Argo CD Application or kustomization deploys the folders of both."""
+        return are_together(self._catalog, self._folder(environment), self._folder(other))
 
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor

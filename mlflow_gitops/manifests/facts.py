@@ -29,7 +29,8 @@ _NAME = re.compile(r"""\bname["']?[ \t]*:(?:[ \t\r\n]|\#[^\n]*\n)*["']?([-\w.]+)
 _PATCH_FORM = re.compile(
     r"apiVersion: (?P<api>serving\.kserve\.io/v1beta1)\nkind: InferenceService\nmetadata:\n"
     r"  name: (?P<name>(?!null\n|true\n|false\n)[a-z][-a-z0-9]*)\n  labels:\n"
-    r'    (?P<label>(?!null:|true:|false:)[a-z][-a-z0-9./]*): "(?P<version>[A-Za-z0-9._-]+)"\nspec:\n  predictor:\n    model:\n'
+    r'    (?P<label>[a-z][-a-z0-9./]*): "(?P<version>[A-Za-z0-9._-]+)"\n'
+    r"spec:\n  predictor:\n    model:\n"
     r"      storageUri: (?P<uri>s3://[A-Za-z0-9/._-]+)\n"
 )
 _INDIRECT = re.compile(r"[&*\\!?|>]|<<")
@@ -109,7 +110,11 @@ def _objects(root: Node, where: str) -> Iterator[tuple[tuple[str | int, ...], No
 
 def _from_patch_form(found: re.Match[str]) -> FileFacts:
     """The patch that this tool writes, without a YAML parser: there is one for each service."""
-    fields = {label_field(found["label"]): found["version"], "model": "", "model.storageUri": found["uri"]}
+    fields = {
+        label_field(found["label"]): found["version"],
+        "model": "",
+        "model.storageUri": found["uri"],
+    }
     return FileFacts((Document(0, found["api"], KIND, found["name"], "", fields),))
 
 

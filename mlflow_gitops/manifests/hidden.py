@@ -18,7 +18,7 @@ SETTINGS_FILE = "mlflow-gitops.yaml"
 _GLOB = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
-def hides_nothing(path: str) -> bool:
+def hides_nothing(_: str) -> bool:
     return False
 
 

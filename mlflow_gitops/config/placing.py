@@ -130,13 +130,12 @@ def read_exclude(value: Value | None, found: Findings) -> tuple[str, ...]:
 
 
 def _exclude_complaint(text: str) -> str:
-    if not text or text != text.strip() or text.startswith(("/", "!")) or text.endswith("/"):
-        return (
-            "is no pattern of paths below the folder: nothing is excluded by `/` or `!` at an end"
-        )
-    if any(part in ("", ".", "..") for part in text.split("/")):
-        return "has an empty part, or one that is `.` or `..`"
-    return "" if text.strip("*/") else "would leave out every file"
+    if text.startswith("!"):
+        return "begins with `!`: a pattern only leaves out"
+    parts = text.removeprefix("/").removesuffix("/").split("/")
+    if text != text.strip() or any(part in ("", ".", "..") for part in parts):
+        return "is no pattern of paths: it is empty, or has an empty part, `.` or `..`"
+    return "" if text.strip("*/") else "leaves out every file"
 
 
 def path_clashes(

@@ -242,9 +242,10 @@ SETTINGS = (
         "environments.<name>.exclude",
         "list of patterns of paths below `path` (`*`, `**`, `?`, `[…]`)",
         "[]",
-        "Files that are not manifests of this environment. A pattern without `/` is compared with "
-        "the name of each file and folder, at any depth; one with `/` with the path from the "
-        "folder. What a kustomization lists is read all the same.",
+        "Files that are not manifests of this environment, in the form of `.gitignore`: `old` "
+        "leaves out every file and folder of that name, `old/` folders only, `/old` and `a/old` "
+        "the one at that path; `*` and `?` stop at `/`, `**` does not. What a kustomization lists "
+        "is read all the same.",
         "Argo CD reads every file, too.",
     ),
     Setting(

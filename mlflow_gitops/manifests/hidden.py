@@ -42,9 +42,11 @@ def what_hides(environment: Environment, folder: str) -> Hides:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Of the file or of a folder above it: without `/` in the pattern, at any depth."""
-    start = "" if "/" in pattern else "(?:.*/)?"
-    return re.compile(f"{start}{''.join(map(_token, _GLOB.findall(pattern)))}(?:/.*)?", re.DOTALL)
+    """Of the file or of a folder above it: at any depth, unless `/` comes before the end."""
+    start = "" if "/" in pattern.removesuffix("/") else "(?:.*/)?"
+    body = "".join(map(_token, _GLOB.findall(pattern.strip("/"))))
+    end = "/.*" if pattern.endswith("/") else "(?:/.*)?"
+    return re.compile(f"{start}{body}{end}", re.DOTALL)
 
 
 def _token(text: str) -> str:

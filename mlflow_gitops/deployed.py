@@ -73,6 +73,8 @@ def told_of_all(
         for environment in environments:
             status = told(snapshot, environment)
             if status is not None:
-                service = settings.service(snapshot.model, settings.environments[environment])
-                found[environment, service] = (snapshot.model, status)
+                each = settings.environments[environment]
+                key = (environment, settings.service(snapshot.model, each))
+                if key not in found or settings.names.model(key[1], each) == snapshot.model:
+                    found[key] = (snapshot.model, status)
     return found

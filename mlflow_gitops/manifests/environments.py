@@ -57,6 +57,7 @@ class Manifests:
         self._names = names or Names()
         folders = {name: self._folder(name) for name in environments}
         self._elsewhere = Elsewhere(self._catalog, environments, self._names, folders)
+        self._together: dict[tuple[str, str], bool] = {}
         self._resolvers: dict[str, Resolver] = {}
         self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
         self._bases: dict[tuple[str, str], Predictor | None] = {}
@@ -142,7 +143,11 @@ class Manifests:
 
     def together(self, environment: str, other: str) -> bool:
         """Whether one Argo CD Application or kustomization deploys the folders of both."""
-        return are_together(self._catalog, self._folder(environment), self._folder(other))
+        key = (environment, other)
+        if key not in self._together:
+            folders = (self._folder(environment), self._folder(other))
+            self._together[key] = are_together(self._catalog, *folders)
+        return self._together[key]
 
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor

@@ -186,7 +186,6 @@ def _raise_failing_tests(setters: Sequence[Setter]) -> None:
 
 def _found_twice(name: str, found: list[tuple[str, Document, Chain]]) -> ManifestError:
     (first, _, one), (second, _, two) = found[:2]
-    hint = "remove or rename one of them"
     if first == second and one != two:
         pairs = ((a, b) for a, b in zip(one, two, strict=False) if a != b)
         a, b = next(pairs, (one[-1], two[-1]))
@@ -195,12 +194,9 @@ def _found_twice(name: str, found: list[tuple[str, Document, Chain]]) -> Manifes
         what = f"`{name}` is in the file twice"
     else:
         what = f"`{name}` is in {first} and in {second}"
-        hint += (
-            "; or leave a file or folder out that is not deployed, with `exclude` or "
-            "`recurse: false` in the environment's settings"
-        )
     return ManifestError(
         f"{what}: an environment can have one",
         where=first,
-        hint=hint,
+        hint="remove or rename one of them; or leave a file or folder out that is not deployed, "
+        "with `exclude` or `recurse: false` in the environment's settings",
     )

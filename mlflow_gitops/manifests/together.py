@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
-from mlflow_gitops.manifests.graph import build_graph
 from mlflow_gitops.manifests.nodes import Node, child, items, parse, text_of
 from mlflow_gitops.manifests.tree import inside, parent, resolve
 
@@ -16,11 +15,12 @@ APPLICATION = "Application"
 
 
 def are_together(catalog: Catalog, one: str, two: str) -> bool:
-    for folder in _above(one):
-        if inside(f"{two}/", folder) and folder in catalog.layout():
-            graph = build_graph(catalog.tree, folder, catalog.layout(), catalog.kustomization)
-            if all(any(inside(path, each) for path in graph.touched) for each in (one, two)):
-                return True
+    """Unless the kustomizations of the two give them namespaces of their own."""
+    if _namespace(catalog, one) != _namespace(catalog, two):
+        return False
+    kustomizations = (file for files in catalog.layout().values() for file in files)
+    if any(_lists(catalog, file, one, two) for file in kustomizations):
+        return True
     paths = [path for path in catalog.tree.paths() if path.endswith((".yaml", ".yml"))]
     for path, text in sorted(catalog.tree.read_all(paths).items()):
         if "argoproj.io" not in text or APPLICATION not in text:
@@ -31,14 +31,26 @@ def are_together(catalog: Catalog, one: str, two: str) -> bool:
     return False
 
 
-def _above(folder: str) -> Iterator[str]:
-    while folder:
-        folder = parent(folder)
-        yield folder
+def _namespace(catalog: Catalog, folder: str) -> str:
+    try:
+        files = catalog.layout().get(folder, ())
+        return catalog.kustomization(files[0]).namespace if files else ""
+    except ManifestError:
+        return ""
+
+
+def _lists(catalog: Catalog, file: str, one: str, two: str) -> bool:
+    """Whether the kustomization lists what is in both folders."""
+    try:
+        listed = catalog.kustomization(file).listed
+    except ManifestError:
+        return False
+    found = [resolve(parent(file), reference) for _, _, reference in listed]
+    return all(any(p is not None and inside(f"{p}/", each) for p in found) for each in (one, two))
 
 
 def _sources(text: str, path: str) -> Iterator[str]:
-    """The folders that the Applications in the file deploy."""
+    """The folders that the Applications in the file deploy with all that is below them."""
     try:
         roots = parse(text, path)
     except ManifestError:
@@ -49,5 +61,6 @@ def _sources(text: str, path: str) -> Iterator[str]:
         spec: Node = child(root, "spec")
         for source in (child(spec, "source"), *items(child(spec, "sources"))):
             found = resolve("", text_of(child(source, "path")) or "..")
-            if found is not None:
+            recurse = text_of(child(source, "directory", "recurse")) or ""
+            if found is not None and recurse.lower() == "true":
                 yield found

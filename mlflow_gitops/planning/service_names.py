@@ -138,8 +138,8 @@ def rival_text(service: str, one: Environment, two: Environment) -> tuple[str, s
     )
     hint = (
         f"give it another name in one of them: `environments.{two.name}.services`, or "
-        f'`environments.{two.name}.service-name: "{{service}}-{two.name}"` for all; if they are '
-        "in different clusters, say so with `cluster`"
+        f'`environments.{two.name}.service-name: "{{service}}-{two.name}"` for all; or remove it '
+        "from one of them; if they are in different clusters, say so with `cluster`"
     )
     return what, hint
 

@@ -145,6 +145,19 @@ def test_another_model_s_service_in_another_environment_counts_too() -> None:
     )
 
 
+def test_a_service_that_git_has_in_the_other_environment_counts_too() -> None:
+    class Git:
+        def has(self, environment: str, service: str) -> bool:
+            return (environment, service) == ("challenger", "fraud")
+
+        def together(self, one: str, two: str) -> bool:
+            raise AssertionError(f"{one} and {two} have a namespace")
+
+    given = settings(CHAMPION, TEMPLATE)
+    assert "remove it from one of them" in refused("fraud", CHAMPION, given, git=Git())
+    assert refused("churn", CHAMPION, given, git=Git()) == ""
+
+
 def test_two_models_cannot_have_one_service() -> None:
     given = settings(CHAMPION, services={"churn": "fraud"})
     assert owner("fraud", CHAMPION, given) == "churn"

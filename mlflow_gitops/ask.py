@@ -36,7 +36,6 @@ from mlflow_gitops.wish import (
     earlier_than,
     later_than,
     locate,
-    model_of,
     no_service,
     no_version,
     parse_model_uri,
@@ -150,13 +149,13 @@ class Asker:
         return self.reconciler.observer.settings()
 
     def _committed(self, environment: Environment, model: str, settings: Settings) -> ServiceSpec:
-        observer, service = self.reconciler.observer, settings.service(model)
+        observer, service = self.reconciler.observer, settings.service(model, environment)
         _, manifests = observer.manifests(environment, settings)
         stands = manifests.committed(environment.name, service)
         if stands is not None:
             return stands
         name, names = f"{environment.name}/{model}", manifests.services(environment.name)
-        known = [f"{environment.name}/{model_of(each, settings)}" for each in names]
+        known = [f"{environment.name}/{settings.names.model(each, environment)}" for each in names]
         raise no_service(name, known, f"{observer.repository.identity}: {environment.path}")
 
     def _preview(

@@ -233,7 +233,7 @@ class Session:
         if file not in self._indexes:
             self._indexes[file] = SqliteIndex(file)
         historian = Historian(
-            self._git.log, self._indexes[file], environment, branch, settings.services
+            self._git.log, self._indexes[file], environment, branch, settings.names
         )
         found = LookingBack(historian, settings)
         found.start()

@@ -153,7 +153,7 @@ class Search:
             tree,
             environments,
             cache,
-            settings.services,
+            settings.names,
             applications=settings.applications,
             past=True,
         )

@@ -13,7 +13,6 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.state import ServiceKey, ServiceSpec, Settings, Snapshot, State, Status
-from mlflow_gitops.wish import model_of
 
 __all__ = ["Deployed", "deployed", "problems", "told", "told_of_all", "warnings"]
 
@@ -43,7 +42,7 @@ def deployed(
         tree, manifests = observer.manifests(environment, settings)
         branch = environment.branch or observer.repository.default_branch
         for service, spec in sorted(manifests.services(environment.name).items()):
-            key = ServiceKey(environment.name, model_of(service, settings))
+            key = ServiceKey(environment.name, settings.names.model(service, environment))
             found.append(Deployed(key, service, spec, branch, tree.head))
     return found
 
@@ -82,12 +81,16 @@ def told(snapshot: Snapshot, environment: str) -> Status | None:
 
 
 def told_of_all(
-    snapshots: Iterable[Snapshot], environments: Collection[str]
-) -> Mapping[ServiceKey, Status]:
-    found: dict[ServiceKey, Status] = {}
+    snapshots: Iterable[Snapshot], environments: Collection[str], settings: Settings
+) -> Mapping[tuple[str, str], tuple[str, Status]]:
+    """(environment, service) to the model and what the registry was told of it."""
+    found: dict[tuple[str, str], tuple[str, Status]] = {}
     for snapshot in snapshots:
         for environment in environments:
             status = told(snapshot, environment)
             if status is not None:
-                found[ServiceKey(environment, snapshot.model)] = status
+                each = settings.environments[environment]
+                key = (environment, settings.service(snapshot.model, each))
+                if key not in found or settings.names.model(key[1], each) == snapshot.model:
+                    found[key] = (snapshot.model, status)
     return found

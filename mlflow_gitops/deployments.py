@@ -158,7 +158,7 @@ class GitOpsDeploymentClient(BaseDeploymentClient):  # type: ignore[misc] # MLfl
         settings = self._session.settings()
         environment, model = locate(name, settings)
         services = deployed(self._session.observer, settings, [environment.name])
-        service = settings.service(model)
+        service = settings.service(model, environment)
         found = next((each for each in services if each.service == service), None)
         if found is None:
             names = [str(each.key) for each in services]

@@ -74,7 +74,8 @@ class Gatekeeper:
         if version is None or before is None:
             return Committed(why="the committed version is not in the registry")
         location = self.registry.artifact_location(version)
-        ours = revision_uri(settings, settings.service(version.model), before.version)
+        folder = settings.names.folder(version.model, view.environment)
+        ours = revision_uri(settings, folder, before.version)
         is_ours = in_layout(before, AS_IS).uri == ours
         try:
             publication = publication_of(version, before, location)

@@ -23,7 +23,7 @@ from mlflow_gitops.manifests import (
 )
 from mlflow_gitops.past import HistoryIndex, HistoryReader, Standing, Step, Touched
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import EMPTY, Environment
+from mlflow_gitops.state import Environment, Names
 
 __all__ = ["Historian"]
 
@@ -34,16 +34,13 @@ ABSENT = Standing(None)
 
 @dataclass(slots=True)
 class Historian:
-    """One environment on one branch. Positions are those of the branch's first parents.
-
-    `services_of` maps a model's name to its service's where they differ.
-    """
+    """One environment on one branch. Positions are those of the branch's first parents."""
 
     reader: HistoryReader
     index: HistoryIndex
     environment: Environment
     branch: str
-    services_of: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    names: Names = field(default_factory=Names)
     _whole: ParseCache = field(default_factory=ParseCache)
     _narrow: ParseCache = field(default_factory=ParseCache)
     _manifests: dict[int, Manifests] = field(default_factory=dict)
@@ -176,11 +173,11 @@ class Historian:
     @property
     def scope(self) -> str:
         """What was read before counts only where the settings said the same of these."""
-        environment = self.environment
-        said = (READING, environment.name, environment.path, environment.values)
-        named = sorted(self.services_of.items())
-        keys = sorted(environment.storage_keys.items())
-        return hashlib.sha256(repr((said, named, keys)).encode()).hexdigest()[:32]
+        here, named = self.environment, sorted(self.names.services.items())
+        said = (READING, here.name, here.path, here.values)
+        own = (sorted(here.services.items()), here.service_name, self.names.by_slug)
+        read = (here.label, here.exclude, here.recurse, sorted(here.storage_keys.items()))
+        return hashlib.sha256(repr((said, named, own, read)).encode()).hexdigest()[:32]
 
     def _seen_narrowly(self, service: str, position: int, near: frozenset[str]) -> Standing | None:
         """From the few files that set its values close by; None where they do not show it."""
@@ -221,4 +218,4 @@ class Historian:
 
     def _of(self, tree: Tree, cache: ParseCache) -> Manifests:
         environments: Mapping[str, Environment] = {self.environment.name: self.environment}
-        return Manifests(tree, environments, cache, self.services_of, past=True)
+        return Manifests(tree, environments, cache, self.names, past=True)

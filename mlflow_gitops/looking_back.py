@@ -15,8 +15,8 @@ from mlflow_gitops.errors import GitOpsError, ManifestError, RequestError
 from mlflow_gitops.history import Historian
 from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.ledger import Row, held, ledger_row, undone
-from mlflow_gitops.state import CommitFacts, ServiceKey, Settings
-from mlflow_gitops.wish import did_you_mean, model_of
+from mlflow_gitops.state import CommitFacts, Environment, ServiceKey, Settings
+from mlflow_gitops.wish import did_you_mean
 
 __all__ = ["Answer", "LookingBack", "check_known"]
 
@@ -58,8 +58,12 @@ class LookingBack:
                 self.historian.read_all(self.end)
 
     @property
+    def environment(self) -> Environment:
+        return self.historian.environment
+
+    @property
     def name(self) -> str:
-        return self.historian.environment.name
+        return self.environment.name
 
     def has(self, service: str) -> bool:
         """Whether the service stands, or ever stood."""
@@ -73,7 +77,7 @@ class LookingBack:
 
     def rows(self, service: str, until: int) -> Iterator[Row]:
         """Every change up to the position, newest first."""
-        key = ServiceKey(self.name, model_of(service, self.settings))
+        key = ServiceKey(self.name, self.settings.names.model(service, self.environment))
         for step in self.historian.steps(service, until):
             yield self._row(key, service, step)
 
@@ -102,7 +106,7 @@ class LookingBack:
         return f"the settings had `path: {old.path}` before: what stood there is unknown"
 
     def why(self, model: str, until: int) -> Answer:
-        service = self.settings.service(model)
+        service = self.settings.service(model, self.environment)
         standing = self.historian.standing(service, until, self._near(service))
         rows: list[Row] = []
         for row in islice(self.rows(service, until), OLDER_READ):

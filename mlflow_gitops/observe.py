@@ -24,8 +24,10 @@ from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, n
 from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
+from mlflow_gitops.planning.service_names import long_host, too_long
 from mlflow_gitops.ports import Clock, Forge, Registry, Repository, Tree
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
+from mlflow_gitops.slugs import MOST
 from mlflow_gitops.state import (
     CommitStyle,
     Delivered,
@@ -147,7 +149,7 @@ class Observer:
         tree = self.repository.tree(branch)
         manifests = self._manifests_of(tree, branch, settings)
         proposes = environment.delivery == "pull-request"
-        service = settings.service(snapshot.model)
+        service = settings.service(snapshot.model, environment)
         place = Place(self.repository.identity, branch, service, proposes)
         committed = manifests.committed(environment.name, place.service)
         requests = self.requests(snapshot, environment)
@@ -177,8 +179,8 @@ class Observer:
                     plan = replace(plan, after=as_published(plan.after, proposed))
                 delivered = next_delivered(plan, delivered, head=tree.head, pull=newest.number)
                 plan = plan_for(delivered, newest)
-        unread = _unread(snapshot, environment)
-        plan = replace(plan, notes=(*plan.notes, *unread)) if unread else plan
+        notes = (*_unread(snapshot, environment), *_about_name(plan, environment))
+        plan = replace(plan, notes=(*plan.notes, *notes)) if notes else plan
         stored = snapshot.delivered.get(environment.name)
         style = settings.commit_style
         view = View(plan, snapshot, environment, tree, manifests, stored, delivered, style)
@@ -331,7 +333,7 @@ class Observer:
             tree,
             environments,
             self._parsed,
-            settings.services,
+            settings.names,
             settings.kserve,
             repository=self.repository.identity,
             applications=settings.applications,
@@ -359,6 +361,15 @@ def _unread(snapshot: Snapshot, environment: Environment) -> list[str]:
         for version in selected(snapshot, environment)
         for tag, why in malformed(version, environment).items()
     ]
+
+
+def _about_name(plan: Plan, environment: Environment) -> list[str]:
+    """What the cluster does not take of a service's name; a new service is refused for some."""
+    service = plan.place.service
+    if plan.before is not None:
+        return [too_long(service)] if len(service) > MOST else []
+    host = long_host(service, environment.namespace) if plan.changes_git else ""
+    return [host] if host else []
 
 
 def selected(snapshot: Snapshot, environment: Environment) -> tuple[ModelVersion, ...]:

@@ -65,6 +65,9 @@ class Registry(Protocol):
         In the registry's order by name; models without versions come last.
         """
 
+    def names(self) -> frozenset[str]:
+        """The name of every registered model."""
+
     def artifact_location(self, version: ModelVersion) -> str:
         """The real place of the version's files (`s3://…`, `mlflow-artifacts:/…`, a path)."""
 

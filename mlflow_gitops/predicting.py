@@ -125,7 +125,7 @@ class Caller:
 
     def _predictor(self, environment: Environment, model: str, settings: Settings) -> Predictor:
         _, manifests = self.observer.manifests(environment, settings)
-        service = settings.service(model)
+        service = settings.service(model, environment)
         predictor = manifests.predictor(environment.name, service)
         if predictor is None:
             names = [f"{environment.name}/{name}" for name in manifests.services(environment.name)]
@@ -136,7 +136,7 @@ class Caller:
     def _check_explainer(self, environment: Environment, model: str, settings: Settings) -> None:
         self._predictor(environment, model, settings)
         _, manifests = self.observer.manifests(environment, settings)
-        service = settings.service(model)
+        service = settings.service(model, environment)
         if not manifests.has_explainer(environment.name, service):
             raise RequestError(
                 "the service has no explainer",
@@ -152,7 +152,7 @@ class Caller:
         protocol: str,
         predictor: Predictor,
     ) -> _Service:
-        name, endpoint = settings.service(model), environment.endpoint
+        name, endpoint = settings.service(model, environment), environment.endpoint
         if endpoint.url:
             url = _filled(endpoint.url, environment, name, quote(model, safe=""), "url")
         else:

@@ -7,22 +7,23 @@ layout the files are to lie.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from mlflow_gitops.config import settings_warnings
 from mlflow_gitops.errors import GitOpsError, PublishError
 from mlflow_gitops.gatekeeping import Gatekeeper
 from mlflow_gitops.gates import Gate
-from mlflow_gitops.manifests.scaffold import check_name
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.layouts import choose_layout, layouts_for
 from mlflow_gitops.planning.loadable import check_loadable
 from mlflow_gitops.planning.naming import publication_of, published_in
 from mlflow_gitops.planning.plan import Kind
+from mlflow_gitops.planning.service_names import check_service
 from mlflow_gitops.planning.sources import check_source
 from mlflow_gitops.ports import ArtifactStore, Progress, Registry
 from mlflow_gitops.reporting import Reporter
+from mlflow_gitops.slugs import MOST, is_name
 from mlflow_gitops.state import AS_IS, ModelFiles, Publication, Revision, Settings
 
 __all__ = ["Placed", "Publisher"]
@@ -30,6 +31,7 @@ __all__ = ["Placed", "Publisher"]
 log = logging.getLogger(__name__)
 
 NOTHING = ModelFiles({})
+NESTED = "/1/model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Publisher:
         plan = view.plan
         assert plan.after is not None
         assert plan.version is not None
-        check_name(plan.place.service)  # first, since it becomes a path in the bucket
+        self._check_service(view, settings)  # first, since it becomes a path in the bucket
         source = self.registry.artifact_location(plan.version)
         publication = publication_of(plan.version, plan.after, source, settings)
         given = Placed(view, publication)
@@ -133,6 +135,25 @@ class Publisher:
             if old := self._published(given, others):
                 return old
             raise
+
+    def _check_service(self, view: View, settings: Settings) -> None:
+        plan, environment = view.plan, view.environment
+        model = plan.key.model
+        changes = plan.changes_git
+        is_derived = settings.names.is_derived(model)
+        taken: Collection[str] = ()
+        if not is_name(plan.place.service) or len(plan.place.service) > MOST:
+            taken = view.manifests.services(environment.name)
+        check_service(
+            model,
+            environment,
+            settings,
+            is_new=changes and plan.before is None,
+            beside=view.manifests.environments.values() if changes else (),
+            git=view.manifests,
+            models=self.registry.names() if changes and is_derived else (),
+            taken=taken,
+        )
 
     def _standing(self, given: Placed, settings: Settings) -> Placed:
         layout = given.publication.layout
@@ -183,6 +204,21 @@ class Publisher:
 def _check(placed: Placed) -> None:
     predictor = placed.view.predictor(placed.contents)
     check_loadable(placed.contents, predictor, placed.publication.layout)
+    _check_nested_name(placed)
+
+
+def _check_nested_name(placed: Placed) -> None:
+    """Triton serves an ONNX model under its folder's name, which is one service's."""
+    service = placed.view.plan.place.service
+    named = {path.split("/")[0] for path in placed.contents.files if path.endswith(NESTED)}
+    if placed.publication.layout == "nest" and named and service not in named:
+        other = min(named)
+        raise PublishError(
+            f"the version is published for Triton under the name `{other}`, and `{service}` would "
+            "serve it under that name",
+            where=placed.publication.uri,
+            hint=f"name the service `{other}` here too, or serve it with another runtime",
+        )
 
 
 def _loads(placed: Placed) -> bool:

@@ -104,9 +104,9 @@ class Runner:
         ref = parse_model_uri(model_uri)
         observer.repository.fetch()
         settings = observer.settings()
-        locate(name, settings, ref.model)
+        environment, _ = locate(name, settings, ref.model)
         version = choose(observer.registry.snapshot(ref.model), ref)
-        spec = spec_of(settings, version)
+        spec = spec_of(settings, version, environment)
         return publication_of(version, spec, observer.registry.artifact_location(version))
 
 

@@ -21,7 +21,7 @@ from mlflow_gitops.planning.naming import OURS, branch_of
 from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
 from mlflow_gitops.rendering import cannot_build
-from mlflow_gitops.state import Settings, State
+from mlflow_gitops.state import Environment, Settings, State
 
 __all__ = ["ServiceReconciler"]
 
@@ -71,35 +71,39 @@ class ServiceReconciler:
 
     def model_of(self, branch: str) -> str | None:
         settings = self.reconciler.observer.settings()
-        for name in settings.environments:
-            service = branch.removeprefix(branch_of(name, ""))
+        for environment in settings.environments.values():
+            service = branch.removeprefix(branch_of(environment.name, ""))
             if service != branch and service and "/" not in service:
-                return _models(settings).get(service, service)
+                known = self.reconciler.registry.names() if settings.by_slug else ()
+                return min(_models(service, environment, settings, known))
         return None
 
     def proposed(self, base: str) -> Collection[str]:
         """By our branches, as last fetched."""
         settings, repository = self.reconciler.observer.settings(), self.reconciler.repository
         default = repository.default_branch
-        to_base = {n for n, e in settings.environments.items() if (e.branch or default) == base}
-        models = _models(settings)
-        names = (name.split("/") for name in repository.branches(OURS))
-        return frozenset(
-            models.get(name[2], name[2]) for name in names if len(name) == 3 and name[1] in to_base
-        )
+        known = self.reconciler.registry.names() if settings.by_slug else ()
+        found: set[str] = set()
+        for parts in (name.split("/") for name in repository.branches(OURS)):
+            environment = settings.environments.get(parts[1]) if len(parts) == 3 else None
+            if environment is not None and (environment.branch or default) == base:
+                found |= _models(parts[2], environment, settings, known)
+        return frozenset(found)
 
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
         settings = self.reconciler.observer.settings()
         default = self.reconciler.repository.default_branch
-        folders = [
-            f"{environment.path}/"
-            for environment in settings.environments.values()
-            if (environment.branch or default) == branch
-        ]
-        models = _models(settings)
-        below = (p.removeprefix(f) for p in paths for f in folders if p.startswith(f))
-        names = {part.partition(".")[0] for path in below for part in path.split("/")}
-        return frozenset(models.get(name, name) for name in names if name)
+        known = self.reconciler.registry.names() if settings.by_slug else ()
+        found: set[str] = set()
+        for environment in settings.environments.values():
+            if (environment.branch or default) != branch:
+                continue
+            folder = "" if environment.path == "." else f"{environment.path}/"
+            below = (path.removeprefix(folder) for path in paths if path.startswith(folder))
+            names = {part.partition(".")[0] for path in below for part in path.split("/")}
+            for name in filter(None, names):
+                found |= _models(name, environment, settings, known)
+        return frozenset(found)
 
     @property
     def blocked(self) -> Mapping[str, str]:
@@ -136,9 +140,12 @@ class ServiceReconciler:
         return frozenset(everywhere) - frozenset(self._survey.blocked)
 
 
-def _models(settings: Settings) -> Mapping[str, str]:
-    """Service to model, where they differ."""
-    return {service: model for model, service in settings.services.items()}
+def _models(
+    service: str, environment: Environment, settings: Settings, known: Iterable[str]
+) -> set[str]:
+    """The models that a service may be of; `known` are needed only for names that are derived."""
+    named = {model for model in known if settings.service(model, environment) == service}
+    return named or {settings.names.model(service, environment)}
 
 
 def _identity(url: str) -> str:

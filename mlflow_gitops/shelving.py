@@ -27,8 +27,7 @@ class Shelving:
 
     def revisions(self, model: str, snapshot: Snapshot | None) -> tuple[Published, ...]:
         """Oldest first. Without a snapshot what the registry selects is not known."""
-        service = self.settings.service(model)
-        return self._revisions(service, snapshot, self._specs((service,)))
+        return self._revisions(model, snapshot, self._specs(model))
 
     def choices(
         self, registry: Registry, models: Collection[str], *, since: str
@@ -39,8 +38,7 @@ class Shelving:
         specs = self._specs()
         snapshots = self._snapshots(registry, models)
         found = {
-            model: self._revisions(self.settings.service(model), snapshot, specs)
-            for model, snapshot in snapshots.items()
+            model: self._revisions(model, snapshot, specs) for model, snapshot in snapshots.items()
         }
         uris = [each.shelved.uri for revisions in found.values() for each in revisions]
         where = mentioned(uris, self.repository.mentions("/v", since)) if uris else {}
@@ -57,21 +55,38 @@ class Shelving:
             return {snapshot.model: snapshot for snapshot in registry.snapshots()}
         return {model: _snapshot(registry, model) for model in models}
 
-    def _specs(self, services: Collection[str] = ()) -> Mapping[str, Mapping[str, ServiceSpec]]:
-        """Environment to service to what stands: of these services, or of all."""
+    def _specs(self, model: str = "") -> Mapping[str, Mapping[str, ServiceSpec]]:
+        """Environment to service to what Git says: of this model's service, or of all."""
         return {
-            name: committed_specs(self.repository, self.settings, name, services)[1]
-            for name in self.settings.environments
+            name: committed_specs(
+                self.repository,
+                self.settings,
+                name,
+                (self.settings.service(model, environment),) if model else (),
+            )[1]
+            for name, environment in self.settings.environments.items()
         }
 
     def _revisions(
         self,
-        service: str,
+        model: str,
         snapshot: Snapshot | None,
         specs: Mapping[str, Mapping[str, ServiceSpec]],
     ) -> tuple[Published, ...]:
-        standing = {name: each[service] for name, each in specs.items() if service in each}
-        shelved = self.shelf.revisions(folder_of(self.settings, service))
+        names = self.settings.names
+        everywhere = self.settings.environments.values()
+        services = {each.name: names.service(model, each) for each in everywhere}
+        standing = {
+            name: specs[name][service]
+            for name, service in services.items()
+            if service in specs.get(name, {})
+        }
+        folders = dict.fromkeys(names.folder(model, each) for each in everywhere)
+        shelved = (
+            each
+            for folder in folders
+            for each in self.shelf.revisions(folder_of(self.settings, folder))
+        )
         found = (published(each, standing, snapshot, self.settings) for each in shelved)
         return tuple(sorted(found, key=lambda each: (each.shelved.changed, each.name)))
 

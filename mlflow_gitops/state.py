@@ -14,9 +14,11 @@ from typing import Literal
 
 from mlflow_gitops.gates import GateRules
 from mlflow_gitops.runtimes import Runtime
+from mlflow_gitops.slugs import is_name, slug
 
 __all__ = [
     "AS_IS",
+    "LABEL",
     "LAYOUTS",
     "Action",
     "BranchPush",
@@ -32,6 +34,7 @@ __all__ = [
     "Layout",
     "ModelFiles",
     "ModelVersion",
+    "Names",
     "ObjectLock",
     "Predictor",
     "Publication",
@@ -53,6 +56,9 @@ __all__ = [
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 Action = Literal["deploy", "rollback", "retire"]
+
+LABEL = "model-version"
+"""The label that carries the version, where the settings name no other."""
 
 AS_IS = "as-is"
 LAYOUTS = (
@@ -235,6 +241,12 @@ class Environment:
     maps the key of a `storage` in an InferenceService to the bucket behind it. `labels` and
     `reviewers` are for its pull requests. `runtimes` are serving runtimes of its cluster that the
     manifests need not define.
+
+    `services` maps a model's name to its InferenceService's in this environment alone, and
+    `service_name` makes the name of every other one from the name for all environments. `cluster`
+    tells environments with the same namespace apart. `label` is the key of the label that carries
+    the version, "" for none. `exclude` are patterns of files below `path` that are not manifests;
+    `recurse` says whether folders below it are read, None where the settings leave it open.
     """
 
     name: str
@@ -253,9 +265,60 @@ class Environment:
     storage_keys: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     gates: GateRules = field(default_factory=GateRules)
     runtimes: tuple[Runtime, ...] = ()
+    services: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    service_name: str = "{service}"
+    cluster: str = ""
+    label: str = LABEL
+    exclude: tuple[str, ...] = ()
+    recurse: bool | None = None
 
     def takes(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How the InferenceServices of models are called, in all environments and in each.
+
+    `services` maps a model's name to its service's where they differ. With `by_slug` a model whose
+    name Kubernetes does not allow gets one that is derived from it.
+    """
+
+    services: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    by_slug: bool = False
+    models: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """`services` the other way round."""
+
+    def __post_init__(self) -> None:
+        models = {service: model for model, service in self.services.items()}
+        object.__setattr__(self, "models", models)
+
+    def shared(self, model: str) -> str:
+        """The name that the environments start from."""
+        return self.services.get(model) or (slug(model) if self.is_derived(model) else model)
+
+    def service(self, model: str, environment: Environment) -> str:
+        own = environment.services.get(model)
+        return own or environment.service_name.replace("{service}", self.shared(model))
+
+    def folder(self, model: str, environment: Environment) -> str:
+        """The model's folder in the bucket: one for all environments, so that a version with
+        several services is published once. Only a model whose name is none takes its service's.
+        """
+        shared = self.shared(model)
+        return shared if is_name(shared) else self.service(model, environment)
+
+    def model(self, service: str, environment: Environment) -> str:
+        """The model behind a service, as far as the settings alone say; else the service's name."""
+        own = (model for model, name in environment.services.items() if name == service)
+        before, _, after = environment.service_name.partition("{service}")
+        fits = service.startswith(before) and service.endswith(after)
+        shared = service[len(before) : len(service) - len(after)] if fits else ""
+        return next(own, "") or self.models.get(shared) or shared or service
+
+    def is_derived(self, model: str) -> bool:
+        """Whether the name is a slug, and not what people wrote."""
+        return self.by_slug and model not in self.services and slug(model) != model
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +391,8 @@ class SignedBy:
 class Settings:
     """`mlflow-gitops.yaml`, parsed.
 
-    `services` maps a model's name to its InferenceService's where they differ. `sources` are URI
+    `services` maps a model's name to its InferenceService's where they differ, for all
+    environments; `by_slug` derives the names that Kubernetes does not allow. `sources` are URI
     prefixes that artifacts may come from, beside the registry's artifact root. `version_tag` is
     the version tag that names a published version ("" for MLflow's number). `forge` is the kind
     of forge that has the repository and `forge_url` its API's address, "" for what the
@@ -355,9 +419,15 @@ class Settings:
     signed_by: SignedBy = SignedBy()
     applications: tuple[str, ...] | None = None
     kserve: str = ""
+    by_slug: bool = False
+    names: Names = field(init=False, repr=False, compare=False)
 
-    def service(self, model: str) -> str:
-        return self.services.get(model, model)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", Names(self.services, self.by_slug))
+
+    def service(self, model: str, environment: Environment) -> str:
+        """The name of the model's InferenceService in the environment."""
+        return self.names.service(model, environment)
 
     def environments_for(self, model: str) -> tuple[Environment, ...]:
         return tuple(e for e in self.environments.values() if e.takes(model))

@@ -46,8 +46,8 @@ class Verification:
         return tuple(self._chain(each, snapshot, unasked, deep=deep) for each in committed)
 
     def _committed(self, model: str, environments: Collection[str]) -> Iterator[Committed]:
-        service = self.settings.service(model)
         for name in environments:
+            service = self.settings.service(model, self.settings.environments[name])
             head, specs = committed_specs(self.repository, self.settings, name, (service,))
             spec = specs.get(service)
             if spec is not None:
@@ -109,7 +109,7 @@ def committed_specs(
         tree,
         {environment: found},
         ParseCache(),
-        settings.services,
+        settings.names,
         repository=repository.identity,
         applications=settings.applications,
     )

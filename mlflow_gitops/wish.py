@@ -7,12 +7,13 @@ RequestError that lists what would fit. Nothing is guessed: what is ambiguous is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
 from mlflow_gitops.errors import RequestError
+from mlflow_gitops.planning.service_names import owner
 from mlflow_gitops.state import Action, Environment, ModelVersion, Request, Settings, Snapshot
 
 __all__ = [
@@ -181,9 +182,10 @@ def locate(name: str, settings: Settings, model: str = "") -> tuple[Environment,
     prefix, slash, part = name.rpartition("/")
     if not part or (slash and not prefix) or "/" in prefix:
         raise _no_name(name, next(iter(settings.environments), EXAMPLE), model or part)
+    named = [settings.environments[prefix]] if prefix in settings.environments else None
     if model:
-        check_name_fits(part, model, settings)
-    found = model or model_of(part, settings)
+        check_name_fits(part, model, settings, named)
+    found = model or model_of(part, settings, named)
     takers = settings.environments_for(found)
     if slash:
         return _named(prefix, found, settings), found
@@ -215,32 +217,41 @@ def _no_name(name: str, environment: str, model: str) -> RequestError:
     )
 
 
-def model_of(part: str, settings: Settings) -> str:
-    """The model behind the second part of a name, which may be its service's name."""
-    if part in settings.services:
+def model_of(
+    part: str, settings: Settings, environments: Collection[Environment] | None = None
+) -> str:
+    """The model behind the second part of a name, which may be its service's name.
+
+    `environments` are those that may be meant, by default all.
+    """
+    meant = settings.environments.values() if environments is None else environments
+    if part in settings.services or any(part in each.services for each in meant):
         return part
-    mapped = [model for model, service in settings.services.items() if service == part]
-    return mapped[0] if len(mapped) == 1 else part
+    mapped = {settings.names.model(part, each) for each in meant} - {part}
+    return mapped.pop() if len(mapped) == 1 else part
 
 
-def check_name_fits(part: str, model: str, settings: Settings) -> None:
-    if part not in (model, settings.service(model)):
+def check_name_fits(
+    part: str, model: str, settings: Settings, environments: Collection[Environment] | None = None
+) -> None:
+    meant = settings.environments.values() if environments is None else environments
+    services = {settings.service(model, each) for each in meant}
+    if part != model and part not in services:
         raise RequestError(
             f"the name says `{_shown(part)}` and the model's URI says `{_shown(model)}`",
             where="--name",
             hint=f"name the deployment <environment>/{_shown(model)}; to serve the model under "
             f"another name, add `services: {{{_shown(model)}: <name>}}` to {SETTINGS_FILE}",
         )
-    others = [
-        m for m, s in settings.services.items() if s == settings.service(model) and m != model
-    ]
-    if others:
-        raise RequestError(
-            f"the service `{settings.service(model)}` belongs to the model `{others[0]}`",
-            where=f"{SETTINGS_FILE}: services.{others[0]}",
-            hint=f"add `services: {{{_shown(model)}: <another name>}}`, or ask for a version of "
-            f"{others[0]}",
-        )
+    for each in meant:
+        other = owner(model, each, settings)
+        if other:
+            raise RequestError(
+                f"the service `{settings.service(model, each)}` belongs to the model `{other}`",
+                where=f"{SETTINGS_FILE}: services.{other}",
+                hint=f"add `services: {{{_shown(model)}: <another name>}}`, or ask for a version "
+                f"of {other}",
+            )
 
 
 def _named(prefix: str, model: str, settings: Settings) -> Environment:

@@ -110,6 +110,11 @@ class MlflowRegistry:
             models = self._models()
         yield from joined(models, self._rows(None))
 
+    def names(self) -> frozenset[str]:
+        self._check_answers()
+        with self._talking(self._where):
+            return frozenset(self._models())
+
     def artifact_location(self, version: ModelVersion) -> str:
         self._check_answers()
         where = f"{self._where}: {version.model} version {version.number}"

@@ -12,16 +12,19 @@ import click
 
 from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.cli.app import App, as_json
+from mlflow_gitops.cli.look import tell_all
 from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.config import (
     SETTINGS_FILE,
     Problem,
     check_settings,
+    name_warnings,
     parse_settings,
     settings_warnings,
 )
-from mlflow_gitops.errors import ConfigError, ManifestError, RepositoryError
+from mlflow_gitops.errors import ConfigError, GitOpsError, ManifestError, RepositoryError
 from mlflow_gitops.manifests import Manifests
+from mlflow_gitops.planning.misses import misses
 from mlflow_gitops.ports import Repository
 from mlflow_gitops.render import clean, print_table
 from mlflow_gitops.rendering import cannot_build
@@ -46,30 +49,60 @@ def check(app: App, file: Path | None, as_json: bool) -> int:
 
     Reads FILE, or without it the repository's settings, from its default branch. Warns of what the
     settings allow and will not work: in the manifests, in the Argo CD and Flux objects that
-    override them, and on this machine.
+    override them, and on this machine. Where MLFLOW_TRACKING_URI names a server, also of selectors
+    and patterns that match nothing there.
     """
-    session = None
+    session = _session(app, is_needed=file is None)
     if file is not None:
         where, text, branch = _from_file(file)
     else:
-        session = app.session()
+        assert session is not None
         where, text, branch = _from_git(session)
     problems = check_settings(text, default_branch=branch)
-    warnings: list[str] = []
-    if not problems:
-        settings = parse_settings(text, default_branch=branch)
-        warnings += settings_warnings(settings)
-        warnings += _of_manifests(session.repository, settings) if session else []
-    if session and (why := cannot_build(session.renderer)):
-        warnings.append(why)
+    warnings = _warnings(session, text, branch)
+    if session is not None and file is None:
+        warnings += _of_repository(session, text, branch)
     if as_json:
-        told = [asdict(problem) for problem in problems]
-        print_json({"where": where, "problems": told, "warnings": warnings})
+        found = [asdict(problem) for problem in problems]
+        print_json({"where": where, "problems": found, "warnings": warnings})
     else:
         _tell(where, problems)
-    for warning in warnings:
-        click.echo(f"Warning: {clean(warning)}", err=True)
+    tell_all(warnings)
     return int(bool(problems))
+
+
+def _session(app: App, *, is_needed: bool) -> Session | None:
+    """A file can be checked in an environment that names no repository, or names it wrongly."""
+    try:
+        return app.session()
+    except ConfigError:
+        if is_needed:
+            raise
+        return None
+
+
+def _warnings(session: Session | None, text: str, branch: str) -> list[str]:
+    """What may be meant as it is; compared with the registry where a server is named."""
+    try:
+        settings = parse_settings(text, default_branch=branch)
+    except ConfigError:
+        return []
+    found = [*settings_warnings(settings), *name_warnings(settings)]
+    if session and (session.process.tracking_uri or session.process.registry_uri):
+        try:
+            found += misses(settings, settings.environments, session.registry.snapshots())
+        except GitOpsError as error:
+            found.append(f"not compared with the registry, which does not answer: {error.what}")
+    return found
+
+
+def _of_repository(session: Session, text: str, branch: str) -> list[str]:
+    """What the repository's manifests and this machine make of the settings."""
+    found: list[str] = []
+    with suppress(ConfigError):
+        found += _of_manifests(session.repository, parse_settings(text, default_branch=branch))
+    why = cannot_build(session.renderer)
+    return [*found, why] if why else found
 
 
 def _of_manifests(repository: Repository, settings: Settings) -> list[str]:
@@ -84,7 +117,7 @@ def _of_manifests(repository: Repository, settings: Settings) -> list[str]:
             manifests = Manifests(
                 tree,
                 {environment.name: environment},
-                services=settings.services,
+                names=settings.names,
                 repository=repository.identity,
                 applications=settings.applications,
             )

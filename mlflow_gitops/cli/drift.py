@@ -13,6 +13,7 @@ from mlflow_gitops.cli.rows import spec_fields
 from mlflow_gitops.deployed import deployed, problems
 from mlflow_gitops.drifts import Drift, Kind, drift_of, strange
 from mlflow_gitops.render import clean, error_fields, print_table, spec_text
+from mlflow_gitops.state import ServiceKey, Settings
 
 __all__ = ["drift"]
 
@@ -31,10 +32,14 @@ def drift(app: App, environments: tuple[str, ...], as_json: bool) -> int:
     session = app.session()
     settings = session.settings()
     names = known_environments(environments, settings)
-    drifts = [drift_of(outcome) for outcome in preview(session, settings, names, ())]
-    seen = {each.key for each in drifts}
-    in_git = deployed(session.observer, settings, names)
-    drifts += [strange(each.key, each.spec) for each in in_git if each.key not in seen]
+    outcomes, _ = preview(session, settings, names, ())
+    drifts = [drift_of(outcome) for outcome in outcomes]
+    seen = {(each.key.environment, _service(each.key, settings)) for each in drifts}
+    drifts += [
+        strange(each.key, each.spec)
+        for each in deployed(session.observer, settings, names)
+        if (each.key.environment, each.service) not in seen
+    ]
     unread = problems(session.observer, settings, names)
     found = [each for each in drifts if each.kind is not Kind.NONE]
     if as_json:
@@ -54,6 +59,10 @@ def drift(app: App, environments: tuple[str, ...], as_json: bool) -> int:
     if unread or any(each.kind is Kind.ERROR for each in found):
         return 1
     return DRIFT if found else 0
+
+
+def _service(key: ServiceKey, settings: Settings) -> str:
+    return settings.service(key.model, settings.environments[key.environment])
 
 
 def _cells(each: Drift) -> tuple[str, ...]:

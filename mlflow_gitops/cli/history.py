@@ -45,11 +45,11 @@ def history(
     session = app.session()
     settings = session.settings_from_git()
     backs = pasts(session, settings, environments)
-    service = settings.service(check_model(model, settings, backs))
+    name = check_model(model, settings, backs)
     found = [
         (row, back.historian.index)
         for back in backs.values()
-        for row in islice(back.rows(service, back.end), limit)
+        for row in islice(back.rows(settings.service(name, back.environment), back.end), limit)
     ]
     rows = completed(found, session.reviewed(settings, asks_forge=not no_forge))
     rows.sort(key=lambda row: row.time, reverse=True)

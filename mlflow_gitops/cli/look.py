@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import click
 
 from mlflow_gitops.bootstrap import Session
 from mlflow_gitops.config import settings_warnings
 from mlflow_gitops.errors import RequestError
+from mlflow_gitops.planning.misses import misses
 from mlflow_gitops.reconcile import Outcome
 from mlflow_gitops.render import clean, gates_text, print_diff, print_table, spec_text
-from mlflow_gitops.state import Environment, Settings, Snapshot
+from mlflow_gitops.state import Settings, Snapshot
 
 __all__ = [
     "check_taken",
     "is_news",
     "preview",
     "print_outcomes",
+    "tell_all",
     "tell_blocked",
     "tell_failures",
     "tell_warnings",
@@ -29,28 +31,29 @@ __all__ = [
 
 def preview(
     session: Session, settings: Settings, environments: Collection[str], models: Sequence[str]
-) -> list[Outcome]:
-    """What would become of each service. Raises RequestError for a model that is not there."""
-    return [
+) -> tuple[list[Outcome], list[str]]:
+    """What would become of each service, and what of the settings matches nothing in the registry.
+
+    Raises RequestError for a model that is not there.
+    """
+    snapshots = list(_snapshots(session, settings, environments, models))
+    outcomes = [
         session.reconciler.preview(snapshot, environment, settings)
-        for snapshot, environment in _services(session, settings, environments, models)
+        for snapshot in snapshots
+        for environment in settings.environments_for(snapshot.model)
+        if environment.name in environments
     ]
+    return outcomes, [] if models else misses(settings, environments, snapshots)
 
 
-def _services(
+def _snapshots(
     session: Session, settings: Settings, environments: Collection[str], models: Sequence[str]
-) -> Iterator[tuple[Snapshot, Environment]]:
+) -> Iterator[Snapshot]:
     if not models:
-        for snapshot, environment in session.observer.services(settings):
-            if environment.name in environments:
-                yield snapshot, environment
-        return
+        yield from session.registry.snapshots()
     for model in dict.fromkeys(models):
         check_taken(model, environments, settings)
-        snapshot = session.registry.snapshot(model)
-        for environment in settings.environments_for(model):
-            if environment.name in environments:
-                yield snapshot, environment
+        yield session.registry.snapshot(model)
 
 
 def check_taken(model: str, environments: Collection[str], settings: Settings) -> None:
@@ -101,8 +104,12 @@ def tell_blocked(blocked: Mapping[str, str]) -> None:
 
 
 def tell_warnings(settings: Settings) -> None:
-    for warning in settings_warnings(settings):
-        click.echo(f"Warning: {warning}", err=True)
+    tell_all(settings_warnings(settings))
+
+
+def tell_all(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        click.echo(f"Warning: {clean(warning)}", err=True)
 
 
 def tell_failures(outcomes: Sequence[Outcome]) -> bool:

@@ -38,9 +38,12 @@ def pasts(
 def check_model(name: str, settings: Settings, backs: dict[str, LookingBack]) -> str:
     """The model that a name means, which may be its service's. Raises RequestError."""
     model = model_of(name, settings)
-    service = settings.service(model)
-    if not any(back.has(service) for back in backs.values()):
-        known = {model_of(s, settings) for b in backs.values() for s in b.known()}
+    if not any(back.has(settings.service(model, back.environment)) for back in backs.values()):
+        known = {
+            settings.names.model(service, back.environment)
+            for back in backs.values()
+            for service in back.known()
+        }
         check_known(model, known)
     return model
 

@@ -9,6 +9,7 @@ from mlflow_gitops.cli.look import (
     is_news,
     preview,
     print_outcomes,
+    tell_all,
     tell_blocked,
     tell_failures,
     tell_warnings,
@@ -16,7 +17,7 @@ from mlflow_gitops.cli.look import (
 )
 from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.deployed import warnings
-from mlflow_gitops.render import clean, outcome_fields
+from mlflow_gitops.render import outcome_fields
 
 __all__ = ["plan"]
 
@@ -44,16 +45,17 @@ def plan(
     settings = session.settings()
     tell_warnings(settings)
     names = known_environments(environments, settings)
-    outcomes = preview(session, settings, names, models)
+    outcomes, missed = preview(session, settings, names, models)
     blocked = {} if models else too_many(outcomes, settings)  # what is named is never blocked
     if as_json:
-        print_json({"services": [outcome_fields(o) for o in outcomes], "blocked": dict(blocked)})
+        services = [outcome_fields(outcome) for outcome in outcomes]
+        print_json({"services": services, "blocked": dict(blocked), "warnings": missed})
     else:
         shown = [o for o in outcomes if everything or models or is_news(o)]
         print_outcomes(shown, diff=diff, planned=True)
         changes = sum(1 for o in outcomes if o.plan is not None and o.plan.changes_git)
         click.echo(f"{changes} of {len(outcomes)} services would change.")
-    for warning in () if models else warnings(session.observer, settings, names):
-        click.echo(f"Warning: {clean(str(warning))}", err=True)
+    found = [] if models else [str(e) for e in warnings(session.observer, settings, names)]
+    tell_all([*missed, *found])
     tell_blocked(blocked)
     return int(tell_failures(outcomes))

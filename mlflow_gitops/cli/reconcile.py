@@ -13,6 +13,7 @@ from mlflow_gitops.cli.look import (
     check_taken,
     preview,
     print_outcomes,
+    tell_all,
     tell_blocked,
     tell_failures,
     too_many,
@@ -54,7 +55,8 @@ def reconcile(
     names = known_environments(environments, settings)
     blocked: Mapping[str, str] = {}
     if dry_run:
-        outcomes = preview(session, settings, names, models)
+        outcomes, warnings = preview(session, settings, names, models)
+        tell_all(warnings)
         blocked = {} if models or yes else too_many(outcomes, settings)
     elif models:
         outcomes = _named(session, settings, names, models)

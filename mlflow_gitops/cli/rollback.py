@@ -16,7 +16,7 @@ from mlflow_gitops.planning.naming import number_of
 from mlflow_gitops.progress import make_progress
 from mlflow_gitops.render import answer_fields, answer_text, spec_text
 from mlflow_gitops.state import Environment, Settings
-from mlflow_gitops.wish import Wish, locate, model_of, no_service
+from mlflow_gitops.wish import Wish, locate, no_service
 
 __all__ = ["rollback"]
 
@@ -79,12 +79,13 @@ def _before(session: Session, settings: Settings, target: Environment, model: st
     So one that was reverted, or left by another rollback, is not gone back to.
     """
     back = session.looking_back(target, settings)
-    stands = back.historian.standing(settings.service(model), back.end).spec
+    service = settings.service(model, target)
+    stands = back.historian.standing(service, back.end).spec
     if stands is None:
-        known = {model_of(service, settings) for service in back.known()}
+        known = {settings.names.model(each, target) for each in back.known()}
         names = [f"{target.name}/{each}" for each in sorted(known - {model})]
         raise no_service(f"{target.name}/{model}", names, target.path)
-    rows = islice(back.rows(settings.service(model), back.end), CHANGES_READ)
+    rows = islice(back.rows(service, back.end), CHANGES_READ)
     came = [row for row in rows if row.after and row.after.version == stands.version]
     if came and came[-1].before is not None:
         if came[-1].before.version:

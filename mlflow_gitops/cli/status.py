@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 import click
 
 from mlflow_gitops.cli.app import App, as_json, environments_option, known_environments
+from mlflow_gitops.cli.look import tell_all
 from mlflow_gitops.cli.output import print_json
 from mlflow_gitops.deployed import Deployed, deployed, problems, told_of_all, warnings
 from mlflow_gitops.errors import GitOpsError
-from mlflow_gitops.render import clean, error_fields, print_table
+from mlflow_gitops.planning.misses import misses
+from mlflow_gitops.render import error_fields, print_table
 from mlflow_gitops.state import ServiceKey, Status
 
 __all__ = ["status"]
@@ -32,23 +35,38 @@ def status(app: App, environments: tuple[str, ...], as_json: bool) -> None:
     found = deployed(session.observer, settings, names)
     unread: list[GitOpsError] = [*problems(session.observer, settings, names)]
     unread += warnings(session.observer, settings, names)
-    states: Mapping[ServiceKey, Status] = {}
+    states: Mapping[tuple[str, str], tuple[str, Status]] = {}
+    missed: list[str] = []
     try:
-        states = told_of_all(session.registry.snapshots(), names)
+        snapshots = list(session.registry.snapshots())
+        states = told_of_all(snapshots, names, settings)
+        missed = misses(settings, names, snapshots)
     except GitOpsError as error:  # Git alone answers, too
         what = f"no states, the registry does not answer: {error.what}"
         unread.append(type(error)(what, where=error.where, hint=error.hint))
-    for problem in unread:
-        click.echo(f"Warning: {clean(str(problem))}", err=True)
+    tell_all([*map(str, unread), *missed])
+    told = [_with_state(each, states) for each in found]
     if as_json:
-        fields = [_fields(each, states.get(each.key)) for each in found]
-        print_json({"services": fields, "problems": [error_fields(each) for each in unread]})
+        fields = [_fields(*each) for each in told]
+        problems_told = [error_fields(each) for each in unread]
+        print_json({"services": fields, "problems": problems_told, "warnings": missed})
         return
     if not found:
         click.echo("Git has no service yet.")
         return
     columns = ("SERVICE", "VERSION", "URI", "STATE", "COMMIT", "WHY")
-    print_table(columns, (_row(each, states.get(each.key)) for each in found), sys.stdout)
+    print_table(columns, (_row(*each) for each in told), sys.stdout)
+
+
+def _with_state(
+    each: Deployed, states: Mapping[tuple[str, str], tuple[str, Status]]
+) -> tuple[Deployed, Status | None]:
+    """Only the registry knows the model of a service whose name is derived."""
+    found = states.get((each.key.environment, each.service))
+    if found is None:
+        return each, None
+    model, status = found
+    return replace(each, key=ServiceKey(each.key.environment, model)), status
 
 
 def _row(each: Deployed, status: Status | None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ the tables that document, and decide, which keys and variables there are.
 
 from mlflow_gitops.config.document import Problem
 from mlflow_gitops.config.names import kserve_complaint
+from mlflow_gitops.config.placing import name_warnings
 from mlflow_gitops.config.process import Process, target_uri
 from mlflow_gitops.config.secret import Secret
 from mlflow_gitops.config.settings import SETTINGS_FILE, check_settings, parse_settings
@@ -21,6 +22,7 @@ __all__ = [
     "Secret",
     "check_settings",
     "kserve_complaint",
+    "name_warnings",
     "parse_settings",
     "settings_warnings",
     "target_uri",

@@ -99,14 +99,21 @@ class Value:
 
 @dataclass(slots=True)
 class Findings:
-    """Reads values; what is wrong with them is added to `problems`, and None returned."""
+    """Reads values; what is wrong with them is added to `problems`, and None returned.
+
+    `concerns` are problems of single services: the settings as a whole can be used.
+    """
 
     problems: list[Problem] = field(default_factory=list)
+    concerns: list[Problem] = field(default_factory=list)
 
     def add(self, value: Value, what: str, *, allowed: str = "", hint: str = "") -> None:
         self.problems.append(Problem(value.path, value.line, what, allowed, hint))
         if len(self.problems) >= PROBLEMS_SHOWN:
             raise Enough
+
+    def concern(self, value: Value, what: str, hint: str) -> None:
+        self.concerns.append(Problem(value.path, value.line, what, hint=hint))
 
     def text(
         self,
@@ -116,6 +123,7 @@ class Findings:
         *,
         quote: bool = True,
         is_block: bool = False,
+        hint: str = "",
     ) -> str | None:
         """A text of which `complaint` says ""; without `quote` it is not repeated to people.
 
@@ -126,7 +134,8 @@ class Findings:
         line = value.text.replace("\n", "") if is_block else value.text
         wrong = "has an unprintable character" if unprintable(line) else complaint(value.text)
         if wrong:
-            self.add(value, f"`{_short(value.text)}` {wrong}" if quote else wrong, allowed=allowed)
+            what = f"`{_short(value.text)}` {wrong}" if quote else wrong
+            self.add(value, what, allowed=allowed, hint=hint)
         return None if wrong else value.text
 
     def number(self, value: Value, allowed: str) -> int | None:

@@ -120,6 +120,8 @@ def path_complaint(text: str) -> str:
         return "has a part that begins with `-`"
     if any(part.lower() == ".git" for part in text.split("/")):
         return "lies in `.git`, which is Git's own"
+    if text == ".":
+        return ""
     return _segments_complaint(text)
 
 

@@ -240,8 +240,27 @@ SETTINGS = (
         "services.<model>",
         "1 to 63 lower-case letters, digits and `-`, first a letter, last no `-`",
         "the model's name",
-        "`metadata.name` of the model's InferenceService. Two models cannot share one.",
-        "Names are never made up from others: two models would end in one service.",
+        "`metadata.name` of the model's InferenceService. Two models cannot share one. One of more "
+        "than 53 characters is not made: KServe appends `-predictor`.",
+        "Names are made up only where `service-names` says so: two models would end in one "
+        "service.",
+    ),
+    Setting(
+        "service-names",
+        "`exact` or `slug`",
+        "exact",
+        "What becomes of a model whose name Kubernetes does not allow and `services` does not map: "
+        "refused, or served under a name that is derived (`Fraud Detector` as `fraud-detector`). "
+        "Two models with one derived name are refused.",
+        "A name that nobody wrote is hard to find.",
+    ),
+    Setting(
+        "label",
+        "key of a Kubernetes label, or `none`",
+        "model-version",
+        "The label of the InferenceService that carries the version, for example "
+        "`example.com/model-version`. With `none` only the URI is written and compared.",
+        "A selector or a dashboard can tell versions apart by it.",
     ),
     Setting(
         "storage-keys",
@@ -333,9 +352,10 @@ SETTINGS = (
     ),
     Setting(
         "environments.<name>.path",
-        "relative path of a folder, without `.`, `..` or a `/` at the end",
+        "relative path of a folder, without `..`",
         None,
-        "The folder of this environment's manifests, from the root of the repository.",
+        "The folder of this environment's manifests, from the root of the repository; `.` for the "
+        "root itself.",
         "There is none: two environments in one folder would overwrite each other.",
     ),
     Setting(
@@ -344,6 +364,55 @@ SETTINGS = (
         "",
         "The Kubernetes namespace, for manifests that are scaffolded.",
         "Without it the kustomization or Argo CD decides.",
+    ),
+    Setting(
+        "environments.<name>.cluster",
+        "1 to 63 lower-case letters, digits and `-`, first and last no `-`",
+        "",
+        "A name for the Kubernetes cluster. It is only compared: two environments of one branch, "
+        "namespace and cluster cannot have a service with the same name.",
+        "Most teams have a namespace for each environment.",
+    ),
+    Setting(
+        "environments.<name>.services",
+        "mapping of model to InferenceService, as `services`",
+        "{}",
+        "The names in this environment alone; they win over `services` and `service-name`. The "
+        "path in the bucket stays the same for all environments.",
+        "One name for all environments is the easiest to follow.",
+    ),
+    Setting(
+        "environments.<name>.service-name",
+        "text with `{service}` once, that makes a name such as `{service}-challenger`",
+        "{service}",
+        "What a service is called in this environment; `{service}` is the name that it has without "
+        "this setting. So champion and challenger can share a namespace.",
+        "One name for all environments is the easiest to follow.",
+    ),
+    Setting(
+        "environments.<name>.label",
+        "key of a Kubernetes label, or `none`",
+        "`label`",
+        "As `label`, for this environment.",
+        "Most teams have one label.",
+    ),
+    Setting(
+        "environments.<name>.exclude",
+        "list of patterns of paths below `path` (`*`, `**`, `?`, `[…]`)",
+        "[]",
+        "Files that are not manifests of this environment, in the form of `.gitignore`: `old` "
+        "leaves out every file and folder of that name, `old/` folders only, `/old` and `a/old` "
+        "the one at that path; `*` and `?` stop at `/`, `**` does not. What a kustomization lists "
+        "is read all the same.",
+        "Argo CD reads every file, too.",
+    ),
+    Setting(
+        "environments.<name>.recurse",
+        "`true` or `false`",
+        "`true`",
+        "Whether the folders below a folder without kustomization are read; for Argo CD it is "
+        "`directory.recurse`.",
+        "A service in a folder below is found.",
     ),
     Setting(
         "environments.<name>.branch",

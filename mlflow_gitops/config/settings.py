@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +12,16 @@ from mlflow_gitops.config.commits import read_commits
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
 from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pull_request
 from mlflow_gitops.config.gates import read_gates
+from mlflow_gitops.config.placing import (
+    find_concerns,
+    path_clashes,
+    read_exclude,
+    read_folder,
+    read_label,
+    read_service_names,
+    read_services,
+    read_template,
+)
 from mlflow_gitops.config.reference_settings import SETTINGS
 from mlflow_gitops.config.runtimes import read_runtimes
 from mlflow_gitops.config.signed_by import read_signed_by
@@ -22,7 +32,7 @@ from mlflow_gitops.config.value_rules import read_rules
 from mlflow_gitops.config.write_once import read_write_once
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.runtimes import Runtime
-from mlflow_gitops.state import Endpoint, Environment, Selector, Settings
+from mlflow_gitops.state import LABEL, Endpoint, Environment, Selector, Settings
 
 __all__ = ["SETTINGS_FILE", "check_settings", "parse_settings"]
 
@@ -40,6 +50,7 @@ class Shared:
 
     storage_keys: Mapping[str, str]
     runtimes: Mapping[str, Runtime]
+    label: str
 
 
 def parse_settings(text: str, *, where: str = SETTINGS_FILE, default_branch: str = "") -> Settings:
@@ -48,15 +59,19 @@ def parse_settings(text: str, *, where: str = SETTINGS_FILE, default_branch: str
     `default_branch`, where it is known, is what an environment without a branch uses: two
     environments of which only one names it can then be told to be in each other's way.
     """
-    settings, problems = _read(text, default_branch)
+    settings, problems, _ = _read(text, default_branch)
     if settings is not None and not problems:
         return settings
     raise _error(problems, where)
 
 
 def check_settings(text: str, *, default_branch: str = "") -> list[Problem]:
-    """Every problem of the settings, in the order of the lines; none where they are right."""
-    return _read(text, default_branch)[1]
+    """Every problem of the settings, in the order of the lines; none where they are right.
+
+    With those of single services, for which `parse_settings` raises nothing.
+    """
+    problems, concerns = _read(text, default_branch)[1:]
+    return sorted([*problems, *concerns], key=lambda problem: problem.line)
 
 
 def _error(problems: list[Problem], where: str) -> ConfigError:
@@ -73,15 +88,16 @@ def _error(problems: list[Problem], where: str) -> ConfigError:
     return ConfigError(f"{len(problems)} problems in the settings:{lines}", where=where, hint=CHECK)
 
 
-def _read(text: str, default_branch: str) -> tuple[Settings | None, list[Problem]]:
+def _read(text: str, default_branch: str) -> tuple[Settings | None, list[Problem], list[Problem]]:
+    """The settings, their problems, and those of single services."""
     root = compose(text)
     if isinstance(root, Problem):
-        return None, [root]
+        return None, [root], []
     found = Findings()
     settings = None
     with suppress(Enough):
         settings = _settings(root, found, default_branch)
-    return settings, sorted(found.problems, key=lambda p: p.line)
+    return settings, sorted(found.problems, key=lambda p: p.line), found.concerns
 
 
 def _settings(root: Value, found: Findings, default_branch: str) -> Settings | None:
@@ -93,14 +109,17 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
     shared = Shared(
         read_storage_keys(fields.get("storage-keys"), found),
         read_runtimes(fields.get("runtimes"), found),
+        read_label(fields.get("label"), found, LABEL),
     )
     people, style = read_commits(fields.get("commits"), found)
-    return Settings(
-        environments=_environments(fields.get("environments"), found, default_branch, shared),
+    places = fields.get("environments")
+    settings = Settings(
+        environments=_environments(places, found, default_branch, shared),
         bucket=_text(artifacts, found, "artifacts.bucket", names.bucket_complaint),
         prefix=_text(artifacts, found, "artifacts.prefix", names.prefix_complaint),
         sources=_sources(artifacts.get("sources"), found),
-        services=_services(fields.get("services"), found),
+        services=read_services(fields.get("services"), found),
+        by_slug=read_service_names(fields.get("service-names"), found),
         version_tag=_version_tag(fields.get("version-name"), found),
         forge=forge,
         forge_url=forge_url,
@@ -112,6 +131,9 @@ def _settings(root: Value, found: Findings, default_branch: str) -> Settings | N
         applications=_applications(fields.get("applications"), found),
         kserve=_text(fields, found, "kserve", names.kserve_complaint),
     )
+    if places is not None and not found.problems:
+        find_concerns(settings, default_branch, found.entries(places) or {}, found)
+    return settings
 
 
 def _applications(value: Value | None, found: Findings) -> tuple[str, ...] | None:
@@ -150,27 +172,6 @@ def _version_tag(value: Value | None, found: Findings) -> str:
     return (found.text(tag, names.tag_key_complaint, form) if tag else None) or ""
 
 
-def _services(value: Value | None, found: Findings) -> Mapping[str, str]:
-    if value is None:
-        return MappingProxyType({})
-    form = ROWS["services.<model>"].form
-    services: dict[str, str] = {}
-    models: dict[str, str] = {}
-    for model, at in (found.entries(value, ROWS["services"].form) or {}).items():
-        wrong = names.model_complaint(model)
-        if wrong:
-            found.add(at, f"the key {wrong}")
-        service = found.text(at, names.service_complaint, form)
-        if service is None:
-            continue
-        other = models.setdefault(service, model)
-        if other != model:
-            what = f"`{service}` is the service of the model `{other}` already"
-            found.add(at, what, hint="give each model a service of its own")
-        services[model] = service
-    return MappingProxyType(services)
-
-
 def _environments(
     value: Value | None, found: Findings, default_branch: str, shared: Shared
 ) -> Mapping[str, Environment]:
@@ -184,9 +185,13 @@ def _environments(
         if names.label_complaint(name):
             found.add(at, "the name is no DNS label", allowed=ROWS[ENVIRONMENT].form)
         environments[name] = _environment(name, at, found, shared)
-    for name, what in _clashes(environments.values(), default_branch):
+    for name, what in path_clashes(environments.values(), default_branch):
         at = (entries or {})[name]
-        found.add(at, what, hint="give each environment a folder, or a branch, of its own")
+        found.add(
+            at,
+            what,
+            hint="give each a folder outside the other's, or a branch of its own",
+        )
     for name, what in value_clashes(environments.values(), default_branch):
         found.add((entries or {})[name], what, hint="give each a file, or a path, of its own")
     return MappingProxyType(environments)
@@ -196,7 +201,7 @@ def _environment(name: str, value: Value, found: Findings, shared: Shared) -> En
     """What the environment says itself takes the place of what is `shared`."""
     fields = _fields(value, found, ENVIRONMENT) or {}
     row = ROWS[f"{ENVIRONMENT}.max-changes"]
-    most = fields.get("max-changes")
+    most, recurse = fields.get("max-changes"), fields.get("recurse")
     delivery = _text(fields, found, f"{ENVIRONMENT}.delivery", delivery_complaint)
     runtimes = read_runtimes(fields.get("runtimes"), found)
     unproved = _text(fields, found, f"{ENVIRONMENT}.unproved", _unproved_complaint)
@@ -204,7 +209,7 @@ def _environment(name: str, value: Value, found: Findings, shared: Shared) -> En
     return Environment(
         name=name,
         select=_selector(fields.get("select"), found),
-        path=_text(fields, found, f"{ENVIRONMENT}.path", names.path_complaint),
+        path=read_folder(fields.get("path"), found),
         namespace=_text(fields, found, f"{ENVIRONMENT}.namespace", names.label_complaint),
         branch=_text(fields, found, f"{ENVIRONMENT}.branch", names.branch_complaint),
         delivery="pull-request" if delivery == "pull-request" else "commit",
@@ -221,6 +226,12 @@ def _environment(name: str, value: Value, found: Findings, shared: Shared) -> En
         },
         gates=read_gates(fields.get("gates"), found),
         runtimes=tuple({**shared.runtimes, **runtimes}.values()),
+        services=read_services(fields.get("services"), found),
+        service_name=read_template(fields.get("service-name"), found),
+        cluster=_text(fields, found, f"{ENVIRONMENT}.cluster", names.label_complaint),
+        label=read_label(fields.get("label"), found, shared.label),
+        exclude=read_exclude(fields.get("exclude"), found),
+        recurse=found.flag(recurse, "true or false") if recurse else None,
     )
 
 
@@ -300,21 +311,6 @@ def _tag_selector(value: Value, found: Findings) -> Selector:
 
 def _value_complaint(text: str) -> str:
     return "" if 0 < len(text) <= 5000 else "is empty, or longer than 5,000 characters"
-
-
-def _clashes(environments: Iterable[Environment], default_branch: str) -> Iterator[tuple[str, str]]:
-    """(environment, why it and another are in each other's way), each pair once."""
-    placed = [(e.branch or default_branch, e.path, e.name) for e in environments if e.path]
-    owner: dict[tuple[str, str], str] = {}
-    for branch, path, name in placed:
-        first = owner.setdefault((branch, path), name)
-        if first != name:
-            yield name, f"has the same branch and path as the environment `{first}`"
-    for branch, path, name in placed:
-        above = ["/".join(path.split("/")[:end]) for end in range(1, path.count("/") + 1)]
-        for folder in above:
-            if (branch, folder) in owner:
-                yield name, f"has a path inside that of `{owner[branch, folder]}`, `{folder}`"
 
 
 def _fields(value: Value | None, found: Findings, section: str) -> Mapping[str, Value] | None:

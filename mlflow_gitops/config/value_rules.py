@@ -82,6 +82,8 @@ def file_complaint(text: str) -> str:
         return "has something else in braces than `{service}`, `{model}` or `{environment}`"
     if filled in OWN_FILES:
         return "is the file of these settings"
+    if filled == ".":
+        return "is no file"
     return names.path_complaint(filled)
 
 

@@ -25,6 +25,7 @@ from mlflow_gitops.manifests.graph import (
     build_graph,
     kustomization_files,
 )
+from mlflow_gitops.manifests.hidden import Hides, hides_nothing
 from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization, read_kustomization
 from mlflow_gitops.manifests.listing import Listing, read_listing
 from mlflow_gitops.manifests.notes import FileNotes, read_notes
@@ -299,19 +300,27 @@ class Catalog:
                     found[path] = notes
         return found
 
-    def index(self, name: str, folder: str, rules: FolderRules = EVERY_FILE) -> Index:
+    def index(
+        self,
+        name: str,
+        folder: str,
+        rules: FolderRules = EVERY_FILE,
+        hides: Hides = hides_nothing,
+    ) -> Index:
         """The environment's index, brought up to date from the one of another tree."""
         if name not in self._indexes:
-            found = self._index_after(name, folder, rules) or self._index(name, folder, rules)
-            self._indexes[name] = found
+            after = self._index_after(name, folder, rules, hides)
+            self._indexes[name] = after or self._index(name, folder, rules, hides)
         return self._indexes[name]
 
-    def _index_after(self, name: str, folder: str, rules: FolderRules) -> Index | None:
+    def _index_after(
+        self, name: str, folder: str, rules: FolderRules, hides: Hides
+    ) -> Index | None:
         """From the tree that this one follows, where the changed files name the same services."""
         if self._before is None or not self._alike:
             return None
         before, changed = self._before
-        old = before.index(name, folder, rules)
+        old = before.index(name, folder, rules, hides)
         if old.rules != rules:
             return None
         blobs = {path: self.tree.blob(path) for path in changed if path in old.blobs}
@@ -322,14 +331,15 @@ class Catalog:
                 return None
         return replace(old, blobs=_laid_over(old.blobs, blobs))
 
-    def _index(self, name: str, folder: str, rules: FolderRules) -> Index:
+    def _index(self, name: str, folder: str, rules: FolderRules, hides: Hides) -> Index:
         layout = self.layout()
-        plain = None if folder in layout else tuple(files_below(self.tree, folder))
+        below = (path for path in files_below(self.tree, folder) if not hides(path))
+        plain = None if folder in layout else tuple(below)
         old: Index | None = self._cache.view(name)
         if old is not None and (old.rules != rules or not self._still_holds(old, folder, plain)):
             old = None
         read = self.kustomization
-        graph = old.graph if old else build_graph(self.tree, folder, layout, read, rules)
+        graph = old.graph if old else build_graph(self.tree, folder, layout, read, rules, hides)
         new = self._updated(folder, rules, plain, graph, old)
         if new is not old:
             self._cache.put_view(name, new)

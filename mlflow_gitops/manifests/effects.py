@@ -7,7 +7,7 @@ from typing import Any
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
 from mlflow_gitops.manifests.facts import GROUP, KIND, Document, read_facts
-from mlflow_gitops.manifests.fields import LABEL
+from mlflow_gitops.manifests.fields import LABELS, label_field, sets
 from mlflow_gitops.manifests.kustomization import PatchEntry, Target
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.plain import mapping_at, text_at
@@ -34,8 +34,13 @@ def patch_entry(written: Any) -> PatchEntry:
     )
 
 
-def sets_ours(entry: PatchEntry, folder: str, base: Document, catalog: Catalog, where: str) -> bool:
-    """Whether the patch sets, or may set, a value that this tool manages."""
+def sets_ours(
+    entry: PatchEntry, folder: str, base: Document, catalog: Catalog, where: str, label: str
+) -> bool:
+    """Whether the patch sets, or may set, a value that this tool manages.
+
+    `label` is the key of the version's label, "" for none.
+    """
     version = base.api_version.rpartition("/")[2]
     target = entry.target
     if target is not None:
@@ -53,15 +58,19 @@ def sets_ours(entry: PatchEntry, folder: str, base: Document, catalog: Catalog, 
         for document in facts.documents
         if target is not None or (document.kind == KIND and document.name == base.name)
     ]
-    return any(map(_touches_ours, sources))
+    return any(_touches_ours(source, label) for source in sources)
 
 
-def _touches_ours(source: Document | Operation) -> bool:
-    if isinstance(source, Operation) and source.unclear:
+def _touches_ours(source: Document | Operation, label: str) -> bool:
+    if isinstance(source, Operation) and (source.unclear or label in source.unclear_labels):
         return True
     if isinstance(source, Document) and source.directive:
         return True
+    if label and sets(source.fields, label_field(label)):
+        return True
     return any(
-        value is None or key in (LABEL, *OURS) or key.endswith((".storageUri", ".storage"))
+        key in OURS
+        or key.endswith((".storageUri", ".storage"))
+        or (value is None and not key.startswith(LABELS))
         for key, value in source.fields.items()
     )

@@ -13,6 +13,7 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.advice import About, Advice
 from mlflow_gitops.manifests.catalog import Catalog
 from mlflow_gitops.manifests.guard import Guard, holds_texts
+from mlflow_gitops.manifests.hidden import what_hides
 from mlflow_gitops.manifests.located import Spot, locate, write
 from mlflow_gitops.manifests.markers import Markers, Place, read_markers, twice
 from mlflow_gitops.manifests.merged import predictor_of
@@ -28,7 +29,7 @@ from mlflow_gitops.manifests.rules import (
     way_to_add,
 )
 from mlflow_gitops.manifests.tree import files_below
-from mlflow_gitops.state import Environment, Predictor, ServiceSpec, ValueRule
+from mlflow_gitops.state import Environment, Names, Predictor, ServiceSpec, ValueRule
 from mlflow_gitops.value_path import filled, parse_path
 
 __all__ = ["Elsewhere", "Written"]
@@ -79,27 +80,29 @@ class Written:
 
 
 class Elsewhere:
-    """Reads one tree. `services` maps a model's name to its service's where they differ."""
+    """Reads one tree. `names` says how services are called."""
 
     def __init__(
         self,
         catalog: Catalog,
         environments: Mapping[str, Environment],
-        services: Mapping[str, str],
+        names: Names,
         folders: Mapping[str, str],
     ) -> None:
         self._catalog = catalog
         self.guard = Guard(Advice(catalog))
         self._environments = environments
-        self._services = services
-        self._models = {service: model for model, service in services.items()}
+        self._names = names
         self._folders = folders
         self._markers: dict[str, Markers] = {}
         self._last: tuple[str, list[Node]] = ("", [])
 
     def markers(self, environment: str) -> Markers:
         if environment not in self._markers:
-            noted = self._catalog.noted(self._folders[environment])
+            folder = self._folders[environment]
+            hides = what_hides(self._environments[environment], folder)
+            found = self._catalog.noted(folder).items()
+            noted = {path: notes for path, notes in found if not hides(path)}
             self._markers[environment] = read_markers(noted, environment, self._folders)
         return self._markers[environment]
 
@@ -139,19 +142,19 @@ class Elsewhere:
 
     def rule(self, environment: str, service: str) -> ValueRule | None:
         """The settings' rule for the service."""
-        model = self._model(service)
+        model = self._model(service, environment)
         rules = self._environments[environment].values
         return next((rule for rule in rules if rule.takes(model)), None)
 
     def file(self, rule: ValueRule, environment: str, service: str) -> str:
-        return file_of(rule.file, service, self._model(service), environment)
+        return file_of(rule.file, service, self._model(service, environment), environment)
 
     def names(self, environment: str) -> Iterator[str]:
         """The services that may be written so."""
         for rule in self._environments[environment].values:
             yield from self._of_rule(rule, environment)
         markers = self.markers(environment)
-        yield from (self._services.get(model, model) for model in markers.uris)
+        yield from (self._service(model, environment) for model in markers.uris)
 
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec
@@ -176,7 +179,7 @@ class Elsewhere:
     def about(self, environment: str, service: str) -> About:
         """What an error about the service has to know, to print a rule for it."""
         near = (environment, *self._folders[environment].split("/"), service)
-        return About(self._model(service), service, near)
+        return About(self._model(service, environment), service, near)
 
     def chart_rule(self, environment: str, service: str, kustomization: str = "") -> str:
         """The rule for a service that a Helm chart makes: of a kustomization, or the folder's."""
@@ -200,11 +203,16 @@ class Elsewhere:
             hint="remove the service and this value in Git by hand: the request is then answered",
         )
 
-    def _model(self, service: str) -> str:
-        return self._models.get(service, service)
+    def _model(self, service: str, environment: str) -> str:
+        return self._names.model(service, self._environments[environment])
+
+    def _service(self, model: str, environment: str) -> str:
+        return self._names.service(model, self._environments[environment])
 
     def _marked(self, environment: str, service: str) -> Written | None:
-        model, markers = self._model(service), self.markers(environment)
+        markers = self.markers(environment)
+        named = (m for m in markers.uris if self._service(m, environment) == service)
+        model = next(named, self._model(service, environment))
         for stray in markers.strays:
             if stray.is_about(model):
                 raise stray.error
@@ -271,11 +279,11 @@ class Elsewhere:
             if "service" in names:
                 yield names["service"]
             elif model is not None:
-                yield self._services.get(model, model)
+                yield self._service(model, environment)
             elif SERVICE in rule.path:
                 yield from keys_at(self._roots(file), parse_path(rule.path), file)
             else:
-                yield from (self._services.get(model, model) for model in rule.models)
+                yield from (self._service(model, environment) for model in rule.models)
 
     def _missing(
         self, rule: ValueRule, environment: str, service: str, spec: ServiceSpec

@@ -9,7 +9,7 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.edit import add_to_list
 from mlflow_gitops.manifests.facts import Document, FileFacts
-from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL
+from mlflow_gitops.manifests.fields import CONTAINER_URI, label_field
 from mlflow_gitops.manifests.graph import build_graph
 from mlflow_gitops.manifests.merged import (
     check_supported,
@@ -91,6 +91,7 @@ class _Adder:
             self.predictor,
             self.spec,
             namespace,
+            self.environment.label,
             account=self._account_is_there(),
             kserve=self.kserve,
         )
@@ -202,7 +203,8 @@ class _Adder:
         if name == CONTAINER_URI:
             raise patched_container(self.service, base.folder)
         uri = written_uri(self.spec, base.fields, buckets, base.folder)
-        return {name: uri, LABEL: self.spec.version}
+        label = self.environment.label
+        return {name: uri, **({label_field(label): self.spec.version} if label else {})}
 
 
 def _only_service(catalog: Catalog, folder: str, service: str) -> tuple[str, Document] | None:

@@ -20,6 +20,7 @@ from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
 from mlflow_gitops.manifests.facts import KIND, Document
 from mlflow_gitops.manifests.graph import EVERY_FILE, FolderRules
+from mlflow_gitops.manifests.hidden import Hides, what_hides
 from mlflow_gitops.manifests.holds import hold_at, hold_of, misses
 from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.leftovers import left_behind
@@ -34,10 +35,11 @@ from mlflow_gitops.manifests.scaffold import API_VERSION, check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
 from mlflow_gitops.manifests.taken import Taken, taken
+from mlflow_gitops.manifests.together import are_together
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside, parent, relative
 from mlflow_gitops.ports import Tree
 from mlflow_gitops.runtimes import Runtime
-from mlflow_gitops.state import EMPTY, Environment, Hold, Predictor, ServiceSpec
+from mlflow_gitops.state import Environment, Hold, Names, Predictor, ServiceSpec
 
 __all__ = ["Manifests"]
 
@@ -49,7 +51,7 @@ NEW = Predictor("not-known-yet")  # in the base of a service that is made new
 class Manifests:
     """Reads and edits, as texts, the manifests of the environments that live on one branch.
 
-    `services` maps a model's name to its service's where they differ. `cache` is shared between
+    `names` says how services are called. `cache` is shared between
     heads. `repository` is this repository's own address, by which its Applications are told from
     those of others; "" where it is not known. `applications` are globs of the files in which they
     are looked for, None for all. What they override is refused, unless `past` says that only what
@@ -63,7 +65,7 @@ class Manifests:
         tree: Tree,
         environments: Mapping[str, Environment],
         cache: ParseCache | None = None,
-        services: Mapping[str, str] = EMPTY,
+        names: Names | None = None,
         kserve: str = "",
         *,
         repository: str = "",
@@ -74,17 +76,22 @@ class Manifests:
         self._environments = environments
         self._cache = ParseCache() if cache is None else cache
         self._catalog = Catalog(tree, self._cache)
-        self._services = services
+        self._names = names or Names()
         self._repository = repository
         self._applications = applications
         self._past = past
         self._deployments = Deployments(self._catalog, repository, applications)
         self._kserve = kserve
         folders = {name: self._folder(name) for name in environments}
-        self._elsewhere = Elsewhere(self._catalog, environments, services, folders)
+        self._elsewhere = Elsewhere(self._catalog, environments, self._names, folders)
+        self._together: dict[tuple[str, str], bool] = {}
         self._resolvers: dict[str, Resolver] = {}
         self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
         self._bases: dict[tuple[str, str], Predictor | None] = {}
+
+    @property
+    def environments(self) -> Mapping[str, Environment]:
+        return self._environments
 
     def committed(self, environment: str, service: str) -> ServiceSpec | None:
         """What Git says; None where the service is not in the environment.
@@ -204,6 +211,18 @@ class Manifests:
             and not self.is_elsewhere(environment, name)
         )
 
+    def has(self, environment: str, service: str) -> bool:
+        """Whether the environment has the service, as far as it can be read."""
+        return self._find_quietly(environment, service) is not None
+
+    def together(self, environment: str, other: str) -> bool:
+        """Whether one Argo CD Application or kustomization deploys the folders of both."""
+        key = (environment, other)
+        if key not in self._together:
+            folders = (self._folder(environment), self._folder(other))
+            self._together[key] = are_together(self._catalog, *folders)
+        return self._together[key]
+
     def set_service(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
@@ -285,7 +304,7 @@ class Manifests:
             tree,
             self._environments,
             self._cache,
-            self._services,
+            self._names,
             self._kserve,
             repository=self._repository,
             applications=self._applications,
@@ -336,6 +355,12 @@ class Manifests:
         path = normpath(self._environments[environment].path.strip("/") or ".")
         return "" if path == "." else path
 
+    def _hides(self, environment: str) -> Hides:
+        return what_hides(self._environments[environment], self._folder(environment))
+
+    def _label(self, environment: str) -> str:
+        return self._environments[environment].label
+
     def _index(self, environment: str) -> Index:
         return self._resolver(environment).index
 
@@ -350,19 +375,23 @@ class Manifests:
                     where=f"{folder}/Chart.yaml".lstrip("/"),
                     hint=f"say in the settings where the URI is: {rule}",
                 )
-            index = self._catalog.index(environment, folder, self._rules(environment))
-            buckets = self._environments[environment].storage_keys
+            rules, hides = self._rules(environment), self._hides(environment)
+            index = self._catalog.index(environment, folder, rules, hides)
+            place = self._environments[environment]
             rule_for = partial(self._elsewhere.chart_rule, environment)
-            found = Resolver(self._catalog, index, buckets, rule_for)
+            found = Resolver(self._catalog, index, place.storage_keys, rule_for, place.label)
             self._resolvers[environment] = found
         return found
 
     def _rules(self, environment: str) -> FolderRules:
-        """Which files count in a folder without a kustomization: as its Application says."""
-        folder = self._folder(environment)
+        """Which files count in a folder without a kustomization: as the settings say, else as its
+        Application says.
+        """
+        folder, place = self._folder(environment), self._environments[environment]
         if folder in self._catalog.layout():
             return EVERY_FILE
-        return self._deployments.rules(folder, self._environments[environment].branch)
+        rules = self._deployments.rules(folder, place.branch)
+        return rules if place.recurse is None else replace(rules, recurse=place.recurse)
 
     def deployed_by(self, environment: str, service: Service | None = None) -> tuple[Match, ...]:
         """What deploys the environment's folder, or the service's own folder in it."""
@@ -391,7 +420,7 @@ class Manifests:
     ) -> None:
         """Raise ManifestError where an Application changes the service behind the files."""
         for match in () if self._past else self.deployed_by(environment, service):
-            for override in overrides(match, base, self._catalog):
+            for override in overrides(match, base, self._catalog, self._label(environment)):
                 raise override.error()
 
     def _look(self, environment: str, service: str) -> Service | None:
@@ -486,7 +515,9 @@ class Manifests:
     def _comments(self, environment: str) -> list[ManifestError]:
         """What is wrong with the comments that are meant for this tool."""
         folder = self._folder(environment)
-        files = dict(self._catalog.noted(folder))
+        hides = self._hides(environment)
+        noted = self._catalog.noted(folder).items()
+        files = {path: notes for path, notes in noted if not hides(path)}
         for path in self._touched(environment):
             if path in self._tree and not inside(path, folder):
                 files[path] = self._catalog.notes(path)
@@ -512,6 +543,7 @@ class Manifests:
         return promote(
             service,
             spec,
+            label=self._label(environment),
             folder=self._folder(environment),
             read=self._catalog.text,
             owned=lambda path: self._owns(environment, path),
@@ -521,6 +553,7 @@ class Manifests:
     def _scaffold(
         self, environment: str, service: str, spec: ServiceSpec, predictor: Predictor
     ) -> Changes:
+        check_name(service, is_new=True)
         planned = Document(0, API_VERSION, KIND, service, "", {})
         self._refuse_overridden(environment, planned)
         for found in self.taken(environment, service):

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
-from mlflow_gitops.manifests.fields import LABEL, Fields, container_uri, fields_of
+from mlflow_gitops.manifests.fields import Fields, container_uri, fields_of, label_field
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -44,7 +44,8 @@ _NAME = re.compile(r"""\bname["']?[ \t]*:(?:[ \t\r\n]|\#[^\n]*\n)*["']?([-\w.]+)
 _PATCH_FORM = re.compile(
     r"apiVersion: (?P<api>serving\.kserve\.io/v1beta1)\nkind: InferenceService\nmetadata:\n"
     r"  name: (?P<name>(?!null\n|true\n|false\n)[a-z][-a-z0-9]*)\n  labels:\n"
-    r'    model-version: "(?P<version>[A-Za-z0-9._-]+)"\nspec:\n  predictor:\n    model:\n'
+    r'    (?P<label>[a-z][-a-z0-9./]*): "(?P<version>[A-Za-z0-9._-]+)"\n'
+    r"spec:\n  predictor:\n    model:\n"
     r"      storageUri: (?P<uri>s3://[A-Za-z0-9/._-]+)\n"
 )
 _COMPUTED = re.compile(r"""\bname["']?[ \t]*:[ \t]*["']?[^\s"'#,}]*\$[({]""")
@@ -160,7 +161,11 @@ def check_json(text: str, where: str) -> None:
 
 def _from_patch_form(found: re.Match[str]) -> FileFacts:
     """The patch that this tool writes, without a YAML parser: there is one for each service."""
-    fields = {LABEL: found["version"], "model": "", "model.storageUri": found["uri"]}
+    fields = {
+        label_field(found["label"]): found["version"],
+        "model": "",
+        "model.storageUri": found["uri"],
+    }
     return FileFacts((Document(0, found["api"], KIND, found["name"], "", fields),))
 
 

@@ -1,7 +1,8 @@
 """The values of a service that this tool reads, flat: `{"model.storageUri": "s3://…"}`.
 
 So a strategic-merge patch is a dictionary update, with None for a deletion, and a JSON 6902
-operation is one too. `PLACES` tells where in the object each value stands.
+operation is one too. `place_of` says where in the object each value is. Every label is read, since
+environments may differ in which one carries the version.
 """
 
 from __future__ import annotations
@@ -21,23 +22,26 @@ from mlflow_gitops.manifests.nodes import (
     items,
     text_of,
 )
+from mlflow_gitops.state import LABEL
 
 __all__ = [
     "CONTAINER_URI",
     "FRAMEWORKS",
-    "LABEL",
     "LABELS",
     "LLM",
     "PLACES",
     "Fields",
     "container_uri",
     "fields_of",
+    "has_labels",
     "is_uri",
+    "label_field",
+    "place_of",
     "plain",
+    "sets",
 ]
 
-LABEL = "label"
-LABELS = "labels"  # whether there are others
+LABELS = "labels"  # None where all of them are removed; each is a field of its own
 LLM = "llm"  # spec.model of an LLMInferenceService
 CONTAINER_URI = "containers.storageUri"  # the variable STORAGE_URI of a custom container
 FRAMEWORKS = (
@@ -61,7 +65,6 @@ _OF_A_STORAGE = ("key", "path", "parameters")
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     LABELS: ("metadata", "labels"),
-    LABEL: ("metadata", "labels", "model-version"),
     "canary": ("spec", "canary"),
     **{key: (*_PREDICTOR, key) for key in ("canaryTrafficPercent", "storageUris", "containers")},
     **{key: (*_PREDICTOR, key) for key in FRAMEWORKS},
@@ -75,7 +78,9 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     f"{LLM}.storageUri": ("spec", "model", "uri"),
     "model.modelFormat.version": (*_PREDICTOR, "model", "modelFormat", "version"),
 }
-"""Where in a service each field stands; that of `CONTAINER_URI` depends on the lists."""
+"""Where in a service each field is, but for the single labels and `CONTAINER_URI`, which depends
+on the lists.
+"""
 
 
 def is_uri(name: str) -> bool:
@@ -83,17 +88,34 @@ def is_uri(name: str) -> bool:
     return name.endswith((".storageUri", ".storage.path"))
 
 
+def label_field(key: str) -> str:
+    return f"{LABELS}.{key}"
+
+
+def place_of(name: str) -> tuple[str, ...]:
+    """Where in an InferenceService the field stands."""
+    place = PLACES.get(name)
+    return place or (*PLACES[LABELS], name.removeprefix(f"{LABELS}."))
+
+
+def has_labels(fields: Mapping[str, object]) -> bool:
+    return any(name.startswith(f"{LABELS}.") for name in fields)
+
+
+def sets(fields: Fields, name: str) -> bool:
+    """Whether the field is set, or removed, also together with all labels."""
+    return name in fields or (name.startswith(f"{LABELS}.") and LABELS in fields)
+
+
 def fields_of(root: Node, where: str) -> Fields:
     """Those that the object, or a patch of it, sets."""
     found: dict[str, str | None] = {}
     labels = child(root, "metadata", "labels", where=where)
     if is_null(labels):
-        found[LABELS] = found[LABEL] = None
-    elif any(key != "model-version" and not is_null(value) for key, value in entries(labels)):
-        found[LABELS] = ""
-    label = child(labels, "model-version", where=where)
-    if label is not None:
-        found[LABEL] = text_of(label)
+        found[LABELS] = None
+    child(labels, LABEL, where=where)  # a label given twice is an error
+    for key, value in entries(labels):
+        found[label_field(key)] = text_of(value)
     spec = child(root, "spec", where=where)
     canary = child(spec, "canary", where=where)
     if canary is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.globs import matches
+from mlflow_gitops.manifests.hidden import Hides, hides_nothing
 from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization
 from mlflow_gitops.manifests.tree import files_below, inside, parent, resolve
 from mlflow_gitops.ports import Tree
@@ -102,13 +103,17 @@ def build_graph(
     layout: Layout,
     read: Callable[[str], Kustomization],
     rules: FolderRules = EVERY_FILE,
+    hides: Hides = hides_nothing,
 ) -> Graph:
-    """`read` gives the kustomization in a file, or raises ManifestError."""
+    """`read` gives the kustomization in a file, or raises ManifestError.
+
+    What `hides` leaves out of a plain folder is read only where a kustomization lists it.
+    """
     walk = _Walk(tree, layout, read)
     if folder in layout:
         roots: tuple[str, ...] = (folder,)
     else:
-        roots = _roots_below(tree, folder, layout, walk, rules)
+        roots = _roots_below(tree, folder, layout, walk, rules, hides)
     starts = tuple(start for root in roots if (start := walk.start(root)))
     return Graph(
         files={path: tuple(chains) for path, chains in walk.files.items()},
@@ -124,13 +129,13 @@ def build_graph(
 
 
 def _roots_below(
-    tree: Tree, folder: str, layout: Layout, walk: _Walk, rules: FolderRules
+    tree: Tree, folder: str, layout: Layout, walk: _Walk, rules: FolderRules, hides: Hides
 ) -> tuple[str, ...]:
     """The outermost kustomizations; the files outside all of them are plain manifests."""
     roots: list[str] = []
     start = len(folder) + 1 if folder else 0
     for path in files_below(tree, folder):
-        if (roots and inside(path, roots[-1])) or not rules.take(path[start:]):
+        if hides(path) or (roots and inside(path, roots[-1])) or not rules.take(path[start:]):
             continue
         above = parent(path)
         covering = ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.advice import About, Advice
-from mlflow_gitops.manifests.fields import LABEL
+from mlflow_gitops.manifests.fields import label_field
 from mlflow_gitops.manifests.located import Spot, is_plain_number, node_of, scalar_at, shown
 from mlflow_gitops.manifests.nodes import Node, child, parse, text_of
 from mlflow_gitops.manifests.patches import Setter
@@ -81,25 +81,27 @@ class Guard:
             what = uri_complaint(current.uri)
             if what:
                 raise self._refused(service, service.uri_field, what, about)
-        if current.version != spec.version:
-            what = label_complaint(fields.get(LABEL))
+        if service.label and current.version != spec.version:
+            name = label_field(service.label)
+            what = label_complaint(fields.get(name))
             if what:
-                raise self._refused(service, LABEL, what, about)
+                raise self._refused(service, name, what, about)
 
     def _refused(self, service: Service, name: str, what: str, about: About) -> ManifestError:
         setter = next(each for each in reversed(service.setters) if name in each.fields)
         path = setter.path_of(name) or ()
         fields = service.fields
-        value, label = fields.get(service.uri_field, ""), fields.get(LABEL, "")
+        label = label_field(service.label)
+        value, version = fields.get(service.uri_field, ""), fields.get(label, "")
         hint = "write a URI there, or nothing: then it is set"
-        if name == LABEL:
+        if name == label:
             hint = "write the version there, or leave the label out"
         elif "${" in value:
-            rule = self.advice.filled_in(about, value, label)
+            rule = self.advice.filled_in(about, value, version)
             hint = f"promote the value that is filled in, by a rule in the settings: {rule}"
         elif what.endswith("fills in"):
             hint = f"promote the value that is filled in, by a rule: {self.advice.any_rule(about)}"
-        only = "the version" if name == LABEL else "model URIs"
+        only = "the version" if name == label else "model URIs"
         return _kept(shown(path), what, only, self._where(setter, path), hint)
 
     def _where(self, setter: Setter, path: tuple[str | int, ...]) -> str:

@@ -35,7 +35,7 @@ __all__ = [
     "read_kustomization",
 ]
 
-URI_PATHS = ("storageUri", "spec.model.uri", "storage.path", "STORAGE_URI", "model-version")
+URI_PATHS = ("storageUri", "spec.model.uri", "storage.path", "STORAGE_URI")
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 _REF = r"[A-Za-z0-9_./][A-Za-z0-9_./-]*"
@@ -98,12 +98,18 @@ class Obstacle:
     """Something that renders or changes services in a way that is not followed.
 
     `service` is the one that it concerns, "" for any. With `hides`, it may render services that
-    no file of the tree shows; else it overrides values.
+    no file of the tree shows; else it overrides values: those of the labels at `label`, or the URI
+    where that is "".
     """
 
     what: str
     service: str = ""
     hides: bool = False
+    label: str = ""
+
+    def concerns(self, label: str) -> bool:
+        """Whether it matters where this is the label that carries the version."""
+        return not self.label or (bool(label) and f".{self.label}".endswith(f".{label}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +239,14 @@ def _obstacles(root: Node, where: str) -> Iterator[Obstacle]:
             yield Obstacle(f"`{key}`", hides=True)
     for replacement in _list(root, "replacements", where):
         for target in items(child(replacement, "targets")):
-            paths = _paths_of(target)
-            if any(word in path for path in paths for word in URI_PATHS):
-                name = text_of(child(target, "select", "name")) or ""
-                yield Obstacle("`replacements`", name)
+            name = text_of(child(target, "select", "name")) or ""
+            for path in _paths_of(target):
+                if any(word in path for word in URI_PATHS):
+                    yield Obstacle("`replacements`", name)
+                elif "labels" in path:
+                    key = path.replace("[", "").replace("]", "")
+                    yield Obstacle("`replacements`", name, label=key)
     labels = [child(each, "pairs") for each in _list(root, "labels", where)]
     for node in (*labels, child(root, "commonLabels", where=where)):
-        if any(key == "model-version" for key, _ in entries(node)):
-            yield Obstacle("a `model-version` label for all resources")
+        for key, _ in entries(node):
+            yield Obstacle(f"a `{key}` label for all resources", label=key)

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 
 from mlflow_gitops.errors import ManifestError
-from mlflow_gitops.manifests.fields import CONTAINER_URI, FRAMEWORKS, LABEL, LLM, Fields
-from mlflow_gitops.state import EMPTY, Predictor, ServiceSpec
+from mlflow_gitops.manifests.fields import CONTAINER_URI, FRAMEWORKS, LLM, Fields, label_field
+from mlflow_gitops.manifests.replaceable import version_in
+from mlflow_gitops.state import EMPTY, LABEL, Predictor, ServiceSpec
 
 __all__ = [
     "check_supported",
@@ -167,13 +168,20 @@ def serves_nothing(fields: Mapping[str, str]) -> bool:
     )
 
 
-def spec_of(fields: Mapping[str, str], buckets: Mapping[str, str] = EMPTY) -> ServiceSpec:
+def spec_of(
+    fields: Mapping[str, str], buckets: Mapping[str, str] = EMPTY, label: str = LABEL
+) -> ServiceSpec:
+    """The managed part. Without the label the version is that of the usual one, which older
+    commits have; where the settings name none, it is the one in the URI.
+    """
     split = {name: fields[name] for name in ("canary", "canaryTrafficPercent") if name in fields}
     rollout = ",".join(f'"{name}":{_literal(value)}' for name, value in sorted(split.items()))
     written = fields.get(uri_field(fields), "")
+    uri = f"{_bucket_root(fields, buckets)}{written}" if written else ""
+    labelled = fields.get(label_field(label), fields.get(label_field(LABEL), ""))
     return ServiceSpec(
-        uri=f"{_bucket_root(fields, buckets)}{written}" if written else "",
-        version=fields.get(LABEL, ""),
+        uri=uri,
+        version=labelled if label else version_in(uri),
         rollout=f"{{{rollout}}}" if rollout else "",
     )
 

@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlflow_gitops.manifests.fields import FRAMEWORKS, PLACES, Fields, fields_of
+from mlflow_gitops.manifests.fields import (
+    FRAMEWORKS,
+    LABELS,
+    PLACES,
+    Fields,
+    fields_of,
+    label_field,
+)
 from mlflow_gitops.manifests.nodes import Node, child, items, node_at, text_of
 
 __all__ = ["Operation", "read_operations"]
 
 NAME = ("metadata", "name")
+FOLLOWED = ("add", "replace", "remove", "test")
 SPLITS = ("canary", "canaryTrafficPercent")
 
 
@@ -23,7 +31,7 @@ class Operation:
     """One operation: its place in the patch, and its pointer as keys.
 
     `fields` are those that it sets, `expects` those that a `test` compares. `unclear` says that
-    it touches our fields in a way that is not followed.
+    it touches our fields in a way that is not followed, `unclear_labels` which labels it does.
     """
 
     index: int
@@ -33,6 +41,7 @@ class Operation:
     fields: Fields = field(default_factory=dict)
     expects: Fields = field(default_factory=dict)
     unclear: bool = False
+    unclear_labels: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -57,16 +66,23 @@ def read_operations(document: int, patch: Node, where: str) -> Iterator[Operatio
         fields: Fields = {}
         expects: Fields = {}
         unclear = _is_unclear(op, pointer)
+        labels = () if op in FOLLOWED else _label_at(pointer)
         if op == "move":
             source = _keys(text_of(child(node, "from", where=where)) or "")
             unclear = unclear or _is_unclear(op, source)
+            labels += _label_at(source)
         elif op in ("add", "replace", "remove"):
             value = child(node, "value", where=where) if op != "remove" else None
             fields = _fields(pointer, value, where)
         elif op == "test":
             expects = _fields(pointer, child(node, "value", where=where), where)
-        if fields or expects or unclear:
-            yield Operation(index, op, pointer, document, fields, expects, unclear)
+        if fields or expects or unclear or labels:
+            yield Operation(index, op, pointer, document, fields, expects, unclear, labels)
+
+
+def _label_at(pointer: tuple[str, ...]) -> tuple[str, ...]:
+    """The key of the label that it leads to."""
+    return pointer[2:] if len(pointer) == 3 and pointer[:2] == PLACES[LABELS] else ()
 
 
 def _keys(pointer: str) -> tuple[str, ...]:
@@ -84,9 +100,9 @@ def _is_unclear(op: str, pointer: tuple[str, ...]) -> bool:
     if op in ("add", "replace", "remove"):
         return False
     return any(
-        place[: len(pointer)] == pointer or _is_below(pointer, place)
+        place[: len(pointer)] == pointer or (name != LABELS and _is_below(pointer, place))
         for name, place in PLACES.items()
-        if name not in (*FRAMEWORKS, "labels")
+        if name not in FRAMEWORKS
     )
 
 
@@ -97,6 +113,7 @@ def _is_below(pointer: tuple[str, ...], place: tuple[str, ...]) -> bool:
 def _fields(pointer: tuple[str, ...], value: Node, where: str) -> Fields:
     """Value None is for what is removed."""
     gone = {name for name, place in PLACES.items() if place[: len(pointer)] == pointer}
+    gone |= {label_field(key) for key in _label_at(pointer)}
     if not gone:
         return {} if value is None else _below(pointer, value)
     found = fields_of(node_at(pointer, value), where) if value is not None else {}

@@ -15,7 +15,6 @@ from mlflow_gitops.manifests.catalog import Catalog
 from mlflow_gitops.manifests.deployments import Match
 from mlflow_gitops.manifests.effects import patch_entry, sets_ours
 from mlflow_gitops.manifests.facts import Document
-from mlflow_gitops.manifests.fields import LABEL, PLACES
 from mlflow_gitops.manifests.kustomization import Kustomization
 from mlflow_gitops.manifests.nodes import child, parse
 from mlflow_gitops.manifests.plain import mapping_at, text_at, texts_at
@@ -41,7 +40,7 @@ class Override:
         return OverriddenError(self.what, where=self.where, hint=self.hint)
 
 
-def overrides(match: Match, base: Document, catalog: Catalog) -> Iterator[Override]:
+def overrides(match: Match, base: Document, catalog: Catalog, label: str) -> Iterator[Override]:
     """Yield what the Application that deploys the service's folder changes of it."""
     options = match.source.kustomize or {}
     who = f"the {match.application.kind} `{match.application.name}`"
@@ -55,18 +54,18 @@ def overrides(match: Match, base: Document, catalog: Catalog) -> Iterator[Overri
                 "cluster",
                 "write the whole name into the manifests, and remove this option",
             )
-    if PLACES[LABEL][-1] in mapping_at(options, "commonLabels"):
+    if label and label in mapping_at(options, "commonLabels"):
         labels = "commonMetadata.labels" if match.application.is_flux else "kustomize.commonLabels"
         yield _overridden(match.where(labels), who, name)
     folder = match.source.path or ""
     listed = options.get("patches")
     for index, written in enumerate(listed if isinstance(listed, list) else ()):
         where = match.where(f"{prefix}patches[{index}]")
-        if sets_ours(patch_entry(written), folder, base, catalog, where):
+        if sets_ours(patch_entry(written), folder, base, catalog, where, label):
             yield _overridden(where, who, name)
     for index, reference in enumerate(texts_at(options, "components")):
         where = match.where(f"{prefix}components[{index}]")
-        if _component_sets_ours(resolve(folder, reference), base, catalog, 0):
+        if _component_sets_ours(resolve(folder, reference), base, catalog, 0, label):
             yield _overridden(where, who, name)
 
 
@@ -123,7 +122,9 @@ def _values_file(folder: str, reference: str) -> str | None:
     return resolve("" if reference.startswith("/") else folder, reference.lstrip("/"))
 
 
-def _component_sets_ours(folder: str | None, base: Document, catalog: Catalog, depth: int) -> bool:
+def _component_sets_ours(
+    folder: str | None, base: Document, catalog: Catalog, depth: int, label: str
+) -> bool:
     """A component that is not in the repository may set anything."""
     files = catalog.layout().get(folder) if folder is not None else None
     if not files or depth > 20:
@@ -134,10 +135,13 @@ def _component_sets_ours(folder: str | None, base: Document, catalog: Catalog, d
         return True
     here = parent(files[0])
     return (
-        any(sets_ours(each, here, base, catalog, files[0]) for each in kustomization.patches)
-        or any(each.service in ("", base.name) for each in kustomization.obstacles)
+        any(sets_ours(each, here, base, catalog, files[0], label) for each in kustomization.patches)
         or any(
-            _component_sets_ours(resolve(here, each), base, catalog, depth + 1)
+            each.service in ("", base.name) and each.concerns(label)
+            for each in kustomization.obstacles
+        )
+        or any(
+            _component_sets_ours(resolve(here, each), base, catalog, depth + 1, label)
             for each in kustomization.components
         )
     )

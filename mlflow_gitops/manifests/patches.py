@@ -9,11 +9,19 @@ from dataclasses import dataclass, field
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
 from mlflow_gitops.manifests.facts import GROUP, KINDS, Document, FileFacts, read_facts
-from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL, PLACES, Fields, is_uri
+from mlflow_gitops.manifests.fields import (
+    CONTAINER_URI,
+    Fields,
+    is_uri,
+    label_field,
+    place_of,
+    sets,
+)
 from mlflow_gitops.manifests.graph import Chain, Graph
 from mlflow_gitops.manifests.kustomization import Kustomization, PatchEntry
 from mlflow_gitops.manifests.operations import Operation
 from mlflow_gitops.manifests.tree import parent, resolve
+from mlflow_gitops.state import LABEL
 
 __all__ = ["Patches", "Setter"]
 
@@ -37,6 +45,10 @@ class Setter:
     def fields(self) -> Fields:
         return self.source.fields
 
+    def sets(self, name: str) -> bool:
+        """Whether it decides the field's value, or removes it."""
+        return sets(self.fields, name)
+
     @property
     def document(self) -> int:
         return self.source.document if isinstance(self.source, Operation) else self.source.index
@@ -59,11 +71,11 @@ class Setter:
     def path_of(self, name: str) -> tuple[str | int, ...] | None:
         """Where the field stands or would stand in its document; None where it cannot."""
         if isinstance(self.source, Operation):
-            return None if name == CONTAINER_URI else self.source.value_at(PLACES[name])
+            return None if name == CONTAINER_URI else self.source.value_at(place_of(name))
         if name == CONTAINER_URI:
             place = self.source.container_uri
             return (*self.source.inside, *place) if place else None
-        return (*self.source.inside, *PLACES[name])
+        return (*self.source.inside, *place_of(name))
 
 
 @dataclass(slots=True)
@@ -77,11 +89,12 @@ class _PatchTable:
 
 
 class Patches:
-    """Those of one environment's kustomizations."""
+    """Those of one environment's kustomizations; `label` is the key of its version label."""
 
-    def __init__(self, catalog: Catalog, graph: Graph) -> None:
+    def __init__(self, catalog: Catalog, graph: Graph, label: str = LABEL) -> None:
         self.catalog = catalog
         self.graph = graph
+        self.label = label
         self._tables: dict[str, _PatchTable] = {}
         self._references: Counter[str] | None = None
 
@@ -170,8 +183,8 @@ class Patches:
                 sources.append(document)
         exclusive = bool(sources) and self._is_exclusive(entry, file, name)
         for source in sources:
-            _refuse_unclear(name, file, source)
-            if entry.target and entry.target.selector and _sets_ours(source):
+            _refuse_unclear(name, file, source, self.label)
+            if entry.target and entry.target.selector and _sets_ours(source, self.label):
                 raise ManifestError(
                     f"a patch with a selector sets the URI or the version of `{name}`, which is "
                     f"not supported yet",
@@ -197,12 +210,13 @@ class Patches:
         return self._references[file]
 
 
-def _sets_ours(source: Document | Operation) -> bool:
-    return LABEL in source.fields or any(map(is_uri, source.fields))
+def _sets_ours(source: Document | Operation, label: str) -> bool:
+    is_label = bool(label) and sets(source.fields, label_field(label))
+    return is_label or any(map(is_uri, source.fields))
 
 
-def _refuse_unclear(name: str, file: str, source: Document | Operation) -> None:
-    if isinstance(source, Operation) and source.unclear:
+def _refuse_unclear(name: str, file: str, source: Document | Operation, label: str) -> None:
+    if isinstance(source, Operation) and (source.unclear or label in source.unclear_labels):
         raise ManifestError(
             f"a JSON 6902 patch has the operation `{source.op}` on `{source.path}` of `{name}`, "
             f"which is not supported yet",

@@ -12,7 +12,13 @@ from functools import partial
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.edit import add_to_list, set_values
-from mlflow_gitops.manifests.fields import CONTAINER_URI, LABEL, LABELS, PLACES
+from mlflow_gitops.manifests.fields import (
+    CONTAINER_URI,
+    LABELS,
+    has_labels,
+    label_field,
+    place_of,
+)
 from mlflow_gitops.manifests.inline import edit_inline
 from mlflow_gitops.manifests.insert import insert_operation
 from mlflow_gitops.manifests.merged import merge, patched_container, written_uri
@@ -22,7 +28,7 @@ from mlflow_gitops.manifests.scaffold import patch_text
 from mlflow_gitops.manifests.services import Service
 from mlflow_gitops.manifests.tree import parent
 from mlflow_gitops.manifests.verify import Path
-from mlflow_gitops.state import ServiceSpec
+from mlflow_gitops.state import LABEL, ServiceSpec
 
 __all__ = ["promote"]
 
@@ -50,26 +56,36 @@ class _Texts:
 
 
 def promote(
-    service: Service, spec: ServiceSpec, *, folder: str, read: Read, owned: Owned, exists: Owned
+    service: Service,
+    spec: ServiceSpec,
+    *,
+    label: str = LABEL,
+    folder: str,
+    read: Read,
+    owned: Owned,
+    exists: Owned,
 ) -> Changes:
-    """The changes that make the service's URI and version those of the spec."""
+    """The changes that make the service's URI and version those of the spec.
+
+    `label` is the key of the label that carries the version, "" for none.
+    """
     current = service.spec
-    uri, label = service.uri_field, LABEL
+    uri, version = service.uri_field, label_field(label)
     text = written_uri(spec, service.fields, service.buckets, service.file)
-    values = {uri: text, label: spec.version}
-    same = {uri: current.uri == spec.uri, label: current.version == spec.version}
+    values = {uri: text, **({version: spec.version} if label else {})}
+    same = {uri: current.uri == spec.uri, version: current.version == spec.version}
     places: dict[str, Setter] = {}
     below: dict[str, Setter] = {}
     override: dict[str, str] = {}
     for name, value in values.items():
         place = _place(service, name, owned, places.get(uri))
-        if same[name] and (place is None or name not in place.fields):
+        if same[name] and (place is None or not place.sets(name)):
             continue  # it counts from where we cannot write
         operation = None
         if name != CONTAINER_URI:
             operation = _operation_before(service, name, owned, places.get(uri))
         beside_uri = operation is not None and operation is places.get(uri)
-        if place is not None and (name in place.fields or not beside_uri):
+        if place is not None and (place.sets(name) or not beside_uri):
             places[name] = place
         elif operation is not None:
             below[name] = operation
@@ -94,7 +110,7 @@ def _may_edit(setter: Setter, owned: Owned) -> bool:
 def _last(service: Service, name: str) -> int:
     """The place of the setter whose value counts; -1 where nothing sets the field."""
     setters = service.setters
-    return max((i for i, setter in enumerate(setters) if name in setter.fields), default=-1)
+    return max((i for i, setter in enumerate(setters) if setter.sets(name)), default=-1)
 
 
 def _place(service: Service, name: str, owned: Owned, preferred: Setter | None) -> Setter | None:
@@ -122,9 +138,10 @@ def _operation_before(
         if i <= _last(service, name) or not _may_edit(setter, owned):
             continue
         state = merge(each.fields for each in service.setters[: i + 1])
-        around = (LABEL, LABELS) if name == LABEL else (name.rpartition(".")[0],)
+        is_label = name.startswith(f"{LABELS}.")
+        is_around = has_labels(state) if is_label else name.rpartition(".")[0] in state
         is_edit = isinstance(setter.source, Operation) and setter.source.op in ("add", "replace")
-        if is_edit and any(each in state for each in around):
+        if is_edit and is_around:
             found = setter
             if setter is preferred:
                 break
@@ -145,12 +162,17 @@ def _set_in_place(places: Mapping[str, Setter], values: Mapping[str, str], texts
 
 
 def _insert_below(setter: Setter, name: str, value: str, texts: _Texts) -> None:
-    pointer = "".join(f"/{key}" for key in PLACES[name])
+    pointer = "".join(f"/{_escaped(key)}" for key in place_of(name))
     after = setter.source.index
     texts.edit(
         setter,
         partial(insert_operation, after=after, pointer=pointer, value=value, where=setter.file),
     )
+
+
+def _escaped(key: str) -> str:
+    """A key as a JSON pointer has it (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _new_patch(
@@ -163,7 +185,7 @@ def _new_patch(
     exists: Owned,
 ) -> None:
     """A patch file, and its entry in the innermost kustomization that is ours to edit."""
-    overridden = [s for s in service.setters if any(name in s.fields for name in override)]
+    overridden = [s for s in service.setters if any(s.sets(name) for name in override)]
     level = min((setter.level for setter in overridden), default=len(service.chain))
     ours = [path for path in service.chain[: level + 1] if owned(path)]
     too_late = {setter.kustomization for setter in overridden if setter.comes_last}

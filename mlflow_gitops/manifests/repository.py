@@ -203,4 +203,4 @@ def _check(options: InitOptions) -> None:
                 hint="use lower-case letters, digits and `-`",
             )
     for model in options.models:
-        check_name(model)
+        check_name(model, is_new=True)

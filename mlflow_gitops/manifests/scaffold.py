@@ -12,10 +12,11 @@ from posixpath import basename, dirname
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.facts import Document
-from mlflow_gitops.manifests.fields import LABEL, PLACES
+from mlflow_gitops.manifests.fields import LABELS, place_of
 from mlflow_gitops.manifests.scalars import plain_or_quoted, quoted
 from mlflow_gitops.manifests.templates import render
 from mlflow_gitops.manifests.tree import relative
+from mlflow_gitops.slugs import MOST, is_name, slug
 from mlflow_gitops.state import Predictor, ServiceSpec
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 SERVICE_ACCOUNT = "kserve-s3-sa"
-NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 LAST_WITH_RAW = 15  # minor version of KServe
 API_VERSION = "serving.kserve.io/v1beta1"
@@ -50,14 +50,15 @@ def deployment_mode(kserve: str) -> dict[str, str]:
     return {"mode": "Standard", "mode_note": note}
 
 
-def check_name(name: str) -> None:
-    """KServe's own rule for the name of an InferenceService."""
-    if len(name) > 63 or not NAME.fullmatch(name):
+def check_name(name: str, *, is_new: bool = False) -> None:
+    """KServe's own rule for the name of an InferenceService; and what it can serve of a new one."""
+    if not is_name(name) or (is_new and len(name) > MOST):
         raise ManifestError(
             f"`{name}` cannot be the name of an InferenceService: it takes lower-case letters, "
-            f"digits and `-`, starts with a letter, and has at most 63 characters",
+            f"digits and `-`, starts with a letter, and has at most {MOST} characters",
             where="mlflow-gitops.yaml",
-            hint=f"map the model to a name, in the settings: services: {{{quoted(name)}: <name>}}",
+            hint="map the model to a name, in the settings: "
+            f"`services: {{{quoted(name)}: {slug(name)}}}`",
         )
 
 
@@ -80,10 +81,13 @@ def patch_text(base: Document, values: Mapping[str, str]) -> str:
     lines.append(f"  name: {plain_or_quoted(base.name)}")
     if base.namespace:
         lines.append(f"  namespace: {plain_or_quoted(base.namespace)}")
-    if LABEL in values:
-        lines += ["  labels:", f"    model-version: {quoted(values[LABEL])}"]
-    for name in values.keys() - {LABEL}:
-        *above, last = PLACES[name]
+    labels = {key: value for key, value in values.items() if key.startswith(f"{LABELS}.")}
+    if labels:
+        lines.append("  labels:")
+    for name, value in labels.items():
+        lines.append(f"    {plain_or_quoted(place_of(name)[-1])}: {quoted(value)}")
+    for name in values.keys() - labels.keys():
+        *above, last = place_of(name)
         lines += [f"{'  ' * depth}{key}:" for depth, key in enumerate(above)]
         lines.append(f"{'  ' * len(above)}{last}: {plain_or_quoted(values[name])}")
     return "\n".join([*lines, ""])
@@ -161,13 +165,15 @@ def plain_text(
     predictor: Predictor,
     spec: ServiceSpec,
     namespace: str,
+    label: str,
     *,
     account: bool,
     kserve: str,
 ) -> str:
     """A whole InferenceService, for an environment that is a plain directory."""
     metadata = f"  namespace: {plain_or_quoted(namespace)}\n" if namespace else ""
-    metadata += f"  labels:\n    model-version: {quoted(spec.version)}\n"
+    if label:
+        metadata += f"  labels:\n    {plain_or_quoted(label)}: {quoted(spec.version)}\n"
     return _service(
         name, predictor, account=account, kserve=kserve, metadata=metadata, uri=spec.uri
     )

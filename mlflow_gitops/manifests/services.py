@@ -22,7 +22,7 @@ from mlflow_gitops.manifests.runtimes import Defined, may_define, patched
 from mlflow_gitops.manifests.transformers import transforming
 from mlflow_gitops.manifests.tree import parent, resolve
 from mlflow_gitops.runtimes import Runtime
-from mlflow_gitops.state import EMPTY, ServiceSpec
+from mlflow_gitops.state import EMPTY, LABEL, ServiceSpec
 
 __all__ = ["Resolver", "Service"]
 
@@ -31,7 +31,8 @@ __all__ = ["Resolver", "Service"]
 class Service:
     """One service in one environment; `setters` start with its base document.
 
-    `buckets` maps the key of a storage's connection to its bucket.
+    `buckets` maps the key of a storage's connection to its bucket; `label` is the key of the
+    version's label, "" for none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Service:
     setters: tuple[Setter, ...]
     deleted: bool = False
     buckets: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    label: str = LABEL
 
     @property
     def file(self) -> str:
@@ -56,7 +58,7 @@ class Service:
 
     @property
     def spec(self) -> ServiceSpec:
-        return spec_of(self.fields, self.buckets)
+        return spec_of(self.fields, self.buckets, self.label)
 
     @property
     def uri_field(self) -> str:
@@ -72,13 +74,17 @@ class Resolver:
         index: Index,
         buckets: Mapping[str, str] = EMPTY,
         rule_for: Callable[[str, str], str] = lambda _service, _kustomization: "",
+        label: str = LABEL,
     ) -> None:
-        """`rule_for` gives the rule for a service that a kustomization's charts make."""
+        """`rule_for` gives the rule for a service that a kustomization's charts make. `label` is
+        the key of the version's label, "" for none.
+        """
         self.buckets = buckets
+        self.label = label
         self._rule_for = rule_for
         self.catalog = catalog
         self.index = index
-        self.patches = Patches(catalog, index.graph)
+        self.patches = Patches(catalog, index.graph, label)
         self._runtimes: tuple[tuple[Defined, str], ...] | None = None
 
     def find(self, name: str) -> Service | None:
@@ -95,7 +101,7 @@ class Resolver:
         self._raise_transformed(base, chain)
         _raise_failing_tests(setters)
         deleted = any(setter.deletes for setter in setters[1:])
-        service = Service(name, base, chain, tuple(setters), deleted, self.buckets)
+        service = Service(name, base, chain, tuple(setters), deleted, self.buckets, self.label)
         check_supported(service.fields, name, file, self.buckets)
         return service
 
@@ -240,7 +246,11 @@ class Resolver:
     def _raise_obstacles(self, name: str, chain: Chain) -> None:
         for path in self.patches.kustomizations_of(chain):
             kustomization = self.index.graph.kustomizations[path]
-            obstacles = [o.what for o in kustomization.obstacles if o.service in ("", name)]
+            obstacles = [
+                o.what
+                for o in kustomization.obstacles
+                if o.service in ("", name) and o.concerns(self.label)
+            ]
             hiding = {o.what for o in kustomization.obstacles if o.hides}
             for reference in filter(None, kustomization.replacements):
                 file = resolve(parent(path), reference)
@@ -259,7 +269,7 @@ class Resolver:
     def _raise_transformed(self, base: Document, chain: Chain) -> None:
         for path in self.patches.kustomizations_of(chain):
             kustomization = self.index.graph.kustomizations[path]
-            for file, kind in transforming(path, kustomization, base, self.catalog):
+            for file, kind in transforming(path, kustomization, base, self.catalog, self.label):
                 raise ManifestError(
                     f"a transformer of {path} ({kind}) may set the URI or the version of "
                     f"`{base.name}` after every patch",
@@ -312,5 +322,6 @@ def _found_twice(name: str, found: list[tuple[str, Document, Chain]]) -> Manifes
     return ManifestError(
         f"{what}: an environment can have one",
         where=first,
-        hint="remove or rename one of them",
+        hint="remove or rename one of them; or leave a file or folder out that is not deployed, "
+        "with `exclude` or `recurse: false` in the environment's settings",
     )

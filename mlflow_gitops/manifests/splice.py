@@ -36,6 +36,7 @@ from mlflow_gitops.manifests.spans import (
     line_of,
     next_line,
 )
+from mlflow_gitops.state import LABEL
 
 __all__ = ["Place", "insert_lines", "set_text", "shared_nodes"]
 
@@ -78,6 +79,7 @@ def set_text(place: Place, root: Node, path: tuple[str, ...], value: str) -> lis
     """The splices that make the value at the path this text; none if it is so already."""
     node = root
     parents: tuple[Node, ...] = (root,)
+    written = quoted(value) if _is_label(path) else plain_or_quoted(value)
     for depth, key in enumerate(path):
         name = ".".join(path[: depth + 1])
         found = own_entry(node, key, place.where)
@@ -87,16 +89,21 @@ def set_text(place: Place, root: Node, path: tuple[str, ...], value: str) -> lis
                     f"`{name}` comes in through a merge key (`<<`)",
                     "write the value in the InferenceService itself",
                 )
-            return _insert(place, node, parents, path[depth:], value)
+            return _insert(place, node, parents, path[depth:], value, written)
         _refuse_shared(place, found[0], found[1], name)
         if depth == len(path) - 1:
-            return _replace(place, node, found, name, value)
+            return _replace(place, node, found, name, value, written)
         if is_null(found[1]):
-            return _fill(place, node, found, path[depth + 1 :], value)
+            return _fill(place, node, found, path[depth + 1 :], value, written)
         if not is_mapping(found[1]):
             raise place.refuse(f"`{name}` is no mapping", "correct the manifest")
         node, parents = found[1], (*parents, found[1])
     raise AssertionError("the path is empty")
+
+
+def _is_label(path: tuple[str, ...]) -> bool:
+    """A label's value is quoted always: the next version may be a number."""
+    return path[-1] == LABEL or path[-2:-1] == ("labels",)
 
 
 def _refuse_shared(place: Place, key: Node, value: Node, name: str) -> None:
@@ -109,7 +116,12 @@ def _refuse_shared(place: Place, key: Node, value: Node, name: str) -> None:
 
 
 def _replace(
-    place: Place, mapping: Node, entry: tuple[Node, Node], name: str, value: str
+    place: Place,
+    mapping: Node,
+    entry: tuple[Node, Node],
+    name: str,
+    value: str,
+    written: str,
 ) -> list[Splice]:
     key, old = entry
     if not is_scalar(old):
@@ -124,7 +136,7 @@ def _replace(
         raise place.refuse(f"`{name}` has the tag `{old.tag}`", "remove the tag")
     if is_empty(text, old):
         at = end_of(text, key, old)
-        return [Splice(at, at, f" {_rendered(value, mapping, name)}")]
+        return [Splice(at, at, f" {_json_or(written, mapping, value)}")]
     if old.style in ("|", ">"):
         return _replace_block(text, old, value)
     if old.style == '"':
@@ -150,11 +162,6 @@ def _replace_block(text: str, old: Node, value: str) -> list[Splice]:
     return splices
 
 
-def _rendered(value: str, mapping: Node, name: str) -> str:
-    label = name.endswith("model-version")
-    return quoted(value) if label or _is_json(mapping) else plain_or_quoted(value)
-
-
 def _json_or(plain: str, mapping: Node, value: str) -> str:
     return quoted(value) if _is_json(mapping) else plain
 
@@ -165,21 +172,20 @@ def _is_json(mapping: Node) -> bool:
     )
 
 
-def _flow(keys: tuple[str, ...], value: str, *, json: bool) -> str:
+def _flow(keys: tuple[str, ...], value: str, written: str, *, json: bool) -> str:
     """`a: {b: "v"}`; with JSON's quotes where the mapping has them."""
-    label = keys[-1] == "model-version"
-    text = quoted(value) if label or json else plain_or_quoted(value)
+    text = quoted(value) if json else written
     for depth, key in enumerate(reversed(keys)):
-        text = f"{quoted(key) if json else key}: {text}"
+        text = f"{quoted(key) if json else plain_or_quoted(key)}: {text}"
         if depth < len(keys) - 1:
             text = f"{{{text}}}"
     return text
 
 
-def _block(keys: tuple[str, ...], value: str, indent: int, step: int) -> list[str]:
-    lines = [f"{' ' * (indent + step * depth)}{key}:" for depth, key in enumerate(keys)]
-    label = keys[-1] == "model-version"
-    lines[-1] += f" {quoted(value) if label else plain_or_quoted(value)}"
+def _block(keys: tuple[str, ...], written: str, indent: int, step: int) -> list[str]:
+    names = map(plain_or_quoted, keys)
+    lines = [f"{' ' * (indent + step * depth)}{key}:" for depth, key in enumerate(names)]
+    lines[-1] += f" {written}"
     return lines
 
 
@@ -193,11 +199,16 @@ def _step(parents: tuple[Node, ...]) -> int:
 
 
 def _insert(
-    place: Place, mapping: Node, parents: tuple[Node, ...], keys: tuple[str, ...], value: str
+    place: Place,
+    mapping: Node,
+    parents: tuple[Node, ...],
+    keys: tuple[str, ...],
+    value: str,
+    written: str,
 ) -> list[Splice]:
     text = place.text
     if mapping.flow_style:
-        entry = _flow(keys, value, json=place.is_json or _is_json(mapping))
+        entry = _flow(keys, value, written, json=place.is_json or _is_json(mapping))
         if not mapping.value:
             at = text.index("{", content_start(text, mapping.start_mark.index)) + 1
             return [Splice(at, at, entry)]
@@ -205,7 +216,7 @@ def _insert(
         return [Splice(at, at, f",{_gap(place, mapping)}{entry}")]
     first = mapping.value[0][0]
     indent = column_of(text, first.start_mark.index)
-    lines = _block(keys, value, indent, _step(parents))
+    lines = _block(keys, written, indent, _step(parents))
     if keys[0] == "labels":
         after = own_entry(mapping, "name", place.where) or mapping.value[-1]
     else:
@@ -239,7 +250,12 @@ def insert_lines(text: str, after: int, lines: list[str]) -> list[Splice]:
 
 
 def _fill(
-    place: Place, mapping: Node, entry: tuple[Node, Node], keys: tuple[str, ...], value: str
+    place: Place,
+    mapping: Node,
+    entry: tuple[Node, Node],
+    keys: tuple[str, ...],
+    value: str,
+    written: str,
 ) -> list[Splice]:
     """Put a mapping where null is."""
     text, (key, null) = place.text, entry
@@ -247,9 +263,9 @@ def _fill(
     json = _is_json(mapping)
     if not is_empty(text, null):
         start = content_start(text, after_colon(text, key))
-        return [Splice(start, null.end_mark.index, f"{{{_flow(keys, value, json=json)}}}")]
+        return [Splice(start, null.end_mark.index, f"{{{_flow(keys, value, written, json=json)}}}")]
     at = end_of(text, key, null)
     if mapping.flow_style:
-        return [Splice(at, at, f" {{{_flow(keys, value, json=json)}}}")]
+        return [Splice(at, at, f" {{{_flow(keys, value, written, json=json)}}}")]
     indent = column_of(text, key.start_mark.index)
-    return insert_lines(text, at, _block(keys, value, indent + 2, 2))
+    return insert_lines(text, at, _block(keys, written, indent + 2, 2))

@@ -9,7 +9,6 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
 from mlflow_gitops.manifests.effects import patch_entry, sets_ours
 from mlflow_gitops.manifests.facts import Document
-from mlflow_gitops.manifests.fields import LABEL, PLACES
 from mlflow_gitops.manifests.graph import MANIFESTS
 from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization, PatchEntry
 from mlflow_gitops.manifests.nodes import parse
@@ -36,11 +35,11 @@ NOT_TRANSFORMERS = ("ConfigMap", "Secret", "Kustomization")
 
 
 def transforming(
-    path: str, kustomization: Kustomization, base: Document, catalog: Catalog
+    path: str, kustomization: Kustomization, base: Document, catalog: Catalog, label: str
 ) -> Iterator[tuple[str, str]]:
     """Yield (file, kind) of each transformer that may set the service's URI or version."""
     for file, written in read_transformers(path, kustomization, catalog):
-        if _may_change(written, path, base, catalog):
+        if _may_change(written, path, base, catalog, label):
             yield file, text_at(written, "kind")
 
 
@@ -78,12 +77,12 @@ def _texts(path: str, reference: str, catalog: Catalog) -> Iterator[tuple[str, s
             yield file, catalog.text(file)
 
 
-def _may_change(written: Any, path: str, base: Document, catalog: Catalog) -> bool:
+def _may_change(written: Any, path: str, base: Document, catalog: Catalog, label: str) -> bool:
     kind = text_at(written, "kind")
     if kind in HARMLESS or kind in NOT_TRANSFORMERS:
         return False
     if kind == "LabelTransformer":
-        return PLACES[LABEL][-1] in mapping_at(written, "labels")
+        return bool(label) and label in mapping_at(written, "labels")
     if kind == "PatchTransformer":
         entries = [patch_entry(written)]
     elif kind == "PatchJson6902Transformer":
@@ -94,4 +93,4 @@ def _may_change(written: Any, path: str, base: Document, catalog: Catalog) -> bo
         entries = [*paths, PatchEntry("patches", 0, inline=inline)] if inline else paths
     else:
         return True  # a function or plugin may do anything
-    return any(sets_ours(each, parent(path), base, catalog, path) for each in entries)
+    return any(sets_ours(each, parent(path), base, catalog, path, label) for each in entries)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mlflow_gitops.planning.misses import near_miss
 from mlflow_gitops.planning.naming import as_published, check_ready, spec_of, spec_or
 from mlflow_gitops.state import (
     EMPTY,
@@ -158,7 +159,7 @@ def _version(look: _Look, chosen: ModelVersion, request: Request) -> Desired:
     return Desired(
         request=request,
         version=chosen,
-        spec=spec_of(look.settings, chosen),
+        spec=spec_of(look.settings, chosen, look.environment),
         new=True,
         matched=_all_seen(look),
         reason=_why(chosen, request, look.environment),
@@ -190,8 +191,7 @@ def _unchanged(look: _Look) -> Desired:
             version=look.snapshot.version(delivered.request.version) if delivered else None,
             matched=look.kept,
             state=State.UNSELECTED,
-            reason=f"no version is in {look.environment.select}: nothing changes, and nothing is "
-            "removed; ask for a version, or to retire the service",
+            reason=_none_selected(look),
         )
     if delivered.spec is None:
         is_ours = not delivered.adopted
@@ -203,10 +203,21 @@ def _unchanged(look: _Look) -> Desired:
     return Desired(
         request=delivered.request,
         version=current,
-        spec=spec_or(look.settings, current, delivered.spec),
+        spec=spec_or(look.settings, current, look.environment, delivered.spec),
         matched=look.kept,
         reason=_why(current, delivered.request, look.environment),
         notes=_newer(current, selected),
+    )
+
+
+def _none_selected(look: _Look) -> str:
+    select = look.environment.select
+    near = near_miss(select, look.snapshot)
+    if near:
+        return f"no version is in {select}, but {near}; nothing changes until then"
+    return (
+        f"no version is in {select}: nothing changes, and nothing is removed; ask for a version, "
+        "or to retire the service"
     )
 
 

@@ -13,6 +13,7 @@ from mlflow_gitops.errors import GitOpsError, RegistryError, TransientError
 from mlflow_gitops.state import (
     AS_IS,
     EMPTY,
+    Environment,
     ModelVersion,
     Publication,
     ServiceSpec,
@@ -82,16 +83,16 @@ def version_name(settings: Settings, version: ModelVersion) -> str:
     return name
 
 
-def revision_uri(settings: Settings, service: str, name: str) -> str:
-    """`s3://<bucket>/<prefix>/<service>/v<name>/`: KServe lists by bare prefix, so it ends in /."""
-    parts = [settings.bucket, settings.prefix, service, f"v{name}"]
+def revision_uri(settings: Settings, folder: str, name: str) -> str:
+    """`s3://<bucket>/<prefix>/<folder>/v<name>/`: KServe lists by bare prefix, so it ends in /."""
+    parts = [settings.bucket, settings.prefix, folder, f"v{name}"]
     return f"s3://{'/'.join(part for part in parts if part)}/"
 
 
-def spec_of(settings: Settings, version: ModelVersion) -> ServiceSpec:
+def spec_of(settings: Settings, version: ModelVersion, environment: Environment) -> ServiceSpec:
     """What a manifest says of the version. Raises RegistryError where it has no usable name."""
     name = version_name(settings, version)
-    uri = revision_uri(settings, settings.service(version.model), name)
+    uri = revision_uri(settings, settings.names.folder(version.model, environment), name)
     return ServiceSpec(uri=uri, version=name)
 
 
@@ -147,10 +148,12 @@ def published_in(publication: Publication, layout: str) -> Publication:
     return replace(publication, uri=spec.uri, layout=layout)
 
 
-def spec_or(settings: Settings, version: ModelVersion, otherwise: ServiceSpec) -> ServiceSpec:
+def spec_or(
+    settings: Settings, version: ModelVersion, environment: Environment, otherwise: ServiceSpec
+) -> ServiceSpec:
     """A naming tag that was taken away later is settings drift, not an error."""
     try:
-        return spec_of(settings, version)
+        return spec_of(settings, version, environment)
     except GitOpsError:
         return otherwise
 

@@ -336,8 +336,9 @@ def _is_renamed(key: ServiceKey, place: Place, delivered: Delivered) -> bool:
 def _renamed(key: ServiceKey, delivered: Delivered) -> str:
     return (
         f"the model was called {delivered.model} when its service {delivered.service} was "
-        f"delivered: add `services: {{{key.model}: {delivered.service}}}` to the settings to "
-        "keep serving it under that name"
+        f"delivered: add `services: {{{key.model}: {delivered.service}}}` to the settings (to "
+        f"environments.{key.environment} if it has names of its own) to keep serving it under "
+        "that name"
     )
 
 

@@ -40,9 +40,9 @@ class Published:
         return self.shelved.uri.rstrip("/").rpartition("/")[2]
 
 
-def folder_of(settings: Settings, service: str) -> str:
-    """Where all revisions of a service are; it ends in "/"."""
-    parts = [settings.bucket, settings.prefix, service]
+def folder_of(settings: Settings, folder: str) -> str:
+    """Where all revisions in a model's folder are; it ends in "/"."""
+    parts = [settings.bucket, settings.prefix, folder]
     return f"s3://{'/'.join(part for part in parts if part)}/"
 
 

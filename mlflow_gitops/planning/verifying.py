@@ -123,7 +123,7 @@ def address_problem(spec: ServiceSpec) -> str:
     except PublishError as error:
         return f"the URI {shown(spec.uri)} is no published path: {error.what}"
     if not spec.version:
-        return "the service has no label `model-version`"
+        return "the service has no label that says its version"
     last = spec.uri.rstrip("/").rpartition("/")[2]
     if last != f"v{spec.version}" and not last.startswith(f"v{spec.version}-"):
         return f"the label says version {shown(spec.version)}, the URI {shown(spec.uri)}"

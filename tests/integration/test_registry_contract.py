@@ -82,6 +82,11 @@ def delivered(**changes: object) -> Delivered:
 # Reading
 
 
+def test_every_model_is_listed_by_name(sides: Sides, model: str, names: Names) -> None:
+    sides.user.create_model(names("another"))
+    assert sides.port.names() >= {model, names("another")}
+
+
 def test_a_model_without_versions(sides: Sides, model: str) -> None:
     assert sides.port.snapshot(model) == Snapshot(model, ())
 

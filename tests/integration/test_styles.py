@@ -64,7 +64,7 @@ class Style:
 
     @property
     def service(self) -> str:
-        return self.settings.service(self.model)
+        return self.settings.service(self.model, self.settings.environments["production"])
 
     def spec(self, version: str) -> ServiceSpec:
         return ServiceSpec(revision_uri(self.settings, self.service, version), version)
@@ -82,7 +82,7 @@ class Style:
 
     def manifests(self, files: Files) -> Manifests:
         settings = self.settings
-        return Manifests(MemoryTree(files), settings.environments, services=settings.services)
+        return Manifests(MemoryTree(files), settings.environments, names=settings.names)
 
 
 def read(folder: Path) -> Files:

@@ -91,6 +91,10 @@ class MemoryRegistry:
         for model in sorted(self.models, key=lambda name: (not self.models[name].versions, name)):
             yield self._snapshot(model)
 
+    def names(self) -> frozenset[str]:
+        self._answers()
+        return frozenset(self.models)
+
     def _answers(self) -> None:
         if self.failure is not None:
             raise self.failure

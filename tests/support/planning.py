@@ -255,7 +255,7 @@ class World:
 
     @property
     def service(self) -> str:
-        return self.settings.service(self.model)
+        return self.settings.service(self.model, self.environment)
 
     @property
     def place(self) -> Place:
@@ -337,4 +337,4 @@ class World:
         return self.clock
 
     def spec(self, number: str) -> ServiceSpec:
-        return spec_of(self.settings, self.rows[number])
+        return spec_of(self.settings, self.rows[number], self.environment)

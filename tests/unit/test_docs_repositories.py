@@ -26,7 +26,7 @@ WANTED = ServiceSpec("s3://prod-ml-models/fraud-detector/v2/", "2")
 
 def manifests_of(files: dict[str, str]) -> Manifests:
     settings = parse_settings({**USUAL, **files}[SETTINGS])
-    return Manifests(MemoryTree(files), settings.environments, services=settings.services)
+    return Manifests(MemoryTree(files), settings.environments, names=settings.names)
 
 
 def promoted(files: dict[str, str]) -> dict[str, str]:

@@ -74,7 +74,7 @@ class Row:
 
 
 def plan_of(line: Row) -> Plan:
-    place = Place(REPOSITORY, line.branch, line.settings.service(line.key.model))
+    place = Place(REPOSITORY, line.branch, line.settings.service(line.key.model, PRODUCTION))
     look = snapshot(*line.versions, model=line.key.model)
     requests = {r.version: r for r in line.requests}
     desired = desired_service(look, PRODUCTION, line.delivered, requests, line.settings, at(NOW))

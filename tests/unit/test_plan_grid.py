@@ -239,7 +239,7 @@ def plan_of(world: World, asks: str, git: str) -> Plan:
     look = snapshot(*versions, model=world.key.model)
     requests = {request.version: request for request in records}
     wish = desired_service(look, PRODUCTION, world.delivered, requests, world.settings, at(90))
-    service = world.settings.service(world.key.model)
+    service = world.settings.service(world.key.model, PRODUCTION)
     place = Place(REPOSITORY, world.branch, service)
     return make_plan(world.key, place, wish, GIT[git], world.delivered, world.hold, world.pull)
 

@@ -10,6 +10,7 @@ from mlflow_gitops.errors import TerminalError, TransientError
 from mlflow_gitops.outcome import Outcome
 from mlflow_gitops.service import ServiceReconciler, _failure
 from mlflow_gitops.state import ServiceKey, State
+from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_repository import MemoryRepository
 from tests.support.memory_session import MemorySession, Parts
 
@@ -42,6 +43,28 @@ def service(identity: str = "git.example.com/ML/manifests") -> ServiceReconciler
 )
 def test_a_branch_of_ours_names_its_model(branch: str, model: str | None) -> None:
     assert service().model_of(branch) == model
+
+
+def test_a_name_that_the_settings_make_leads_back_to_the_model() -> None:
+    own = service()
+    parts = own.reconciler.observer.registry
+    text = SETTINGS.replace("path: staging", 'path: ".", service-name: "{service}-b"')
+    repository = own.reconciler.repository
+    assert isinstance(repository, MemoryRepository)
+    assert isinstance(parts, MemoryRegistry)
+    repository.person_commits({"mlflow-gitops.yaml": f"service-names: slug\n{text}"})
+    parts.create_version("Card Churn")
+    for branch, model in (
+        ("mlflow-gitops/staging/card-churn-b", "Card Churn"),
+        ("mlflow-gitops/staging/fraud-b", "Fraud Model"),
+        ("mlflow-gitops/production/card-churn", "Card Churn"),
+    ):
+        assert own.model_of(branch) == model
+    assert own.touched("main", ["card-churn-b.yaml", "fraud-b/x.yaml"]) == {
+        "Card Churn",
+        "Fraud Model",
+        "x",
+    }
 
 
 def test_files_name_models_only_in_the_environments_of_their_branch() -> None:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests import Manifests, ParseCache
 from mlflow_gitops.manifests.notes import read_notes
-from mlflow_gitops.state import Environment, Hold, Predictor, Selector, ServiceSpec, ValueRule
+from mlflow_gitops.state import (
+    Environment,
+    Hold,
+    Names,
+    Predictor,
+    Selector,
+    ServiceSpec,
+    ValueRule,
+)
 from tests.support.memory_tree import MemoryTree
 from tests.unit.manifests.helpers import PREDICTOR, SPEC, service
 
@@ -27,7 +35,7 @@ def manifests(
         "other": Environment("other", Selector("stage", "Production"), "other"),
     }
     services = {"Model: A".replace(":", ""): "mapped"}
-    return Manifests(MemoryTree(files), environments, cache, services)
+    return Manifests(MemoryTree(files), environments, cache, Names(services))
 
 
 def refused(files: Files, name: str = "svc", **how: tuple[ValueRule, ...]) -> str:

@@ -66,7 +66,8 @@ def test_what_operations_make_of_the_values(patch: str, committed: tuple[str, st
 
 def test_escapes_are_undone_in_the_right_order() -> None:
     text = "- {op: add, path: /metadata/labels/a~01b, value: x}\n"
-    assert read_facts(text, "p").operations == ()
+    (operation,) = read_facts(text, "p").operations
+    assert operation.fields == {"labels.a~1b": "x"}
     text = "- {op: move, from: /~0a~1b~01, path: /metadata/labels/model-version}\n"
     (operation,) = read_facts(text, "p").operations
     assert operation.pointer == ("metadata", "labels", "model-version")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests import Manifests
-from mlflow_gitops.state import Environment, Predictor, Selector, ServiceSpec, ValueRule
+from mlflow_gitops.state import Environment, Names, Predictor, Selector, ServiceSpec, ValueRule
 from mlflow_gitops.value_path import Pick, filled, parse_path
 from tests.support.memory_tree import MemoryTree
 from tests.unit.manifests.helpers import PREDICTOR, SPEC, service
@@ -24,7 +24,7 @@ def manifests(files: Files, *rules: ValueRule, other: tuple[ValueRule, ...] = ()
         name: Environment(name, Selector("stage", name), f"apps/{name}", values=values)
         for name, values in (("env", rules or (RULE,)), ("other", other))
     }
-    return Manifests(MemoryTree(files), environments, services={"Model A": "svc"})
+    return Manifests(MemoryTree(files), environments, names=Names({"Model A": "svc"}))
 
 
 def edit(text: str, *rules: ValueRule, spec: ServiceSpec = SPEC) -> str | None:

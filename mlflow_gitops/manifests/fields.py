@@ -7,6 +7,7 @@ operation is one too. `PLACES` tells where in the object each value stands.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,6 @@ from mlflow_gitops.manifests.nodes import (
     entries,
     is_mapping,
     is_null,
-    is_scalar,
     is_sequence,
     items,
     text_of,
@@ -40,6 +40,7 @@ FRAMEWORKS = (
     "paddle",
 )
 Fields = Mapping[str, str | None]
+WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
 
 _PREDICTOR = ("spec", "predictor")
 _OF_A_FRAMEWORK = ("storageUri", "modelFormat", "protocolVersion", "runtime", "storage")
@@ -133,6 +134,6 @@ def _plain(node: Node, budget: list[int]) -> Any:
     if is_sequence(node):
         return [_plain(each, budget) for each in node.value]
     value = text_of(node)
-    if value is not None and is_scalar(node) and str(node.tag).endswith(":int"):
-        return int(value) if value.lstrip("+-").isdigit() else value
+    if value is not None and str(node.tag).endswith(":int") and WHOLE.fullmatch(value):
+        return int(value)
     return value

@@ -32,6 +32,8 @@ CREDENTIALS = re.compile(r"(?<=//)[^/]*@")
 CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # they write <container>@<account> before the path
 NO_PLACES = ("models", "runs")
 SHOWN = 300  # characters
+LONGEST_KEPT = 4096  # characters; longer ones are not kept in memory
+MOST_FOLDERS = 50  # in one another
 SHOWN_NAMES = 5
 
 REGISTER = "register the version again, with its artifact location as the source"
@@ -60,9 +62,13 @@ class Location:
         return is_same_store and other.segments[: len(self.segments)] == self.segments
 
 
-@lru_cache(maxsize=256)
 def shown(location: str) -> str:
     """The location for a message: one line, without credentials, query and fragment."""
+    return _shown(location) if len(location) <= LONGEST_KEPT else _shown.__wrapped__(location)
+
+
+@lru_cache(maxsize=256)
+def _shown(location: str) -> str:
     bare = re.split(r"[?#]", CREDENTIALS.sub("", location), maxsplit=1)[0]
     line = "".join(c if c.isprintable() else "�" for c in bare)
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
@@ -127,6 +133,8 @@ def check_path(path: str) -> None:
         )
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise PublishError("the file's name leads out of its folder", where=where, hint=RENAME)
+    if path.count("/") > MOST_FOLDERS:
+        raise PublishError("the file lies too deep", where=where, hint=RENAME)
     if len(path) > LONGEST_NAME:
         raise PublishError(
             f"the file's name has {len(path)} characters, and may have {LONGEST_NAME}",

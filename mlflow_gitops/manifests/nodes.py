@@ -51,6 +51,7 @@ STR = "tag:yaml.org,2002:str"
 NULL = "tag:yaml.org,2002:null"
 MERGE = "tag:yaml.org,2002:merge"
 SUSPECT = re.compile(r"^ {100}|(?:[-?:][ \t]+){20}", re.MULTILINE)
+MOST_SLOW = 1_000_000  # characters; ruamel.yaml takes 20 seconds for them
 STARTS = ("\n", "\r", ":", ",", "[", "{", "?", "- ", "\x85", "\u2028", "\u2029")
 """Each value comes behind one of these, but for a document's only one."""
 
@@ -62,7 +63,9 @@ def parse(text: str, where: str) -> list[Node]:
     body = text.removeprefix("\ufeff")
     try:
         return _compose(body, where)
-    except yaml.YAMLError:
+    except yaml.YAMLError as error:
+        if len(body) > MOST_SLOW:
+            raise _broken(error, body, where) from None
         return _composed(body, where)  # a second anchor of one name, for one, is good YAML
 
 
@@ -109,6 +112,12 @@ def _compose(text: str, where: str) -> list[Node]:
 
 
 def _composed(text: str, where: str) -> list[Node]:
+    if len(text) > MOST_SLOW:
+        raise ManifestError(
+            f"it has more than {MOST_SLOW} characters, and not only ASCII ones",
+            where=where,
+            hint="split the file, or write other characters as escapes",
+        )
     reader = YAML(typ="safe", pure=True)
     reader.composer.warn_double_anchors = False
     try:

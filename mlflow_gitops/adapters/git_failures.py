@@ -135,7 +135,7 @@ MEANINGS = (
         "`git config --global --add safe.directory <folder>` as that user",
     ),
     Meaning(
-        r"returned error: 403|Permission to .* denied|insufficient permission|Write access"
+        r"returned error: 403|Permission to .{1,500} denied|insufficient permission|Write access"
         r"|not allowed to push|Permission denied",
         "the Git server does not permit this",
         "give this tool's identity the permission to read and write the repository",
@@ -147,8 +147,8 @@ MEANINGS = (
     ),
     Meaning(r"returned error: (408|429|5\d\d)", "the Git server did not answer as it should", ""),
     Meaning(
-        r"returned error: 4\d\d|[Rr]epository .*not found|does not appear to be a git repository"
-        r"|does not exist|No such file or directory|not a git repository",
+        r"returned error: 4\d\d|[Rr]epository .{0,500}not found|does not exist"
+        r"|does not appear to be a git repository|No such file or directory|not a git repository",
         "there is no such repository, or these credentials do not see it",
         "check the repository's URL, and that this tool's identity may read it",
     ),
@@ -158,7 +158,7 @@ MEANINGS = (
         "install its CA for this process, for example with GIT_SSL_CAINFO",
     ),
     Meaning(
-        r"transport '.*' not allowed|unsafe|strange (hostname|pathname)",
+        r"transport '.{0,100}' not allowed|unsafe|strange (hostname|pathname)",
         "Git does not allow this address",
         "use a path, http, https, ssh or git",
     ),
@@ -207,7 +207,7 @@ MOVED = re.compile(
 )
 DAMAGED = re.compile(
     r"bad object|corrupt|unable to (read|parse|resolve)|missing (blob|tree|commit|object)"
-    r"|necessary objects|object file .* is empty|broken ref|bad ref|not a git repository: "
+    r"|necessary objects|object file .{1,500} is empty|broken ref|bad ref|not a git repository: "
     r"|invalid object|not a valid object|mismatched algorithms|does not match any"
 )
 CONNECTION = re.compile(r"early EOF|hung up|RPC failed|disconnect|unable to access|reset by peer")

@@ -158,14 +158,16 @@ class Bucket:
         """Every key that starts with the prefix, with its size in bytes."""
         return {key: each.size for key, each in self.listed(prefix).items()}
 
-    def listed(self, prefix: str) -> Mapping[str, Listed]:
-        """Every key that starts with the prefix."""
+    def listed(self, prefix: str, most: int = 0) -> Mapping[str, Listed]:
+        """Every key that starts with the prefix; not all where there are more than `most`."""
         found: dict[str, Listed] = {}
         with talking(self.uri(prefix)):
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
                 for item in page.get("Contents", []):
                     found[item["Key"]] = Listed(item["Size"], item.get("ETag", ""))
+                if 0 < most < len(found):
+                    break
         return found
 
     def read(self, key: str, most: int) -> bytes | None:

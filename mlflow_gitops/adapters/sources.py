@@ -146,6 +146,7 @@ class LocalSource:
                     relative = os.path.normpath(os.path.join(inside, name))
                     kind = os.lstat(os.path.join(folder, name))
                     if stat.S_ISREG(kind.st_mode):
+                        _check_count(len(found) + 1, self.location)
                         found[relative] = kind.st_size
                         self._listed[relative] = _written(kind)
                     elif not stat.S_ISDIR(kind.st_mode):
@@ -196,7 +197,8 @@ class S3Source:
     _etags: dict[str, str] = field(default_factory=dict)
 
     def files(self) -> Mapping[str, int]:
-        found = self.bucket.listed(self.prefix)
+        found = self.bucket.listed(self.prefix, MOST_FILES)
+        _check_count(len(found), self.location)
         self._etags.update({key: each.etag for key, each in found.items()})
         return {
             key.removeprefix(self.prefix): each.size
@@ -230,12 +232,7 @@ class MlflowSource:
         found: dict[str, int] = {}
         with reading(self.location):
             for path, size in self._walk("", DEEPEST):
-                if len(found) == MOST_FILES:
-                    raise PublishError(
-                        f"the source holds more than {MOST_FILES} files",
-                        where=shown(self.location),
-                        hint=LOG_AGAIN,
-                    )
+                _check_count(len(found) + 1, self.location)
                 found[path] = self._measured(path) if size is None else size
         return found
 
@@ -324,6 +321,15 @@ def _is_proxy(repository: ArtifactRepository) -> TypeGuard[HttpArtifactRepositor
 
 def _where(location: str, path: str) -> str:
     return f"{shown(location).rstrip('/')}/{shown_name(path)}"
+
+
+def _check_count(count: int, location: str) -> None:
+    if count > MOST_FILES:
+        raise PublishError(
+            f"the source holds more than {MOST_FILES} files",
+            where=shown(location),
+            hint="log a model with fewer files, for example in an archive",
+        )
 
 
 def _no_file(path: str, location: str) -> PublishError:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from mlflow_gitops.config.names import unprintable
+from mlflow_gitops.yaml_limits import MOST_NODES, expanded
 
 __all__ = ["Enough", "Findings", "Problem", "Value", "compose", "did_you_mean"]
 
@@ -241,6 +242,8 @@ def compose(text: str) -> Value | Problem:
         return Problem("", 1, "is no YAML", hint="look for an escape such as \\U that is too large")
     except RecursionError:
         return Problem("", 1, "is nested too deeply", hint="the settings have five levels at most")
+    if node is not None and max(expanded([node])) > MOST_NODES:
+        return Problem("", 1, "has aliases that repeat too much", hint="write the values out")
     if node is None:
         return Problem("", 1, "is empty", hint="docs/settings.md has an example")
     return Value(node)

@@ -40,7 +40,7 @@ __all__ = [
 GROUP = "serving.kserve.io"
 KIND = "InferenceService"
 KINDS = (KIND, "LLMInferenceService")
-_NAME = re.compile(r"""\bname["']?[ \t]*:(?:[ \t\r\n]|\#[^\n]*\n)*["']?([-\w.]+)""")
+_NAME = re.compile(r"""\bname["']?[ \t]*:[ \t]*(?:["']?([-\w.]+)|([\r\n\#]))""")
 _PATCH_FORM = re.compile(
     r"apiVersion: (?P<api>serving\.kserve\.io/v1beta1)\nkind: InferenceService\nmetadata:\n"
     r"  name: (?P<name>(?!null\n|true\n|false\n)[a-z][-a-z0-9]*)\n  labels:\n"
@@ -123,7 +123,10 @@ def possible_names(text: str) -> frozenset[str] | None:
         return frozenset()
     if _INDIRECT.search(text):
         return None
-    return frozenset(_NAME.findall(text))
+    found = _NAME.findall(text)
+    if any(elsewhere for _, elsewhere in found):  # on a later line
+        return None
+    return frozenset(name for name, _ in found)
 
 
 def read_facts(text: str, where: str) -> FileFacts:

@@ -8,6 +8,7 @@ environments may differ in which one carries the version.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,6 @@ from mlflow_gitops.manifests.nodes import (
     entries,
     is_mapping,
     is_null,
-    is_scalar,
     is_sequence,
     items,
     text_of,
@@ -58,6 +58,7 @@ FRAMEWORKS = (
     "paddle",
 )
 Fields = Mapping[str, str | None]
+WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
 
 _PREDICTOR = ("spec", "predictor")
 _OF_A_FRAMEWORK = ("storageUri", "modelFormat", "protocolVersion", "runtime", "storage")
@@ -233,6 +234,6 @@ def _plain(node: Node, budget: list[int]) -> Any:
     if is_sequence(node):
         return [_plain(each, budget) for each in node.value]
     value = text_of(node)
-    if value is not None and is_scalar(node) and str(node.tag).endswith(":int"):
-        return int(value) if value.lstrip("+-").isdigit() else value
+    if value is not None and str(node.tag).endswith(":int") and WHOLE.fullmatch(value):
+        return int(value)
     return value

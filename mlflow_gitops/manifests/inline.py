@@ -7,7 +7,7 @@ only the lines that differ are written, with the block's own indentation and lin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
 from functools import partial
 from itertools import accumulate
@@ -30,6 +30,7 @@ from mlflow_gitops.manifests.verify import differences
 
 __all__ = ["edit_inline", "edit_text"]
 
+MOST_COMPARED = 1000  # lines; the time to compare them grows with their square
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 
@@ -100,7 +101,7 @@ def _changed_lines(text: str, node: Node, old: str, new: str) -> list[Splice]:
     starts = list(accumulate(map(len, written), initial=first))
     eol = line_break(text, first)
     splices = []
-    for kind, here, there, begin, end in SequenceMatcher(None, was, becomes, False).get_opcodes():
+    for kind, here, there, begin, end in _opcodes(was, becomes):
         lines = [f"{indent}{line}" if line else "" for line in becomes[begin:end]]
         if here == len(was):
             lines.insert(0, "")
@@ -109,6 +110,21 @@ def _changed_lines(text: str, node: Node, old: str, new: str) -> list[Splice]:
         if kind != "equal":
             splices.append(Splice(starts[here], starts[there], eol.join(lines)))
     return splices
+
+
+def _opcodes(was: list[str], becomes: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
+    """As SequenceMatcher gives them, of what is between the lines that both begin and end with."""
+    pairs = zip(was, becomes, strict=False)
+    start = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(was), len(becomes)))
+    pairs = zip(reversed(was[start:]), reversed(becomes[start:]), strict=False)
+    shorter = min(len(was), len(becomes)) - start
+    end = next((i for i, (a, b) in enumerate(pairs) if a != b), shorter)
+    old, new = was[start : len(was) - end], becomes[start : len(becomes) - end]
+    if max(len(old), len(new)) > MOST_COMPARED:
+        raise Unclear(f"more than {MOST_COMPARED} lines are between the values to change")
+    for kind, *places in SequenceMatcher(None, old, new, False).get_opcodes():
+        here, there, begin, stop = (start + place for place in places)
+        yield kind, here, there, begin, stop
 
 
 def _stands_so(written: list[str], lines: list[str], indent: str) -> bool:

@@ -36,6 +36,12 @@ __all__ = [
 ]
 
 URI_PATHS = ("storageUri", "spec.model.uri", "storage.path", "STORAGE_URI")
+LONGEST_NAME = 253  # characters of an object's name
+LONGEST_PATTERN = 1000
+MOST_CHOICES = 3
+CHOICE = re.compile(r"[*+?{|]")
+REPEATED_GROUP = re.compile(r"\)[*+?{]")
+
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 _REF = r"[A-Za-z0-9_./][A-Za-z0-9_./-]*"
@@ -73,10 +79,24 @@ class Target:
 
 
 def _matches(pattern: str, value: str) -> bool:
+    """`pattern` was checked by `_is_slow`."""
     try:
-        return re.fullmatch(pattern, value) is not None
-    except re.error:
+        return re.fullmatch(pattern, value[:LONGEST_NAME]) is not None
+    except (re.error, OverflowError, RecursionError):
         return pattern == value
+
+
+def _is_slow(pattern: str) -> bool:
+    """Whether `re` might take long for it: it goes back, where Go's expressions never do.
+
+    Time grows with the choices that follow one another, and without bound where one is repeated.
+    """
+    if len(pattern) > LONGEST_PATTERN or REPEATED_GROUP.search(pattern):
+        return True
+    is_flat = not any(sign in pattern for sign in "([")
+    parts = pattern.split("|") if is_flat else [pattern]
+    most = MOST_CHOICES if is_flat else MOST_CHOICES + 2
+    return any(len(CHOICE.findall(part)) > most for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +236,15 @@ def _target(node: Node, where: str) -> Target | None:
         return text_of(child(node, key, where=where)) or ""
 
     selector = at("labelSelector") + at("annotationSelector")
-    return Target(at("kind"), at("name"), at("group"), at("version"), at("namespace"), selector)
+    patterns = [at(key) for key in ("kind", "name", "group", "version", "namespace")]
+    for pattern in filter(_is_slow, patterns):
+        raise ManifestError(
+            f"the pattern `{pattern[:60]}` of a patch's target is too complex to be followed",
+            where=where,
+            hint="write it with fewer `*`, `+`, `?` and `|`, and repeat no group",
+        )
+    kind, name, group, version, namespace = patterns
+    return Target(kind, name, group, version, namespace, selector)
 
 
 def _replaced(root: Node, where: str) -> list[str]:

@@ -16,7 +16,7 @@ from mlflow_gitops.manifests.notes import FileNotes, Note, Noted
 
 __all__ = ["Markers", "Place", "after_marker", "read_markers"]
 
-_START = re.compile(r"#\s*\{?\s*[\"']?\$mlflow", re.IGNORECASE)
+_START = re.compile(r"#\s*(?:\{\s*)?[\"']?\$mlflow", re.IGNORECASE)
 FORM = '# {"$mlflow": "<model>:<environment>"}'
 HINT = f"write `{FORM}`, or `:version` behind the environment, at the end of the value's line"
 

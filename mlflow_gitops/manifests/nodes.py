@@ -18,6 +18,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError as RuamelError
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.yaml_limits import (
+    DEEPEST,
+    MOST_DIRECTIVES,
+    MOST_NODES,
+    expanded,
+    has_many_directives,
+)
 
 __all__ = [
     "Node",
@@ -46,9 +53,11 @@ Node = Any
 STR = "tag:yaml.org,2002:str"
 NULL = "tag:yaml.org,2002:null"
 MERGE = "tag:yaml.org,2002:merge"
-MOST_DEPTH = 100  # deeper nesting is no manifest, and libyaml's composer recurses in C
 MARK = "\ufeff"  # a byte order mark
-SUSPECT = re.compile(r"^ {200}|(?:[-?:][ \t]+){20}", re.MULTILINE)
+SUSPECT = re.compile(r"^ {100}|(?:[-?:][ \t]+){20}", re.MULTILINE)
+MOST_SLOW = 1_000_000  # characters; ruamel.yaml takes 20 seconds for them
+STARTS = ("\n", "\r", ":", ",", "[", "{", "?", "- ", "\x85", "\u2028", "\u2029")
+"""Each value comes behind one of these, but for a document's only one."""
 
 # What is before the first key of a later document, where Go's YAML readers drop a mark.
 _LATER_START = re.compile(
@@ -61,12 +70,11 @@ def parse(text: str, where: str) -> list[Node]:
     """The documents' root nodes, for reading. Raises ManifestError with line and column."""
     body = without_marks(text)
     try:
-        _check_depth(body, where)
-        return list(yaml.compose_all(body, Loader=_loader))
-    except yaml.YAMLError:
+        return _compose(body, where)
+    except yaml.YAMLError as error:
+        if len(body) > MOST_SLOW:
+            raise _broken(error, body, where) from None
         return _composed(body, where)  # a second anchor of one name, for one, is good YAML
-    except RecursionError:
-        raise _too_deep(where) from None
 
 
 def parse_positions(text: str, where: str) -> list[Node]:
@@ -80,8 +88,7 @@ def parse_positions(text: str, where: str) -> list[Node]:
         return _composed(text, where)
     except ManifestError:
         try:  # a tab before a comment, for one, is good YAML
-            _check_depth(text, where)
-            return list(yaml.compose_all(text, Loader=_loader))
+            return _compose(text, where)
         except yaml.YAMLError:
             pass
         raise
@@ -111,44 +118,93 @@ def document_starts(text: str, where: str) -> list[int]:
     """Where each document starts: at its `---`, or at its first character."""
     offset = len(text) - len(text.removeprefix("\ufeff"))
     try:
-        events = list(yaml.parse(text[offset:], Loader=_loader))
+        events = yaml.parse(text[offset:], Loader=_loader)
+        starts = [event for event in events if isinstance(event, yaml.DocumentStartEvent)]
     except yaml.YAMLError as error:
         raise _broken(error, text, where) from None
-    starts = (event for event in events if isinstance(event, yaml.DocumentStartEvent))
     return [event.start_mark.index + offset for event in starts if event.start_mark]
 
 
+def _compose(text: str, where: str) -> list[Node]:
+    try:
+        _check_limits(text, where)
+        return _bounded(list(yaml.compose_all(text, Loader=_loader)), text, where)
+    except RecursionError:
+        raise _too_deep(where) from None
+    except UnicodeEncodeError:
+        raise ManifestError(
+            "not Unicode text: it has half of a surrogate pair",
+            where=where,
+            hint="correct the file",
+        ) from None
+
+
 def _composed(text: str, where: str) -> list[Node]:
+    if len(text) > MOST_SLOW:
+        raise ManifestError(
+            f"it has more than {MOST_SLOW} characters, and not only ASCII ones",
+            where=where,
+            hint="split the file, or write other characters as escapes",
+        )
     reader = YAML(typ="safe", pure=True)
     reader.composer.warn_double_anchors = False
     try:
-        _check_depth(text, where)
-        return list(reader.compose_all(text))
+        _check_limits(text, where)
+        return _bounded(list(reader.compose_all(text)), text, where)
     except (RuamelError, yaml.YAMLError) as error:
         raise _broken(error, text, where) from None
     except RecursionError:
         raise _too_deep(where) from None
-    except (ValueError, NotImplementedError, AttributeError, IndexError) as error:
+    except (ValueError, NotImplementedError, ArithmeticError, AttributeError, LookupError) as error:
         # ruamel.yaml lets a few of these out for malformed directives and escapes
         raise ManifestError(f"not YAML: {error}", where=where, hint="correct the file") from None
 
 
-def _check_depth(text: str, where: str) -> None:
-    if text.count("[") + text.count("{") < 2 * MOST_DEPTH and not SUSPECT.search(text):
+def _check_limits(text: str, where: str) -> None:
+    """Raise ManifestError for what would take a composer much memory or time. Cheap if plain."""
+    if has_many_directives(text):
+        what = f"it has more than {MOST_DIRECTIVES} YAML directives"
+        raise ManifestError(what, where=where, hint="this is no manifest")
+    may_be_deep = text.count("[") + text.count("{") >= DEEPEST or SUSPECT.search(text)
+    if not may_be_deep and sum(map(text.count, STARTS)) < MOST_NODES:
         return
-    depth = 0
+    depth = count = 0
     for event in yaml.parse(text, Loader=_loader):
+        count += isinstance(event, yaml.NodeEvent)
+        if count > MOST_NODES:
+            raise _too_large(where)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > MOST_DEPTH:
+            if depth > DEEPEST:
                 raise _too_deep(where)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
+def _bounded(roots: list[Node], text: str, where: str) -> list[Node]:
+    """The roots, unless aliases make them endless, deep or very large."""
+    if "*" in text:
+        size, depth = expanded(roots)
+        if depth > DEEPEST:
+            raise _too_deep(where)
+        if size > MOST_NODES:
+            raise _too_large(where)
+    return roots
+
+
 def _too_deep(where: str) -> ManifestError:
     return ManifestError(
-        f"nested deeper than {MOST_DEPTH} levels", where=where, hint="this is no manifest"
+        f"nested deeper than {DEEPEST} levels, or without end",
+        where=where,
+        hint="this is no manifest",
+    )
+
+
+def _too_large(where: str) -> ManifestError:
+    return ManifestError(
+        f"it has more than {MOST_NODES} values, aliases written out",
+        where=where,
+        hint="split the file, or write fewer aliases",
     )
 
 

@@ -8,6 +8,7 @@ parsed.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,9 +26,9 @@ from mlflow_gitops.manifests.verify import Path
 
 __all__ = ["FileNotes", "Note", "Noted", "read_notes"]
 
-_OURS = re.compile(r"#[^\r\n]*?(?:\$mlflow|mlflow[-_ ]?gitops)", re.IGNORECASE)
+_OURS = re.compile(r"\$mlflow|mlflow[-_ ]?gitops", re.IGNORECASE)
 _MEANT = re.compile(
-    r"#+\s*(?:\{?\s*[\"']?\$mlflow|mlflow[-_ ]?gitops\s*(?::|\sh\w{2,4}\b))"
+    r"#+\s*(?:(?:\{\s*)?[\"']?\$mlflow|mlflow[-_ ]?gitops\s*(?::|\sh\w{2,4}\b))"
     r"|#[^\r\n]*mlflow[-_ ]?gitops\W{1,3}hold\b",
     re.IGNORECASE,
 )
@@ -73,42 +74,80 @@ class _Value:
     after: int  # where a comment of its line may start
     is_block: bool
 
+    def line_end(self) -> int:
+        """A position on the line whose comment is about the value."""
+        return self.after if self.is_block else self.end
+
 
 def read_notes(text: str, where: str) -> FileNotes:
     """Never raises."""
-    if _OURS.search(text) is None:
+    lines = _Lines(text.removeprefix("\ufeff"))
+    ours = lines.with_comments()
+    if not ours:
         return NOTHING
-    body = text.removeprefix("\ufeff")
     try:
-        roots = parse_positions(body, where)
+        roots = parse_positions(lines.text, where)
     except ManifestError as error:
         return FileNotes(broken=error.what)
-    values = [value for i, root in enumerate(roots) for value in _values(body, root, i)]
-    return FileNotes(tuple(_notes(body, values, list(_spans(roots)))))
+    values = [value for i, root in enumerate(roots) for value in _values(lines.text, root, i)]
+    return FileNotes(tuple(_notes(lines, ours, values, sorted(_spans(roots)))))
 
 
-def _notes(text: str, values: list[_Value], spans: list[tuple[int, int]]) -> Iterator[Note]:
+class _Lines:
+    """A text and where its lines start. Each step takes time in proportion to the text at most."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.starts = [0, *(found.end() for found in _BREAK.finditer(text))]
+
+    def index(self, position: int) -> int:
+        return bisect_right(self.starts, position) - 1
+
+    def end(self, index: int) -> int:
+        """Where the line's break is, or where the text ends."""
+        found = _BREAK.search(self.text, self.starts[index])
+        return found.start() if found else len(self.text)
+
+    def with_comments(self) -> list[int]:
+        """The lines that may have a comment for this tool: its name, and a `#` before it."""
+        found: dict[int, None] = {}
+        at = 0
+        for each in _OURS.finditer(self.text):
+            index = self.index(each.start())
+            if self.text.find("#", max(at, self.starts[index]), each.start()) >= 0:
+                found[index] = None
+            at = each.end()
+        return list(found)
+
+
+def _notes(
+    lines: _Lines, ours: list[int], values: list[_Value], spans: list[tuple[int, int]]
+) -> Iterator[Note]:
     comments: dict[int, int] = {}
-    for value in values:
-        pattern = _AFTER_HEADER if value.is_block else _AFTER_VALUE
-        found = pattern.match(text, value.after)
+    for after, is_block in {(value.after, value.is_block) for value in values}:
+        found = (_AFTER_HEADER if is_block else _AFTER_VALUE).match(lines.text, after)
         if found:
-            comments[_line_start(text, found.start(1))] = found.start(1)
-    for start in sorted({_line_start(text, each.start()) for each in _OURS.finditer(text)}):
-        at = comments.get(start)
+            comments[lines.index(found.start(1))] = found.start(1)
+    by_end = sorted(values, key=_Value.line_end)
+    ends = [value.line_end() for value in by_end]
+    for index in ours:
+        start, end = lines.starts[index], lines.end(index)
+        at = comments.get(index)
         if at is None:
-            alone = _COMMENT.search(text, start)
-            if alone is None or any(a <= alone.start(1) < b for a, b in spans):
+            alone = _COMMENT.search(lines.text, start, end)
+            if alone is None or _is_within(alone.start(1), spans):
                 continue
             at = alone.start(1)
-        comment = _BREAK.split(text[at:], maxsplit=1)[0].rstrip()
+        comment = lines.text[at:end].rstrip()
         if _MEANT.match(comment):
-            ends = [v.noted for v in values if start <= (v.after if v.is_block else v.end) <= at]
-            yield Note(len(_BREAK.findall(text, 0, at)) + 1, comment, tuple(ends))
+            here = by_end[bisect_left(ends, start) : bisect_right(ends, at)]
+            yield Note(index + 1, comment, tuple(value.noted for value in here))
 
 
-def _line_start(text: str, position: int) -> int:
-    return max(text.rfind("\n", 0, position), text.rfind("\r", 0, position)) + 1
+def _is_within(position: int, spans: list[tuple[int, int]]) -> bool:
+    """`spans` are sorted, and none overlaps another."""
+    index = bisect_right(spans, (position, len(spans) and spans[-1][1])) - 1
+    return index >= 0 and spans[index][0] <= position < spans[index][1]
 
 
 def _values(text: str, root: Node, document: int) -> Iterator[_Value]:
@@ -117,6 +156,10 @@ def _values(text: str, root: Node, document: int) -> Iterator[_Value]:
     seen: set[int] = set()
     while todo:
         path, key, node = todo.pop()
+        if key is not None:
+            if id(key) in seen:
+                continue  # an alias: where it is written is not known
+            seen.add(id(key))
         if is_scalar(node):
             try:
                 end = end_of(text, key, node)

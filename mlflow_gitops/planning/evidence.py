@@ -32,6 +32,7 @@ __all__ = ["DEPENDENCY_FILES", "MOST_TEXT", "Known", "compared", "make_evidence"
 
 DEPENDENCY_FILES = ("requirements.txt", "python_env.yaml")
 PYTHON = re.compile(r"^python:[ \t]*['\"]?([0-9][0-9a-z.]*)", re.MULTILINE)
+LONGEST_LINE = 1000  # characters of a requirement
 MOST_TEXT = 64 * 1024  # bytes of one of them
 UNREAD = "the files that name them cannot be read, are no text or have more than 64 KiB"
 NO_BEFORE = "nothing is committed that it could be compared with"
@@ -226,6 +227,14 @@ def _dependencies(known: Known) -> Read | str:
     return {**_python(known.texts.get("python_env.yaml", "")), **found}
 
 
+def _requirement(line: str) -> Requirement | None:
+    """None for what is no requirement, or too long or too deeply nested to be one."""
+    try:
+        return Requirement(line) if len(line) <= LONGEST_LINE else None
+    except (InvalidRequirement, RecursionError):
+        return None
+
+
 def _requirements(lines: Iterable[str]) -> Read:
     """By normalised name (PEP 503); a line that is none stands for itself."""
     found = {}
@@ -233,10 +242,9 @@ def _requirements(lines: Iterable[str]) -> Read:
         line = each.partition(" #")[0].strip()
         if not line or line.startswith("#"):
             continue
-        try:
-            needed = Requirement(line)
-        except InvalidRequirement:
-            found[line] = "as it stands"
+        needed = _requirement(line)
+        if needed is None:
+            found[line[:LONGEST_LINE]] = "as it stands"
             continue
         extras = f"[{','.join(sorted(needed.extras))}]" if needed.extras else ""
         marker = f"; {needed.marker}" if needed.marker else ""

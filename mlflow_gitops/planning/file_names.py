@@ -18,6 +18,7 @@ __all__ = ["RENAME", "check_address", "check_path", "check_paths", "named", "sho
 ADDRESS = re.compile(r"[A-Za-z0-9._/-]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 NOT_UTF8 = re.compile(r"[\ud800-\udfff]")  # how Python shows bytes that are not UTF-8
+MOST_PARTS = 51
 LONGEST_PART = 255  # bytes, of the file systems that KServe's volumes have
 TEMPORARY_SUFFIX = 9  # bytes; boto3 downloads to `<first 246 characters>.<8 digits>`, then renames
 SHOWN = 300  # characters
@@ -96,6 +97,8 @@ def _complaint(path: str) -> str:
 
 
 def _parts_complaint(parts: Sequence[str]) -> str:
+    if len(parts) > MOST_PARTS:
+        return f"has {len(parts)} parts; at most {MOST_PARTS} folders lie in one another"
     if "." in parts or ".." in parts:
         return "leads out of its folder: it has a part that is `.` or `..`"
     if "" in parts:

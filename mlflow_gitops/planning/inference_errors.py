@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,9 @@ __all__ = ["refused", "words"]
 
 DEEPEST = 8
 KEYS = ("error", "message", "detail", "msg", "reason")
-INVISIBLE = re.compile(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->")
-TAG = re.compile(r"(?s)<[^>]*>")
+OPENING = re.compile(r"<(script|style|head)\b|<!--", re.IGNORECASE)
+CLOSING = re.compile(r"</(script|style|head)\s*>|-->", re.IGNORECASE)
+TAG = re.compile(r"<[^<>]*>")
 TRACEBACK = "Traceback (most recent call last):"
 FRAME = re.compile(r'\s+File "')
 BUSY = frozenset({408, 429, 502, 503, 504})
@@ -89,8 +91,25 @@ def _raised(text: str) -> str:
 def _text(answer: Reply) -> str:
     text = answer.body[: 64 * 1024].decode(errors="replace")
     if "html" in answer.kind.lower() or text.lstrip()[:1] == "<":
-        return html.unescape(TAG.sub(" ", INVISIBLE.sub(" ", text)))
+        return html.unescape(TAG.sub(" ", _visible(text)))
     return text
+
+
+def _visible(page: str) -> str:
+    """The page without scripts, styles, its head and comments. Reads it once."""
+    closings: dict[str, list[tuple[int, int]]] = {}
+    for found in CLOSING.finditer(page):
+        closings.setdefault((found[1] or "").lower(), []).append(found.span())
+    kept, at = [], 0
+    for found in OPENING.finditer(page):
+        if found.start() < at:
+            continue
+        ends = closings.get((found[1] or "").lower(), [])
+        index = bisect_left(ends, (found.end(), 0))
+        if index < len(ends):
+            kept.append(page[at : found.start()])
+            at = ends[index][1]
+    return " ".join([*kept, page[at:]])
 
 
 def _said(found: Any, depth: int = 0) -> str:

@@ -13,6 +13,7 @@ KIND = re.compile(r"^kind:\s*(\S+)", re.MULTILINE)
 NAME = re.compile(r"^metadata:\n(?:[ ].*\n)*?  name:\s*(.+)$", re.MULTILINE)
 NAMESPACE = re.compile(r"^metadata:\n(?:[ ].*\n)*?  namespace:\s*(.+)$", re.MULTILINE)
 CONTEXT = 5  # lines
+MOST_LINES = 10_000  # of one object; the time to compare them grows with their square
 SECRETS = re.compile(r"^((?:data|stringData):)(?:\n[ ].*)+", re.MULTILINE)
 
 
@@ -26,6 +27,9 @@ def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(old.keys() | new.keys()):
         was, now = (side.get(name, "").splitlines() for side in (old, new))
         if was != now:
+            if max(len(was), len(now)) > MOST_LINES:
+                yield f"--- {name} now\n+++ {name} proposed\n (more than {MOST_LINES} lines)\n"
+                continue
             lines = unified_diff(was, now, f"{name} now", f"{name} proposed", "", "", CONTEXT, "")
             yield "".join(f"{line}\n" for line in lines)
 

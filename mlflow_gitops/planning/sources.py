@@ -30,6 +30,7 @@ CREDENTIALS = re.compile(r"(?<=//)[^/]*@")
 CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # they write <container>@<account> before the path
 NO_PLACES = ("models", "runs")
 SHOWN = 300  # characters
+LONGEST_KEPT = 4096  # characters; longer ones are not kept in memory
 
 USE_ALIAS = (
     "name the bucket, or the access point by its alias, which ends in `-s3alias` "
@@ -60,9 +61,13 @@ class Location:
         return is_same_store and other.segments[: len(self.segments)] == self.segments
 
 
-@lru_cache(maxsize=256)
 def shown(location: str) -> str:
     """The location for a message: one line, without credentials, query and fragment."""
+    return _shown(location) if len(location) <= LONGEST_KEPT else _shown.__wrapped__(location)
+
+
+@lru_cache(maxsize=256)
+def _shown(location: str) -> str:
     bare = re.split(r"[?#]", CREDENTIALS.sub("", location), maxsplit=1)[0]
     line = printable(bare)
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"

@@ -36,13 +36,13 @@ def trailer_lines(message: str) -> Sequence[tuple[str, str]]:
 
 
 def _unfolded(block: Sequence[str]) -> list[str]:
-    lines: list[str] = []
+    lines: list[list[str]] = []
     for line in block:
         if lines and line[:1] and line[0] in SPACES:
-            lines[-1] += "\n" + line
+            lines[-1].append(line)
         else:
-            lines.append(line)
-    return lines
+            lines.append([line])
+    return ["\n".join(parts) for parts in lines]
 
 
 def _block(lines: Sequence[str]) -> Sequence[str]:

@@ -6,7 +6,8 @@ import re
 
 __all__ = ["shortened"]
 
-MARK = re.compile(r"<!--\s*mlflow-gitops \{.*?-->", re.DOTALL)
+START = re.compile(r"<!--\s*mlflow-gitops \{")
+END = "-->"
 CUT = "\n\n(cut here: the text was too long for the forge)\n\n"
 
 
@@ -14,6 +15,8 @@ def shortened(body: str, limit: int) -> str:
     """At most `limit` characters, with the last mark of `planning.marker` kept."""
     if len(body) <= limit:
         return body
-    marks = list(MARK.finditer(body))
-    start, mark = (marks[-1].start(), marks[-1][0]) if marks else (len(body), "")
+    last = body.rfind(END)
+    starts = [found.start() for found in START.finditer(body, 0, max(last, 0))]
+    start = starts[-1] if starts else len(body)
+    mark = body[start : body.find(END, start) + len(END)] if starts else ""
     return body[:start][: limit - len(CUT) - len(mark)] + CUT + mark

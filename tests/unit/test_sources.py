@@ -189,3 +189,14 @@ def test_an_empty_source_is_refused() -> None:
 def test_a_file_that_is_also_a_folder_is_refused() -> None:
     with pytest.raises(PublishError, match="`a/b` is a file and a folder"):
         check_paths(["a/b", "a/b/c/d", "z"], "s3://b/x")
+
+
+def test_folders_in_folders_are_bounded() -> None:
+    check_path("a/" * 50 + "b")
+    with pytest.raises(PublishError, match="lies too deep"):
+        check_path("a/" * 51 + "b")
+
+
+def test_a_long_location_is_not_kept_in_memory() -> None:
+    secret = "s3://user:" + "p" * 5000 + "@host/x"
+    assert shown(secret) == "s3://host/x"

@@ -42,6 +42,22 @@ def published(bucket: TestBucket) -> dict[str, bytes]:
     }
 
 
+def test_the_number_of_files_is_bounded(
+    bucket: TestBucket, store: S3ArtifactStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, body in FILES.items():
+        bucket.put(f"elsewhere/{key}", body)
+    monkeypatch.setattr("mlflow_gitops.adapters.sources.MOST_FILES", len(FILES))
+    place = f"s3://{bucket.name}/elsewhere/"
+    assert store.inspect(place).files.keys() == store.inspect(str(source)).files.keys()
+    monkeypatch.setattr("mlflow_gitops.adapters.sources.MOST_FILES", len(FILES) - 1)
+    for location in (place, str(source)):
+        with pytest.raises(PublishError, match="holds more than") as refused:
+            store.publish(publication(bucket.name, location))
+        assert refused.value.hint
+    assert published(bucket) == {}
+
+
 # Folders
 
 

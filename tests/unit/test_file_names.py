@@ -105,3 +105,9 @@ def test_a_message_shows_names_whole_on_one_line() -> None:
     assert shown_name("rtl\u202ex") == "rtl�x"
     assert len(shown_name("x" * 10_000)) < 400
     assert named(["a#1", "b?2"], 1) == "a#1 and 1 more"
+
+
+def test_folders_in_folders_are_bounded() -> None:
+    check_path("a/" * 50 + "b")
+    with pytest.raises(PublishError, match="52 parts"):
+        check_path("a/" * 51 + "b")

@@ -124,3 +124,8 @@ def test_a_location_is_taken_apart() -> None:
     assert (place.scheme, place.host, place.path) == ("s3", "bucket", "a/b")
     assert parse_location("file:///mnt//my%20models/").path == "/mnt/my models"
     assert parse_location("mlflow-artifacts:/0/x").path == "0/x"
+
+
+def test_a_long_location_is_not_kept_in_memory() -> None:
+    secret = "s3://user:" + "p" * 5000 + "@host/x"
+    assert shown(secret) == "s3://host/x"

@@ -47,17 +47,34 @@ class Prover:
         names = [intent.service for intent in intents]
         try:
             closure = manifests.closure(environment, names, changes, edited=edited)
-            return self._proof(manifests, environment, closure, intents, changes)
-        except _PartFailedError:
-            closure = manifests.closure(
-                environment, names, changes, edited=edited, may_be_part=False
-            )
+            try:
+                proof = self._proof(manifests, environment, closure, intents, changes)
+            except _PartFailedError:
+                closure = manifests.closure(
+                    environment, names, changes, edited=edited, may_be_part=False
+                )
+                proof = self._proof(manifests, environment, closure, intents, changes)
+            if not proof.is_proved:
+                return proof
+            return self._proof_beside(manifests, environment, intents, edited)
         except CannotBuildError as error:
-            return _not_proved(error)
-        try:
-            return self._proof(manifests, environment, closure, intents, changes)
-        except CannotBuildError as error:
-            return _not_proved(error)
+            return Proof(f"{error.where}: {error.what}" if error.where else error.what)
+
+    def _proof_beside(
+        self,
+        manifests: Manifests,
+        environment: str,
+        intents: Sequence[Intent],
+        edited: Manifests,
+    ) -> Proof:
+        """Of what else deploys the environment: Applications' options, kustomizations around it."""
+        for place, build in manifests.builds_beside(environment, edited):
+            texts = self._built(build) if self.renderer is not None else None
+            if texts is None:
+                return Proof(NO_PROGRAM)
+            before, after = (split_documents(text) for text in texts)
+            check_built(Built(before, after, place, build.after or {}), intents)
+        return PROVED
 
     def _proof(
         self,
@@ -137,7 +154,3 @@ def _broken(before: str | RenderError, after: str | RenderError) -> ManifestErro
         where=before.where,
         hint=before.hint,
     )
-
-
-def _not_proved(error: CannotBuildError) -> Proof:
-    return Proof(f"{error.where}: {error.what}" if error.where else error.what)

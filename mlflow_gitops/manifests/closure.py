@@ -15,7 +15,7 @@ from mlflow_gitops.manifests.catalog import Catalog, Index
 from mlflow_gitops.manifests.services import Service
 from mlflow_gitops.manifests.tree import inside, parent, resolve
 
-__all__ = ["Build", "Closure", "Side", "closure_of"]
+__all__ = ["Build", "Closure", "Side", "closure_of", "whole_build"]
 
 MOST_WHOLE = 60  # files of an environment that is always built as a whole
 COMPANIONS = 20  # entries of the innermost list that are the service's own, more are neighbours
@@ -75,7 +75,7 @@ def closure_of(
 
     def built(folder: str) -> Build:
         if folder not in whole:
-            whole[folder] = _whole(before, after, folder)
+            whole[folder] = whole_build(before.catalog, after.catalog, folder)
         return whole[folder]
 
     unread = []
@@ -138,9 +138,11 @@ def _is_connected(sides: Sequence[Side]) -> bool:
     )
 
 
-def _whole(before: Side, after: Side, folder: str) -> Build:
-    def texts(side: Side) -> Files | None:
-        return _collected(side.catalog, folder, side.catalog.text)
+def whole_build(before: Catalog, after: Catalog, folder: str) -> Build:
+    """The folder's kustomization with everything that it reads."""
+
+    def texts(catalog: Catalog) -> Files | None:
+        return _collected(catalog, folder, catalog.text)
 
     return Build(folder, texts(before), texts(after))
 

@@ -116,6 +116,10 @@ class Deployments:
             self._matches[key] = tuple(named or found)
         return self._matches[key]
 
+    def folders(self) -> Iterator[str]:
+        """Every folder that an Application or a Flux Kustomization names."""
+        yield from self._table().by_path
+
     def near(self, file: str) -> Iterator[Match]:
         """What may give values of its own to a chart that reads the file."""
         folder = parent(file)

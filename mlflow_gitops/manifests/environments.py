@@ -14,7 +14,7 @@ from posixpath import normpath
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.cache import ParseCache
 from mlflow_gitops.manifests.catalog import Catalog, Index
-from mlflow_gitops.manifests.closure import Closure, Side, closure_of
+from mlflow_gitops.manifests.closure import Build, Closure, Side, closure_of
 from mlflow_gitops.manifests.deployments import Deployments, Match
 from mlflow_gitops.manifests.elsewhere import Elsewhere, Written
 from mlflow_gitops.manifests.enlist import enlist
@@ -26,6 +26,7 @@ from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.leftovers import left_behind
 from mlflow_gitops.manifests.merged import predictor_of, serves_nothing
 from mlflow_gitops.manifests.options import kustomization_with
+from mlflow_gitops.manifests.outer import builds_around, builds_with_options
 from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.related import Moved
@@ -333,6 +334,14 @@ class Manifests:
         edited = edited or self.edited(changes)
         before, after = self._side(environment, named), edited._side(environment, named)
         return closure_of(before, after, tuple(changes), may_be_part=may_be_part)
+
+    def builds_beside(self, environment: str, edited: Manifests) -> Iterator[tuple[str, Build]]:
+        """The other builds that deploy the environment, each with what deploys it."""
+        folder, catalogs = self._folder(environment), (self._catalog, edited._catalog)
+        if self._deployments.have_options():
+            options = (self.with_options(environment), edited.with_options(environment))
+            yield from builds_with_options(*catalogs, folder, options)
+        yield from builds_around(*catalogs, folder, edited._deployments)
 
     def _side(self, environment: str, services: Iterable[str]) -> Side:
         found = (

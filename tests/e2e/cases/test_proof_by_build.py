@@ -142,3 +142,63 @@ def test_a_transformer_of_an_outer_layer_is_named(tmp_path: Path) -> None:
         },
     )
     assert "production/set-uri.yaml" in refused(made)
+
+
+APPLICATION = """apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {{name: models, namespace: argocd}}
+spec:
+  project: default
+  destination: {{namespace: ml, server: https://kubernetes.default.svc}}
+  source:
+    repoURL: https://git.example.com/ml/manifests.git
+    path: {path}
+{more}"""
+PATCHED = (
+    "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata:\n"
+    "  name: fraud-detector\nspec:\n  predictor:\n    model:\n      storageUri: s3://pinned/v1/\n"
+)
+BASE = {
+    "production/kustomization.yaml": LISTED,
+    "production/fraud-detector.yaml": isvc(),
+}
+
+
+def test_a_patch_around_the_folder_that_is_deployed_is_named(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {
+            **BASE,
+            "argocd/app.yaml": APPLICATION.format(path="clusters/one", more=""),
+            "clusters/one/kustomization.yaml": "resources:\n- ../../production\n"
+            "patches:\n- path: pin.yaml\n",
+            "clusters/one/pin.yaml": PATCHED,
+        },
+    )
+    said = refused(made)
+    assert "clusters/one/pin.yaml" in said
+    assert "s3://pinned/v1/" in said
+
+
+def test_a_kustomization_around_the_folder_that_sets_nothing_does_no_harm(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {
+            **BASE,
+            "argocd/app.yaml": APPLICATION.format(path="clusters/one", more=""),
+            "clusters/one/kustomization.yaml": "namespace: ml\nresources:\n- ../../production\n",
+        },
+    )
+    assert made.promote().exit_code == 0
+    assert uri(2) in made.build("clusters/one")
+
+
+def test_options_of_an_application_that_set_something_else_do_no_harm(tmp_path: Path) -> None:
+    more = "    kustomize:\n      commonAnnotations: {team: risk}\n      namespace: ml\n"
+    made = world(
+        tmp_path,
+        {**BASE, "argocd/app.yaml": APPLICATION.format(path="production", more=more)},
+    )
+    result = made.promote()
+    assert result.exit_code == 0, result.output
+    assert "not proved" not in result.output

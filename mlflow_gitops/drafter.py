@@ -104,8 +104,9 @@ class Drafter:
         edited: Manifests,
     ) -> Proof:
         environment = views[0].environment
-        intents = [intent_of(view) for view in views]
-        proof = self.prover.prove(manifests, environment.name, intents, changes, edited)
+        services = [view.plan.place.service for view in views]
+        intents = [intent_of(view, edited) for view in views]
+        proof = self.prover.prove(manifests, environment.name, services, intents, changes, edited)
         if not proof.is_proved and environment.unproved == "refuse":
             raise ManifestError(
                 f"no build can prove the edit: {proof.why}",

@@ -34,6 +34,7 @@ class Prover:
         self,
         manifests: Manifests,
         environment: str,
+        services: Sequence[str],
         intents: Sequence[Intent],
         changes: Changes,
         edited: Manifests,
@@ -44,14 +45,13 @@ class Prover:
         """
         if not changes:
             return PROVED
-        names = [intent.service for intent in intents]
         try:
-            closure = manifests.closure(environment, names, changes, edited=edited)
+            closure = manifests.closure(environment, services, changes, edited=edited)
             try:
                 proof = self._proof(manifests, environment, closure, intents, changes)
             except _PartFailedError:
                 closure = manifests.closure(
-                    environment, names, changes, edited=edited, may_be_part=False
+                    environment, services, changes, edited=edited, may_be_part=False
                 )
                 proof = self._proof(manifests, environment, closure, intents, changes)
             if not proof.is_proved:

@@ -77,12 +77,13 @@ def edit_of(view: View, draft: Draft, revision: Revision | None = None) -> Edit:
     return Edit(files=draft.files, message=message, sign_off=view.style.sign_off)
 
 
-def intent_of(view: View) -> Intent:
-    """What the plan means to do to the objects that are built."""
-    plan = view.plan
+def intent_of(view: View, edited: Manifests) -> Intent:
+    """What the plan means to do to the objects that are built; `edited` are the manifests then."""
+    plan, manifests = view.plan, view.manifests if view.plan.after is None else edited
     environment, service = plan.key.environment, plan.place.service
     is_elsewhere = view.manifests.is_elsewhere(environment, service)
-    return Intent(service, plan.before, plan.after, is_elsewhere)
+    name = service if is_elsewhere else manifests.built_name(environment, service)
+    return Intent(name, plan.before, plan.after, is_elsewhere, view.environment.label)
 
 
 def unknown_runtime(view: View, revision: Revision | None) -> tuple[str, ...]:

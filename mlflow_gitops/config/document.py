@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from mlflow_gitops.config.names import unprintable
-from mlflow_gitops.yaml_limits import MOST_NODES, expanded
+from mlflow_gitops.yaml_limits import MOST_NODES
 
 __all__ = ["Enough", "Findings", "Problem", "Value", "compose", "did_you_mean"]
 
@@ -107,6 +107,7 @@ class Findings:
 
     problems: list[Problem] = field(default_factory=list)
     concerns: list[Problem] = field(default_factory=list)
+    _read: int = 0
 
     def add(self, value: Value, what: str, *, allowed: str = "", hint: str = "") -> None:
         self.problems.append(Problem(value.path, value.line, what, allowed, hint))
@@ -170,12 +171,14 @@ class Findings:
     def items(self, value: Value, allowed: str) -> tuple[Value, ...] | None:
         if not self._is(value, "list", "a list", allowed):
             return None
+        self._count(value)
         return tuple(Value(n, f"{value.path}[{i}]") for i, n in enumerate(value.node.value))
 
     def entries(self, value: Value, allowed: str = "") -> Mapping[str, Value] | None:
         """A mapping with keys that people choose. A key that is told as wrong is left out."""
         if not self._is(value, "mapping", "a mapping", allowed):
             return None
+        self._count(value)
         found: dict[str, Value] = {}
         for key_node, node in value.node.value:
             key = Value(key_node)
@@ -211,6 +214,13 @@ class Findings:
                 self.add(missing, "is missing", hint=f"add the key `{key}`")
         return found
 
+    def _count(self, value: Value) -> None:
+        """Stop where aliases make a small document a very large one."""
+        self._read += len(value.node.value)
+        if self._read > MOST_NODES:
+            self.add(value, "has aliases that repeat too much", hint="write the values out")
+            raise Enough
+
     def _is(self, value: Value, kind: str, name: str, allowed: str) -> bool:
         if value.kind == kind:
             return True
@@ -242,8 +252,6 @@ def compose(text: str) -> Value | Problem:
         return Problem("", 1, "is no YAML", hint="look for an escape such as \\U that is too large")
     except RecursionError:
         return Problem("", 1, "is nested too deeply", hint="the settings have five levels at most")
-    if node is not None and max(expanded([node])) > MOST_NODES:
-        return Problem("", 1, "has aliases that repeat too much", hint="write the values out")
     if node is None:
         return Problem("", 1, "is empty", hint="docs/settings.md has an example")
     return Value(node)

@@ -35,7 +35,7 @@ from mlflow_gitops.manifests.runtimes import with_declared
 from mlflow_gitops.manifests.scaffold import API_VERSION, check_name, check_spec
 from mlflow_gitops.manifests.services import Resolver, Service
 from mlflow_gitops.manifests.sources import sources
-from mlflow_gitops.manifests.taken import Taken, taken
+from mlflow_gitops.manifests.taken import Taken, taken, unread
 from mlflow_gitops.manifests.together import are_together
 from mlflow_gitops.manifests.tree import EditedTree, files_below, inside, parent, relative
 from mlflow_gitops.ports import Tree
@@ -254,6 +254,8 @@ class Manifests:
                 )
             about = self._elsewhere.about(environment, service)
             self._elsewhere.guard.check_service(found, spec, about)
+            for odd in unread(service, self._catalog, self._index(environment)):
+                raise odd.error()  # readers differ on whether capitals count
             changes = self._promote(environment, found, spec)
         self._check(environment, service, spec, changes)
         return changes
@@ -351,6 +353,14 @@ class Manifests:
         )
         kept = tuple(service for service in found if service is not None)
         return Side(self._catalog, self._index(environment), kept)
+
+    def built_name(self, environment: str, service: str) -> str:
+        """The service's name with the prefixes and suffixes of the kustomizations around it."""
+        found, name = self._find_quietly(environment, service), service
+        for path in reversed(found.chain) if found else ():
+            kustomization = self._index(environment).graph.kustomizations[path]
+            name = f"{kustomization.prefix}{name}{kustomization.suffix}"
+        return name
 
     def text(self, path: str) -> str | None:
         """A file of the tree; None where it is not there."""

@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 URI_PATHS = ("storageUri", "spec.model.uri", "storage.path", "STORAGE_URI")
-LONGEST_NAME = 253  # characters of an object's name
+LONGEST_NAME = 63  # characters of a service's name, since it becomes a DNS label
 LONGEST_PATTERN = 1000
-MOST_CHOICES = 3
-CHOICE = re.compile(r"[*+?{|]")
+MOST_REPEATS, MOST_BRANCHES = 3, 8
+REPEAT = re.compile(r"[*+?{]")
 REPEATED_GROUP = re.compile(r"\)[*+?{]")
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -81,7 +81,7 @@ class Target:
 def _matches(pattern: str, value: str) -> bool:
     """`pattern` was checked by `_is_slow`."""
     try:
-        return re.fullmatch(pattern, value[:LONGEST_NAME]) is not None
+        return len(value) <= LONGEST_NAME and re.fullmatch(pattern, value) is not None
     except (re.error, OverflowError, RecursionError):
         return pattern == value
 
@@ -89,14 +89,16 @@ def _matches(pattern: str, value: str) -> bool:
 def _is_slow(pattern: str) -> bool:
     """Whether `re` might take long for it: it goes back, where Go's expressions never do.
 
-    Time grows with the choices that follow one another, and without bound where one is repeated.
+    Time grows with the repeats and branches that follow one another, and has no bound where a
+    repeat is itself repeated.
     """
     if len(pattern) > LONGEST_PATTERN or REPEATED_GROUP.search(pattern):
         return True
     is_flat = not any(sign in pattern for sign in "([")
+    if not is_flat and pattern.count("|") > MOST_BRANCHES:
+        return True
     parts = pattern.split("|") if is_flat else [pattern]
-    most = MOST_CHOICES if is_flat else MOST_CHOICES + 2
-    return any(len(CHOICE.findall(part)) > most for part in parts)
+    return any(len(REPEAT.findall(part)) > MOST_REPEATS for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,12 @@ def configurations(listed: Node, path: str, read: Read) -> list[Node]:
     if not is_sequence(listed) and not is_null(listed):
         raise _refused("its plugins are not a list", path)
     found: list[Node] = []
+    seen: set[str] = set()
     for item in items(listed):
         text = text_of(item) or ""
         inline = _inline(text)
         for where, root in (
-            ((path, each) for each in inline) if inline else _files(text, path, read)
+            ((path, each) for each in inline) if inline else _files(text, path, read, seen)
         ):
             _check(root, where)
             found.append(root)
@@ -70,7 +71,9 @@ def _inline(text: str) -> list[Node]:
     return roots if all(map(is_mapping, roots)) else []
 
 
-def _files(reference: str, path: str, read: Read, depth: int = 0) -> Iterator[tuple[str, Node]]:
+def _files(
+    reference: str, path: str, read: Read, seen: set[str], depth: int = 0
+) -> Iterator[tuple[str, Node]]:
     """The documents of a file, or of the files that a folder's kustomization lists."""
     target = resolve(parent(path), reference) if reference else None
     if target is None or depth > DEEPEST:
@@ -79,10 +82,13 @@ def _files(reference: str, path: str, read: Read, depth: int = 0) -> Iterator[tu
         text = read(file)
         if text is None:
             continue
+        if file in seen:
+            raise _refused(f"`{file}` is listed twice", path)
+        seen.add(file)
         for root in parse(text, file):
             if file != target:
                 for listed in _listed(root, file):
-                    yield from _files(listed, file, read, depth + 1)
+                    yield from _files(listed, file, read, seen, depth + 1)
             elif not is_null(root):
                 yield file, root
         return

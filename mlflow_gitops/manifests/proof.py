@@ -27,7 +27,7 @@ from mlflow_gitops.manifests.objects import (
     differences,
     documents_with,
 )
-from mlflow_gitops.state import ServiceSpec
+from mlflow_gitops.state import LABEL, ServiceSpec
 
 __all__ = ["PROVED", "Built", "Intent", "Proof", "check_built"]
 
@@ -39,13 +39,16 @@ MOST_TEXT = 200  # characters of a value in a message
 class Intent:
     """What one edit is meant to do. `before` and `after` are None where the service is absent.
 
-    `is_elsewhere` says that a rule or a marker names the value: it may be in any object.
+    `name` is the object's in the build, with the prefixes and suffixes of its kustomizations.
+    `is_elsewhere` says that a rule or a marker names the value: it may be in any object. `label` is
+    the key of the label that carries the version, "" for none.
     """
 
-    service: str
+    name: str
     before: ServiceSpec | None
     after: ServiceSpec | None
     is_elsewhere: bool = False
+    label: str = LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
     candidates: dict[ObjectId, list[Difference]] = {
         key: differences(*pair)
         for key, pair in compared.changed.items()
-        if intent.is_elsewhere or (key.kind in SERVING and key.name == intent.service)
+        if intent.is_elsewhere or (key.kind in SERVING and key.name == intent.name)
     }
     if intent.is_elsewhere:
         kept = {
@@ -119,7 +122,7 @@ def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
                 hint="let the rule or the marker name the value that the build uses",
             )
         return kept
-    added = {k for k in compared.added if k.kind in SERVING and k.name == intent.service}
+    added = {k for k in compared.added if k.kind in SERVING and k.name == intent.name}
     if not candidates and not added:
         raise _without_effect(intent, compared, built)
     for key, found in candidates.items():
@@ -134,13 +137,13 @@ def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
 
 
 def _retired(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
-    gone = {k for k in compared.removed if k.kind in SERVING and k.name == intent.service}
+    gone = {k for k in compared.removed if k.kind in SERVING and k.name == intent.name}
     if not gone:
-        left = next(iter(_named(built, intent.service)), None)
-        where = _file_with(built, intent.service) if left else built.place
+        left = next(iter(_named(built, intent.name)), None)
+        where = _file_with(built, intent.name) if left else built.place
         raise ManifestError(
             f"the edit would remove nothing: "
-            f"{f'{left[0]} is still built' if left else f'no build has `{intent.service}`'}",
+            f"{f'{left[0]} is still built' if left else f'no build has `{intent.name}`'}",
             where=where,
             hint="remove by hand what brings the service in",
         )
@@ -148,10 +151,10 @@ def _retired(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
 
 
 def _check_once(intent: Intent, built: Built) -> None:
-    found = sorted(key for key, _ in _named(built, intent.service))
+    found = sorted(key for key, _ in _named(built, intent.name))
     if len(found) > 1:
         raise ManifestError(
-            f"`{intent.service}` would be built {len(found)} times: {', '.join(map(str, found))}",
+            f"`{intent.name}` would be built {len(found)} times: {', '.join(map(str, found))}",
             where=built.place,
             hint="keep one of them in this environment; a name may be made by variables, "
             "replacements or prefixes",
@@ -168,11 +171,27 @@ def _check_values(key: ObjectId, node: Node, intent: Intent, built: Built) -> No
             ("spec", ""),
         )
         raise _other_value(key, place, value, built)
+    label = text_of(child(node, "metadata", "labels", intent.label)) if intent.label else None
+    if intent.label and label != intent.after.version:
+        raise ManifestError(
+            f"the edit would not set the version: {key} is still built with the label "
+            f"{intent.label} `{_short(label or '')}`",
+            where=_setter_of_label(intent, built),
+            hint="remove what sets this label, or let it hold the service's own version",
+        )
+
+
+def _setter_of_label(intent: Intent, built: Built) -> str:
+    """A built file with the label that does not have the new version."""
+    assert intent.after is not None
+    texts = sorted(built.files.items())
+    named = (path for path, text in texts if intent.label in text and intent.after.uri not in text)
+    return next(named, built.place)
 
 
 def _without_effect(intent: Intent, compared: Compared, built: Built) -> ManifestError:
     """Nothing of the wanted object changed: say which value wins, or under which name it is."""
-    found = next(iter(_named(built, intent.service)), None)
+    found = next(iter(_named(built, intent.name)), None)
     if found is not None:
         key, node = found
         values = dict(_scalars(child(node, "spec")))
@@ -188,17 +207,17 @@ def _without_effect(intent: Intent, compared: Compared, built: Built) -> Manifes
     if other is not None:
         where = _file_with(built, "namePrefix:", "nameSuffix:", "vars:", "replacements:")
         return ManifestError(
-            f"the service is built under another name: `{other.name}`, not `{intent.service}`",
+            f"the service is built under another name: `{other.name}`, not `{intent.name}`",
             where=where,
             hint=f"map the model to that name in the settings (services: {{<model>: "
             f"{other.name}}}), or remove what renames it",
         )
     renamed = next(
-        (key for key, _ in documents_with(built.after, intent.service) if key.kind in SERVING), None
+        (key for key, _ in documents_with(built.after, intent.name) if key.kind in SERVING), None
     )
     shown = f", but it builds `{renamed.name}`" if renamed else ""
     return ManifestError(
-        f"the edit would deploy nothing: the build has no `{intent.service}`{shown}",
+        f"the edit would deploy nothing: the build has no `{intent.name}`{shown}",
         where=_file_with(built, "namePrefix:", "nameSuffix:", "vars:") if renamed else built.place,
         hint="give the service one name in all of its files, without prefixes and variables",
     )

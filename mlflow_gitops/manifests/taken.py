@@ -23,7 +23,7 @@ from mlflow_gitops.manifests.scalars import quoted
 from mlflow_gitops.manifests.transformers import read_transformers
 from mlflow_gitops.manifests.tree import files_below, inside, parent, resolve
 
-__all__ = ["Taken", "taken"]
+__all__ = ["Taken", "taken", "unread"]
 
 _SETS_NAME = re.compile(r"(?:/metadata/name|\bmetadata\.name)\b(?![\w/])")
 _VARIABLE = re.compile(r"\$\([^)]*\)|\$\{[^}]*\}")
@@ -62,6 +62,11 @@ def taken(
     yield from search.unread()
     for match in matches:
         yield from search.deployed_with(match, namespace)
+
+
+def unread(name: str, catalog: Catalog, index: Index) -> Iterator[Taken]:
+    """Yield the files that may hold the name and are not read because of how their names end."""
+    yield from _Search(name, catalog, index).unread()
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _applied(folder: Path) -> Iterator[dict[str, Any]]:
 def _check(before: Objects, after: Objects, where: str) -> None:
     assert not before.keys() - after.keys(), f"{where}: something is gone"
     added = after.keys() - before.keys()
-    wanted = {key for key in after if key[0] == "InferenceService" and key[2] == SERVICE}
+    wanted = {key for key in after if key[0] == "InferenceService" and SERVICE in key[2]}
     assert len(wanted) == 1, f"{where}: {wanted}"
     serving = {key for key in after if key[0] == "LLMInferenceService" and key[2] == SERVICE}
     assert not serving, f"{where}: a second object serves the model"

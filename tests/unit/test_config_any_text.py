@@ -54,6 +54,13 @@ def test_many_wrong_keys_shared_by_many_environments_end_at_a_hundred() -> None:
     assert len(check_settings(text)) == 100
 
 
+def test_many_good_values_shared_by_many_environments_end_too() -> None:
+    shared = "{stage: Staging}, path: a, models: [" + "m, " * 2000 + "]"
+    names = "".join(f"  e{n}: *a\n" for n in range(2000))
+    text = f"artifacts: {{bucket: abc}}\nenvironments:\n  e: &a {{select: {shared}}}\n{names}"
+    assert check_settings(text)[-1].what == "has aliases that repeat too much"
+
+
 def test_a_mapping_that_holds_itself_is_only_wrong() -> None:
     assert check_settings("environments: &a\n  staging: *a\nartifacts: *a\n")
 

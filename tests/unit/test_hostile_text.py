@@ -189,7 +189,9 @@ def test_aliases_of_one_value_do_not_read_its_line_again() -> None:
     assert taken(PARSERS["comments"], text) < 20
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+", "(a|a)" * 40, "a*" * 30, "(.*)*", "[|]*a*a*a*a*a*"])
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+", "(a|a)" * 40, "a*" * 30, "(.*)*", "[|]*a*a*a*a*a*", "(a|b)" * 9]
+)
 def test_an_expression_that_would_take_long_is_refused(pattern: str) -> None:
     text = f"patches: [{{path: p.yaml, target: {{name: '{pattern}'}}}}]"
     with pytest.raises(ManifestError, match="too complex"):
@@ -202,6 +204,7 @@ def test_an_expression_that_would_take_long_is_refused(pattern: str) -> None:
         ("svc", True),
         ("svc-a|svc|b.*|c+|d?|e*", True),
         ("(a|s)vc.*", True),
+        ("(a|b|c|d|e|svc)", True),
         ("[a-z]+", True),
         ("other", False),
         ("s{99999999999999999999}", False),

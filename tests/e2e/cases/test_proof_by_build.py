@@ -53,11 +53,28 @@ def test_a_prefix_below_an_outer_patch_is_refused_with_the_file_that_wins(tmp_pa
 
 
 @pytest.mark.parametrize("key", ["namePrefix: risk-", "nameSuffix: -x", "namePrefix: a-"])
-def test_a_service_that_is_built_under_another_name_is_refused(tmp_path: Path, key: str) -> None:
+def test_a_prefix_of_the_whole_environment_does_no_harm(tmp_path: Path, key: str) -> None:
     made = world(
         tmp_path,
         {
             "production/kustomization.yaml": f"{key}\n{LISTED}",
+            "production/fraud-detector.yaml": isvc(),
+        },
+    )
+    before = made.build()
+    assert made.promote().exit_code == 0
+    assert made.build() == before.replace(uri(1), uri(2)).replace('"1"', '"2"')
+
+
+def test_a_patch_that_renames_the_service_is_refused(tmp_path: Path) -> None:
+    rename = "- op: replace\n  path: /metadata/name\n  value: other"
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": f"{LISTED}patches:\n- target: "
+            "{kind: InferenceService, name: fraud-detector}\n  patch: |-\n    "
+            + rename.replace("\n", "\n    ")
+            + "\n",
             "production/fraud-detector.yaml": isvc(),
         },
     )
@@ -202,3 +219,29 @@ def test_options_of_an_application_that_set_something_else_do_no_harm(tmp_path: 
     result = made.promote()
     assert result.exit_code == 0, result.output
     assert "not proved" not in result.output
+
+
+def test_a_component_that_sets_the_label_of_the_built_name_is_named(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": "resources:\n- mid\ncomponents:\n- ../component\n",
+            "production/mid/kustomization.yaml": "namePrefix: a-\nresources:\n- ../base\n",
+            "production/base/kustomization.yaml": LISTED,
+            "production/base/fraud-detector.yaml": isvc(),
+            "component/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\n"
+            "kind: Component\npatches:\n- path: label.yaml\n",
+            "component/label.yaml": isvc("a-fraud-detector", value=""),
+        },
+    )
+    said = refused(made)
+    assert "model-version" in said
+    assert "component/label.yaml" in said
+
+
+def test_a_file_in_capitals_that_may_hold_the_service_too_is_named(tmp_path: Path) -> None:
+    made = world(
+        tmp_path,
+        {"production/fraud-detector.yaml": isvc(), "production/FRAUD.YAML": isvc()},
+    )
+    assert "production/FRAUD.YAML" in refused(made)

@@ -240,9 +240,10 @@ def test_other_plugins_are_refused(text: str, field: str) -> None:
         {"env/more/kustomization.yaml": "resources: [a.yaml]\npatches: [{path: a.yaml}]"},
         {"env/more/kustomization.yaml": "resources: [../more]"},
         {"env/more/kustomization.yaml": "resources: [b.yaml]"},
+        {"env/more/kustomization.yaml": "resources: [a.yaml, a.yaml]"},
         {"env/more/kustomization.yaml": "namePrefix: x"},
     ],
-    ids=["nowhere", "a patch", "a circle", "a missing file", "a change"],
+    ids=["nowhere", "a patch", "a circle", "a missing file", "twice", "a change"],
 )
 def test_folders_of_plugins_list_files_only(files: dict[str, str]) -> None:
     with pytest.raises(RenderError):

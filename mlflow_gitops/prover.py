@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mlflow_gitops.errors import CannotBuildError, ManifestError, RenderError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.manifests.closure import Build, Closure
-from mlflow_gitops.manifests.objects import split_documents
+from mlflow_gitops.manifests.objects import has_objects, split_documents
 from mlflow_gitops.manifests.proof import PROVED, Built, Intent, Proof, check_built
 from mlflow_gitops.ports import Renderer
 
@@ -96,13 +96,17 @@ class Prover:
             before += split_documents(texts[0])
             after += split_documents(texts[1])
             files |= build.after or {}
+        unread = list(closure.unread)
         for path in closure.plain:
             was, now = manifests.text(path), changes[path]
+            if not any(has_objects(text, path) for text in (was, now) if text is not None):
+                unread.append(path)  # the values of a chart, for one
+                continue
             before += [was] if was is not None else []
             after += [now] if now is not None else []
             files |= {path: now} if now is not None else {}
-        if closure.unread and not closure.builds and not closure.plain:
-            return Proof(f"no build of {environment} reads {closure.unread[0]}")
+        if unread and not before and not after:
+            return Proof(f"no build of {environment} reads {unread[0]}")
         check_built(Built(before, after, manifests.folder(environment), files), intents)
         return PROVED
 

@@ -30,6 +30,7 @@ __all__ = [
     "compare",
     "differences",
     "documents_with",
+    "has_objects",
     "split_documents",
 ]
 
@@ -139,6 +140,10 @@ def documents_with(texts: Iterable[str], word: str) -> Iterator[tuple[ObjectId, 
     for text in texts:
         if word in text:
             yield from objects_in(text, "")
+
+
+def has_objects(text: str, where: str) -> bool:
+    return any(True for _ in objects_in(text, where))
 
 
 def split_documents(text: str) -> tuple[str, ...]:

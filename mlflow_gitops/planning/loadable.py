@@ -38,6 +38,11 @@ USE_MLFLOW = (
     "set `modelFormat: {name: mlflow}` and `protocolVersion: v2` under `predictor.model`, without "
     "a `runtime`: that loads these files as they are"
 )
+LLM = "llm"  # the key of an LLMInferenceService
+RELOG_LLM = (
+    "register a version with a Hugging Face model at the top (config.json, weights and tokenizer), "
+    "as `mlflow.transformers` logs it"
+)
 RELOG_BARE = "log the model again without an input example"
 RELOG_SKOPS = (
     'log the model again with serialization_format="cloudpickle"; or serve it as modelFormat '
@@ -64,7 +69,8 @@ def check_loadable(files: ModelFiles, predictor: Predictor, layout: str = AS_IS)
     try:
         check(contents, name)
     except _CannotLoadError as no:
-        raise _refused(predictor, no.what, no.hint or _way_out(contents)) from None
+        hint = no.hint or (RELOG_LLM if predictor.key == LLM else _way_out(contents))
+        raise _refused(predictor, no.what, hint) from None
 
 
 def not_known(predictor: Predictor) -> str:

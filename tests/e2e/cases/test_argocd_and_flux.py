@@ -246,8 +246,8 @@ def test_a_second_object_of_one_name_is_never_made(stack: Stack, names: Names) -
     }
     error = refused(stack, model, prefixed)
     assert f"base/fraud.yaml: this is `{model[2:]}`" in error
-    files = {"production/all.json": JSON.replace("Inference", "LLMInference")}
-    error = refused(stack, names("llm"), files)
+    files = {"production/all.json": JSON.replace("serving.kserve.io", "serving.example.com")}
+    error = refused(stack, names("group"), files)
     assert "production/all.json: `" in error
     error = refused(stack, names("release"), {"production/release.yaml": RELEASE})
     assert "production/release.yaml: the HelmRelease `models` has or gives the name" in error
@@ -262,6 +262,11 @@ def test_one_application_never_gets_a_name_twice(stack: Stack, names: Names) -> 
         "prod/champion/fraud.yaml": SERVICE,
         "prod/challenger/other.yaml": SERVICE.replace("name: MODEL", "name: MODEL-challenger", 1),
     }
+    assert "they are in different clusters, say so with `cluster`" in " ".join(
+        refused(stack, names("one"), files).split()
+    )
+    settings = files["mlflow-gitops.yaml"].replace("prod/champion,", "prod/champion, cluster: a,")
+    files = {**files, "mlflow-gitops.yaml": settings}
     error = refused(stack, names("fraud"), files)
     assert "prod/champion/fraud.yaml: the Application `models` (argocd/app.yaml) deploys" in error
     assert "`services` of the environment" in error

@@ -1,7 +1,9 @@
 """From the 202 to the branch's update, against a person's `fetch && commit -a && push`.
 
 A repository of 5,000 models over HTTP, a revision that was published before. The service runs as
-users run it; the person has a warm clone. Both take turns in one run; medians are compared.
+users run it; the person has a warm clone. Both take turns in one run; medians are compared. Each edit is
+proved by builds before and after it. Between the rounds the person also changes the promoted model's base,
+so that none of these builds ran before.
 
     python benchmarks/commit.py [--models 5000] [--rounds 20]
 """
@@ -32,7 +34,7 @@ from mlflow_gitops.demo.seaweedfs import seaweedfs
 from tests.support.git import GitHttpServer, git
 from tests.support.mlflow import Registry
 
-TARGET = 1.5
+TARGET = 1.6
 BUCKET = "models"
 SECRET = "a secret for this run"
 STEP = 0.0005  # seconds between looks at the branch
@@ -102,10 +104,11 @@ def wait_for_head(bare: Path, old: str) -> float:
     raise TimeoutError("the branch did not move")
 
 
-def by_hand(clone: Path, model: str) -> float:
+def by_hand(clone: Path, model: str, promoted: str, number: int) -> float:
     """What a person does in a warm clone. Returns the seconds of fetch, commit and push alone.
 
-    Bringing the clone's files up to what was fetched, and the edit itself, are not counted.
+    Bringing the clone's files up to what was fetched, and the edit itself, are not counted. The
+    base of the `promoted` model gets another comment in each round, which has a `number`.
     """
     path = clone / f"models/overlays/production/{model}/model-version.yaml"
     started = time.perf_counter()
@@ -115,6 +118,8 @@ def by_hand(clone: Path, model: str) -> float:
     text = path.read_text()
     old, new = ("/v1/", "/v9/") if "/v1/" in text else ("/v9/", "/v1/")
     path.write_text(text.replace(old, new))
+    base = clone / f"models/base/{promoted}/inference-service.yaml"
+    base.write_text(f"{base.read_text().partition('# round')[0]}# round {number}\n")
     edited = time.perf_counter()
     git("commit", "--quiet", "-a", "-m", "By hand", cwd=clone)
     git("push", "--quiet", "origin", "HEAD:main", cwd=clone)
@@ -190,7 +195,7 @@ def measure(
         answered = service.deliver(model, version)
         moved = wait_for_head(bare, head)
         service.rest()
-        by_person = by_hand(clone, hand)
+        by_person = by_hand(clone, hand, model, number)
         if number >= 2:
             ours.append(moved - answered)
             theirs.append(by_person)

@@ -73,7 +73,9 @@ class Prover:
             if texts is None:
                 return Proof(NO_PROGRAM)
             before, after = (split_documents(text) for text in texts)
-            check_built(Built(before, after, place, build.after or {}), intents)
+            proof = check_built(Built(before, after, place, build.after or {}), intents)
+            if not proof.is_proved:
+                return proof
         return PROVED
 
     def _proof(
@@ -107,8 +109,7 @@ class Prover:
             files |= {path: now} if now is not None else {}
         if unread and not before and not after:
             return Proof(f"no build of {environment} reads {unread[0]}")
-        check_built(Built(before, after, manifests.folder(environment), files), intents)
-        return PROVED
+        return check_built(Built(before, after, manifests.folder(environment), files), intents)
 
     def _built(self, build: Build) -> tuple[str, str] | None:
         """Both sides, at the same time; None where this machine cannot build."""

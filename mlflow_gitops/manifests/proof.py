@@ -78,12 +78,19 @@ class Built:
     files: Mapping[str, str]
 
 
-def check_built(built: Built, intents: Sequence[Intent]) -> None:
-    """Raise ManifestError where the build does not do what the intents say, and only that."""
+def check_built(built: Built, intents: Sequence[Intent]) -> Proof:
+    """Raise ManifestError where the build does not do what the intents say, and only that.
+
+    A value in another object than a service proves nothing of the service that is made of it.
+    """
     compared = compare(built.before, built.after, built.place)
     explained: set[ObjectId] = set()
+    why = ""
     for intent in intents:
-        explained |= _found(intent, compared, built)
+        found = _found(intent, compared, built)
+        explained |= found
+        if intent.is_elsewhere and not any(key.kind in SERVING for key in found):
+            why = why or f"no build here shows what is made of {min(found)}"
     for key in (*compared.changed, *compared.removed):
         if key not in explained:
             raise _collateral(key, compared, built)
@@ -98,6 +105,7 @@ def check_built(built: Built, intents: Sequence[Intent]) -> None:
             where=built.place,
             hint="remove or rename one of the two",
         )
+    return Proof(why)
 
 
 def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:

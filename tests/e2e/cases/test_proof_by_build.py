@@ -245,3 +245,47 @@ def test_a_file_in_capitals_that_may_hold_the_service_too_is_named(tmp_path: Pat
         {"production/fraud-detector.yaml": isvc(), "production/FRAUD.YAML": isvc()},
     )
     assert "production/FRAUD.YAML" in refused(made)
+
+
+RULED = """artifacts: {{bucket: prod-ml-models}}
+environments:
+  production:
+    select: {{stage: Production}}
+    path: production
+    unproved: {unproved}
+    values: [{{models: [fraud-detector], file: {file}, path: {path}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "why"),
+    [
+        ("charts/values.yaml", "data.uri", "no build of production reads charts/values.yaml"),
+        ("production/values.yaml", "data.uri", "no build of production reads"),
+        ("production/config.yaml", "data.uri", "no build here shows what is made of ConfigMap"),
+    ],
+)
+def test_what_no_build_proves_is_marked_or_refused(
+    tmp_path: Path, file: str, path: str, why: str
+) -> None:
+    text = f"data:\n  uri: {uri(1)}\n"
+    if file.endswith("config.yaml"):
+        text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: uris}}\n{text}"
+    files = {file: text, "production/other.yaml": isvc("other")}
+    settings = RULED.format(unproved="mark", file=file, path=path)
+    made = world(tmp_path / "mark", {**files, "mlflow-gitops.yaml": settings})
+    planned = " ".join(made.promote("1").output.split())
+    result = made.promote("2")
+    assert result.exit_code == 0, result.output
+    assert why in " ".join(result.output.split()), planned
+    message = " ".join(made.git("log", "-1", "--format=%B", "main").split())
+    assert f"Not proved by a build: {why}" in message
+    (tag,) = (
+        version.tags["gitops.status.production"]
+        for version in made.registry.snapshot("fraud-detector").versions
+        if version.number == "2"
+    )
+    assert "not proved by a build" in tag
+    settings = RULED.format(unproved="refuse", file=file, path=path)
+    strict = world(tmp_path / "refuse", {**files, "mlflow-gitops.yaml": settings})
+    assert "no build can prove the edit" in refused(strict)

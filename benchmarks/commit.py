@@ -1,9 +1,10 @@
 """From the 202 to the branch's update, against a person's `fetch && commit -a && push`.
 
 A repository of 5,000 models over HTTP, a revision that was published before. The service runs as
-users run it; the person has a warm clone. Both take turns in one run; medians are compared. Each edit is
-proved by builds before and after it. Between the rounds the person also changes the promoted model's base,
-so that none of these builds ran before.
+users run it; the person has a warm clone. Both take turns in one run; medians are compared.
+
+Each edit is proved by builds before and after it. Between the rounds the person also changes the
+promoted model's base, so that none of these builds ran before.
 
     python benchmarks/commit.py [--models 5000] [--rounds 20]
 """

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mlflow_gitops.adapters.repository import GitRepository
 from mlflow_gitops.config import Process
-from mlflow_gitops.ports import Progress
+from mlflow_gitops.ports import Progress, Renderer
+from mlflow_gitops.reconcile import Reconciler
 from tests.support.git import git, make_bare
 from tests.support.memory_session import FILES, MemorySession, Parts
 
@@ -30,13 +31,24 @@ class GitSession(MemorySession):
         assert isinstance(world, GitWorld)
         return world.clone
 
+    @property
+    def reconciler(self) -> Reconciler:  # type: ignore[override]
+        world = self.parts
+        assert isinstance(world, GitWorld)
+        return Reconciler(
+            self.observer, self.store, pause=lambda _: None, threads=1, renderer=world.renderer
+        )
+
 
 @dataclass
 class GitWorld(Parts):
-    """A bare repository with some files; version 1 of the model is what Git has already."""
+    """A bare repository with some files; version 1 of the model is what Git has already. Without a
+    `renderer` no kustomization is built.
+    """
 
     folder: Path = Path()
     files: Mapping[str, str] = field(default_factory=dict)
+    renderer: Renderer | None = None
     clone: GitRepository = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,13 +89,16 @@ class GitWorld(Parts):
         )
 
     def refusal(self, model: str) -> str:
-        """The same where it is refused, by `plan` and `reconcile` alike; Git stays as it was."""
+        """The same where it is refused, by `plan` and `reconcile` alike; Git stays as it was, and
+        nothing is published.
+        """
         before = self.head
         planned = self.cli("plan", model)
         assert planned.exit_code != 0, planned.output
         done = self.cli("reconcile", model)
         assert done.exit_code != 0, done.output
         assert self.head == before
+        assert not self.store.objects
         said = " ".join(done.output.split())
         assert "Traceback" not in said
         return said

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from tests.support.case_world import CaseWorld, isvc, uri
 
@@ -13,16 +12,13 @@ LISTED = "resources:\n- fraud-detector.yaml\n"
 
 
 def world(folder: Path, files: dict[str, str], model: str = "fraud-detector") -> CaseWorld:
-    return CaseWorld(folder, files, model)
+    return CaseWorld(folder=folder, files=files, model=model)
 
 
 def refused(made: CaseWorld, version: str = "2") -> str:
     """The error of a promotion that changes nothing anywhere."""
-    result: Result = made.promote(version)
-    assert result.exit_code == 1, result.output
-    assert made.commits() == 0
-    assert not made.published()
-    return " ".join(result.output.split())
+    made.registry.transition(made.model, version, "Production")
+    return made.refusal(made.model)
 
 
 def test_a_promotion_that_the_build_shows_is_committed_as_proved(tmp_path: Path) -> None:
@@ -31,7 +27,7 @@ def test_a_promotion_that_the_build_shows_is_committed_as_proved(tmp_path: Path)
         {"production/kustomization.yaml": LISTED, "production/fraud-detector.yaml": isvc()},
     )
     before = made.build()
-    result = made.promote()
+    result = made.ask()
     assert result.exit_code == 0, result.output
     assert made.build() == before.replace(uri(1), uri(2)).replace('"1"', '"2"')
     assert "Not proved" not in made.git("log", "-1", "--format=%B", "main")
@@ -62,7 +58,7 @@ def test_a_prefix_of_the_whole_environment_does_no_harm(tmp_path: Path, key: str
         },
     )
     before = made.build()
-    assert made.promote().exit_code == 0
+    assert made.ask().exit_code == 0
     assert made.build() == before.replace(uri(1), uri(2)).replace('"1"', '"2"')
 
 
@@ -142,7 +138,7 @@ def test_a_transformer_that_sets_something_else_does_no_harm(tmp_path: Path) -> 
         "fieldSpecs: [{path: metadata/namespace, create: true}]\n"
     )
     made = world(tmp_path, {**TRANSFORMED, "production/set-uri.yaml": namespace})
-    assert made.promote().exit_code == 0
+    assert made.ask().exit_code == 0
     assert uri(2) in made.build()
 
 
@@ -206,7 +202,7 @@ def test_a_kustomization_around_the_folder_that_sets_nothing_does_no_harm(tmp_pa
             "clusters/one/kustomization.yaml": "namespace: ml\nresources:\n- ../../production\n",
         },
     )
-    assert made.promote().exit_code == 0
+    assert made.ask().exit_code == 0
     assert uri(2) in made.build("clusters/one")
 
 
@@ -216,7 +212,7 @@ def test_options_of_an_application_that_set_something_else_do_no_harm(tmp_path: 
         tmp_path,
         {**BASE, "argocd/app.yaml": APPLICATION.format(path="production", more=more)},
     )
-    result = made.promote()
+    result = made.ask()
     assert result.exit_code == 0, result.output
     assert "not proved" not in result.output
 
@@ -274,8 +270,8 @@ def test_what_no_build_proves_is_marked_or_refused(
     files = {file: text, "production/other.yaml": isvc("other")}
     settings = RULED.format(unproved="mark", file=file, path=path)
     made = world(tmp_path / "mark", {**files, "mlflow-gitops.yaml": settings})
-    planned = " ".join(made.promote("1").output.split())
-    result = made.promote("2")
+    planned = " ".join(made.ask("1").output.split())
+    result = made.ask("2")
     assert result.exit_code == 0, result.output
     assert why in " ".join(result.output.split()), planned
     message = " ".join(made.git("log", "-1", "--format=%B", "main").split())

@@ -95,11 +95,12 @@ class Deliverer:
         if not changing:
             return []
         unsigned = self._unsigned()
-        ready = [
-            each
-            for found in self._each(lambda seen: self._place(seen, unsigned), changing)
-            for each in found
-        ]
+        if len(changing) == 1:  # many are proved together, with other builds
+            with self._foreseen(changing[0].view):
+                ready = self._place(changing[0], unsigned)
+        else:
+            placed = self._each(lambda seen: self._place(seen, unsigned), changing)
+            ready = [each for found in placed for each in found]
         proposed = [each for each in ready if each.seen.view.plan.place.by_pull_request]
         committed = [each for each in ready if not each.seen.view.plan.place.by_pull_request]
         groups = [[each] for each in proposed]  # a pull request is an edit on its own
@@ -108,7 +109,7 @@ class Deliverer:
 
     def _place(self, seen: Seen, unsigned: GitOpsError | None) -> list[Ready]:
         placed: list[Ready] = []
-        with self._own(seen.job), self._foreseen(seen.view):
+        with self._own(seen.job):
             if unsigned is not None:
                 raise unsigned
             found = self.publisher.place(seen.view, self.settings)

@@ -3,8 +3,8 @@
 A repository of 5,000 models over HTTP, a revision that was published before. The service runs as
 users run it; the person has a warm clone. Both take turns in one run; medians are compared.
 
-Each edit is proved by builds before and after it. Between the rounds the person also changes the
-promoted model's base, so that none of these builds ran before.
+Each edit is proved by a build. Each round promotes another version, whose files another process
+published before, so that no build of it ran in the measured one.
 
     python benchmarks/commit.py [--models 5000] [--rounds 20]
 """
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -105,11 +105,10 @@ def wait_for_head(bare: Path, old: str) -> float:
     raise TimeoutError("the branch did not move")
 
 
-def by_hand(clone: Path, model: str, promoted: str, number: int) -> float:
+def by_hand(clone: Path, model: str) -> float:
     """What a person does in a warm clone. Returns the seconds of fetch, commit and push alone.
 
-    Bringing the clone's files up to what was fetched, and the edit itself, are not counted. The
-    base of the `promoted` model gets another comment in each round, which has a `number`.
+    Bringing the clone's files up to what was fetched, and the edit itself, are not counted.
     """
     path = clone / f"models/overlays/production/{model}/model-version.yaml"
     started = time.perf_counter()
@@ -119,8 +118,6 @@ def by_hand(clone: Path, model: str, promoted: str, number: int) -> float:
     text = path.read_text()
     old, new = ("/v1/", "/v9/") if "/v1/" in text else ("/v9/", "/v1/")
     path.write_text(text.replace(old, new))
-    base = clone / f"models/base/{promoted}/inference-service.yaml"
-    base.write_text(f"{base.read_text().partition('# round')[0]}# round {number}\n")
     edited = time.perf_counter()
     git("commit", "--quiet", "-a", "-m", "By hand", cwd=clone)
     git("push", "--quiet", "origin", "HEAD:main", cwd=clone)
@@ -153,12 +150,16 @@ def main() -> int:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         registry, chosen, hand = Registry(mlflow.url), models[17], models[4321 % len(models)]
-        for _ in range(2):
-            registry.register(chosen)
+        numbers = [registry.register(chosen) for _ in range(options.rounds + 3)]
+        versions = numbers[1:]  # Git says the first already
         clone = folder / "person"
         git("clone", "--quiet", server.url("manifests.git"), str(clone), cwd=folder)
+        with Service(environ, folder / "publisher.log") as publisher:
+            for version in versions:
+                promote(registry, publisher, bare, chosen, version)
+        environ["MLFLOW_GITOPS_STATE_DIR"] = str(folder / "measured")
         service = stack.enter_context(Service(environ, folder / "service.log"))
-        ours, theirs = measure(registry, service, bare, clone, chosen, hand, options.rounds)
+        ours, theirs = measure(registry, service, bare, clone, chosen, hand, versions)
     ratio = median(ours) / median(theirs)
     show(
         f"From an event to the branch, {options.models} models, {options.rounds} rounds",
@@ -173,6 +174,16 @@ def main() -> int:
     )
 
 
+def promote(registry: Registry, service: Service, bare: Path, model: str, version: str) -> float:
+    """Move the version to Production. Returns the seconds from the 202 to the ref's update."""
+    registry.transition(model, version, "Production", archive_existing=True)
+    head = git("rev-parse", "main", cwd=bare)
+    answered = service.deliver(model, version)
+    moved = wait_for_head(bare, head)
+    service.rest()
+    return moved - answered
+
+
 def measure(
     registry: Registry,
     service: Service,
@@ -180,25 +191,20 @@ def measure(
     clone: Path,
     model: str,
     hand: str,
-    rounds: int,
+    versions: Sequence[str],
 ) -> tuple[list[float], list[float]]:
     """Take turns, never at the same time; each side fetches what the other pushed.
 
-    The first two rounds publish both versions and warm both sides up.
+    The first two rounds warm both sides up.
     """
     ours: list[float] = []
     theirs: list[float] = []
     service.rest()  # after the resync of the start
-    for number in range(rounds + 2):
-        version = str(2 - number % 2)
-        registry.transition(model, version, "Production", archive_existing=True)
-        head = git("rev-parse", "main", cwd=bare)
-        answered = service.deliver(model, version)
-        moved = wait_for_head(bare, head)
-        service.rest()
-        by_person = by_hand(clone, hand, model, number)
+    for number, version in enumerate(versions):
+        by_service = promote(registry, service, bare, model, version)
+        by_person = by_hand(clone, hand)
         if number >= 2:
-            ours.append(moved - answered)
+            ours.append(by_service)
             theirs.append(by_person)
     return ours, theirs
 

@@ -77,6 +77,13 @@ class Deliverer:
         return self.observer.repository
 
     def deliver(self, jobs: Sequence[Job]) -> None:
+        if len(jobs) == 1:  # many are proved together, with other builds
+            with self._foreseen(jobs[0]):
+                self._deliver(jobs)
+        else:
+            self._deliver(jobs)
+
+    def _deliver(self, jobs: Sequence[Job]) -> None:
         looked = [seen for job in jobs for seen in self._look(job)]
         changing = [seen for seen in looked if seen.view.plan.changes_git]
         settled = [seen for seen in looked if not seen.view.plan.changes_git]
@@ -95,12 +102,8 @@ class Deliverer:
         if not changing:
             return []
         unsigned = self._unsigned()
-        if len(changing) == 1:  # many are proved together, with other builds
-            with self._foreseen(changing[0].view):
-                ready = self._place(changing[0], unsigned)
-        else:
-            placed = self._each(lambda seen: self._place(seen, unsigned), changing)
-            ready = [each for found in placed for each in found]
+        placed = self._each(lambda seen: self._place(seen, unsigned), changing)
+        ready = [each for found in placed for each in found]
         proposed = [each for each in ready if each.seen.view.plan.place.by_pull_request]
         committed = [each for each in ready if not each.seen.view.plan.place.by_pull_request]
         groups = [[each] for each in proposed]  # a pull request is an edit on its own
@@ -118,10 +121,23 @@ class Deliverer:
         return placed
 
     @contextmanager
-    def _foreseen(self, view: View) -> Iterator[None]:
-        """Build while the storage is asked for the sealed files."""
+    def _foreseen(self, job: Job) -> Iterator[None]:
+        """Build what a promotion would be, while Git's history, the registry and the storage are
+        still asked whether it is one.
+        """
+
+        def foresee() -> None:
+            try:
+                view = self.observer.view(
+                    job.snapshot, job.environment, self.settings, recover=False
+                )
+            except GitOpsError:
+                return
+            if view.plan.changes_git:
+                self.previewer.drafter.foresee(view)
+
         with _pool(1) as pool:
-            pool.submit(self.previewer.drafter.foresee, view)
+            pool.submit(foresee)
             yield
 
     def _draft(self, group: Sequence[Ready]) -> list[Ready]:

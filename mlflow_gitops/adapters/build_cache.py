@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -29,6 +30,24 @@ class BuildCache:
     _kept: OrderedDict[str, Built] = field(default_factory=OrderedDict)
     _size: int = 0
     _lock: Lock = field(default_factory=Lock)
+    _building: dict[str, tuple[Lock, int]] = field(default_factory=dict)
+
+    @contextmanager
+    def building(self, key: str) -> Iterator[None]:
+        """One at a time for each key: who comes second finds what the first has built."""
+        with self._lock:
+            lock, waiting = self._building.get(key, (Lock(), 0))
+            self._building[key] = (lock, waiting + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                waiting = self._building[key][1] - 1
+                if waiting:
+                    self._building[key] = (lock, waiting)
+                else:
+                    del self._building[key]
 
     def get(self, key: str) -> Built | None:
         with self._lock:

@@ -126,18 +126,15 @@ class Deliverer:
         still asked whether it is one.
         """
 
-        def foresee() -> None:
+        with _pool(2) as pool:
             try:
                 view = self.observer.view(
                     job.snapshot, job.environment, self.settings, recover=False
                 )
+                if view.plan.changes_git:
+                    self.previewer.drafter.foresee(view, pool)
             except GitOpsError:
-                return
-            if view.plan.changes_git:
-                self.previewer.drafter.foresee(view)
-
-        with _pool(1) as pool:
-            pool.submit(foresee)
+                log.debug("%s: nothing is built ahead", job.key)
             yield
 
     def _draft(self, group: Sequence[Ready]) -> list[Ready]:

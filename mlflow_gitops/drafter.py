@@ -7,6 +7,7 @@ fails, each is proved on its own, so that one service's fault stops no other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import GitOpsError, ManifestError
@@ -48,14 +49,13 @@ class Drafter:
         proof = self._proof([view], draft.on, draft.files, draft.after)
         return _marked(view, replace(draft, proof=proof))
 
-    def foresee(self, view: View) -> None:
-        """Run the builds of a change whose files are still looked for. Raises nothing."""
+    def foresee(self, view: View, pool: Executor) -> None:
+        """Start the builds of a change whose files are still looked for. Raises GitOpsError."""
         if view.plan.before is None:
             return  # how a new service loads its files is not known yet
-        try:
-            self.draft(view, ModelFiles({}))
-        except GitOpsError:
-            return
+        draft = draft_of(view, ModelFiles({}))
+        names = (view.environment.name, [view.plan.place.service])
+        self.prover.start(draft.on, *names, draft.files, draft.after, pool)
 
     def draft_together(self, wanted: Sequence[Wanted]) -> list[Drafted]:
         """The edits of one branch, each made on top of those before it, or its error."""

@@ -7,7 +7,7 @@ that the build disproves is an error. One that cannot be built here is not prove
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import CannotBuildError, ManifestError, RenderError
@@ -59,6 +59,22 @@ class Prover:
             return self._proof_beside(manifests, environment, intents, edited)
         except CannotBuildError as error:
             return Proof(f"{error.where}: {error.what}" if error.where else error.what)
+
+    def start(
+        self,
+        manifests: Manifests,
+        environment: str,
+        services: Sequence[str],
+        changes: Changes,
+        edited: Manifests,
+        pool: Executor,
+    ) -> None:
+        """Run the builds that `prove` will ask for."""
+        if self.renderer is None:
+            return
+        for build in manifests.closure(environment, services, changes, edited=edited).builds:
+            for files in filter(None, (build.before, build.after)):
+                pool.submit(self.renderer.render, files, build.folder)
 
     def _proof_beside(
         self,

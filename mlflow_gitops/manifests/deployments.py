@@ -102,6 +102,10 @@ class Deployments:
         self._read: tuple[Mapping[str, tuple[Deployer, ...]], _Table] | None = None
         self._matches: dict[tuple[str, str], tuple[Match, ...]] = {}
 
+    def on(self, catalog: Catalog) -> Deployments:
+        """Answer for a tree with few differences."""
+        return Deployments(catalog, self._repository, self._files, before=self)
+
     def of(self, folder: str, branch: str = "") -> tuple[Match, ...]:
         """What deploys the folder, by its path; empty where nothing in the repository says so."""
         key = (folder, branch)
@@ -130,6 +134,14 @@ class Deployments:
         for application, source in self._table().charts:
             if not inside(file, source.path or ""):
                 yield Match(application, source, application.file)
+
+    def deploy_both(self, one: str, two: str) -> bool:
+        """Whether one Argo CD Application deploys the two folders with all that is below its own.
+
+        The Applications of ApplicationSets are not looked at.
+        """
+        found = ((a, s.path or "") for a, s in self._table().recursive if not a.is_flux)
+        return any(inside(f"{one}/", path) and inside(f"{two}/", path) for _, path in found)
 
     def have_options(self) -> bool:
         """Whether any of them can change what the files say."""

@@ -221,7 +221,7 @@ class Manifests:
         key = (environment, other)
         if key not in self._together:
             folders = (self._folder(environment), self._folder(other))
-            self._together[key] = are_together(self._catalog, *folders)
+            self._together[key] = are_together(self._catalog, self._deployments, *folders)
         return self._together[key]
 
     def set_service(
@@ -302,7 +302,6 @@ class Manifests:
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
         tree = EditedTree(self._tree, changes)
-        own = (self._repository, self._applications)
         edited = Manifests(
             tree,
             self._environments,
@@ -313,7 +312,7 @@ class Manifests:
             applications=self._applications,
             past=self._past,
         )
-        edited._deployments = Deployments(edited._catalog, *own, before=self._deployments)
+        edited._deployments = self._deployments.on(edited._catalog)
         shaped = (path not in self._tree or _shapes(path, text) for path, text in changes.items())
         edited._catalog.follow(self._catalog, changes, alike=not any(shaped))
         return edited

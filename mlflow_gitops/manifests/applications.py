@@ -14,7 +14,7 @@ from typing import Any
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.graph import FolderRules
 from mlflow_gitops.manifests.nodes import parse
-from mlflow_gitops.manifests.plain import mapping_at, plain, text_at
+from mlflow_gitops.manifests.plain import list_at, mapping_at, plain, text_at
 from mlflow_gitops.state import EMPTY
 
 __all__ = [
@@ -125,11 +125,10 @@ def _deployers(document: Any, file: str) -> Iterator[Deployer]:
         yield application_of(document, file)
     elif version.startswith(ARGO) and kind == "ApplicationSet":
         spec = mapping_at(document, "spec")
-        generators = spec.get("generators")
         yield ApplicationSet(
             file,
             text_at(document, "metadata", "name"),
-            tuple(map(mapping_at, generators)) if isinstance(generators, list) else (),
+            tuple(map(mapping_at, list_at(spec, "generators"))),
             mapping_at(spec, "template"),
             patched=bool(spec.get("templatePatch")),
         )
@@ -141,8 +140,8 @@ def application_of(document: Any, file: str, unclear: str = "") -> Application:
     """Return the Application that a mapping describes: an object, or a filled template."""
     spec = mapping_at(document, "spec")
     written = [("spec.source", mapping_at(spec, "source"))]
-    listed = spec.get("sources")
-    if isinstance(listed, list) and listed:  # Argo CD then ignores `source`
+    listed = list_at(spec, "sources")
+    if listed:  # Argo CD then ignores `source`
         written = [(f"spec.sources[{i}]", mapping_at(each)) for i, each in enumerate(listed)]
     dry = mapping_at(spec, "sourceHydrator", "drySource")
     if dry:

@@ -161,15 +161,15 @@ class Catalog:
     def notes(self, path: str) -> FileNotes:
         return self._parsed("notes", path, read_notes)
 
-    def noted(self, folder: str) -> Mapping[str, FileNotes]:
-        """The YAML files below the folder that have comments of ours.
+    def noted(self, folder: str, hides: Hides = hides_nothing) -> Mapping[str, FileNotes]:
+        """The YAML files below the folder, but the hidden ones, that have comments for this tool.
 
         Only what changed since another head is searched, and only what has one is parsed.
         """
         if folder not in self._noted:
             after = self._noted_after(folder, *self._before) if self._before else None
             self._noted[folder] = self._search(folder) if after is None else after
-        return self._noted[folder]
+        return {path: each for path, each in self._noted[folder].items() if not hides(path)}
 
     def _search(self, folder: str) -> Mapping[str, FileNotes]:
         def searched() -> tuple[str, ...]:

@@ -101,8 +101,7 @@ class Elsewhere:
         if environment not in self._markers:
             folder = self._folders[environment]
             hides = what_hides(self._environments[environment], folder)
-            found = self._catalog.noted(folder).items()
-            noted = {path: notes for path, notes in found if not hides(path)}
+            noted = self._catalog.noted(folder, hides)
             self._markers[environment] = read_markers(noted, environment, self._folders)
         return self._markers[environment]
 

@@ -533,9 +533,7 @@ class Manifests:
     def _comments(self, environment: str) -> list[ManifestError]:
         """What is wrong with the comments that are meant for this tool."""
         folder = self._folder(environment)
-        hides = self._hides(environment)
-        noted = self._catalog.noted(folder).items()
-        files = {path: notes for path, notes in noted if not hides(path)}
+        files = dict(self._catalog.noted(folder, self._hides(environment)))
         for path in self._touched(environment):
             if path in self._tree and not inside(path, folder):
                 files[path] = self._catalog.notes(path)

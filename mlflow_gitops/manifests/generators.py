@@ -18,7 +18,7 @@ from mlflow_gitops.manifests.applications import (
     folder_of,
 )
 from mlflow_gitops.manifests.globs import matches
-from mlflow_gitops.manifests.plain import mapping_at, text_at
+from mlflow_gitops.manifests.plain import list_at, mapping_at, text_at
 
 __all__ = ["applications_at", "may_match_below"]
 
@@ -65,8 +65,7 @@ class _NotFollowedError(Exception):
 
 
 def _directories(generator: Mapping[str, Any]) -> list[dict[str, Any]]:
-    listed = mapping_at(generator, "git").get("directories")
-    return [mapping_at(each) for each in listed] if isinstance(listed, list) else []
+    return [mapping_at(each) for each in list_at(generator, "git", "directories")]
 
 
 def _parameters(

@@ -26,6 +26,7 @@ from mlflow_gitops.manifests.nodes import (
 
 __all__ = [
     "FILE_NAMES",
+    "PATCHES",
     "URI_PATHS",
     "Kustomization",
     "Obstacle",
@@ -41,6 +42,9 @@ LONGEST_PATTERN = 1000
 MOST_REPEATS, MOST_BRANCHES = 3, 8
 REPEAT = re.compile(r"[*+?{]")
 REPEATED_GROUP = re.compile(r"\)[*+?{]")
+
+PATCHES = ("patchesStrategicMerge", "patches", "patchesJson6902")
+"""The fields with patches, in the order in which kustomize applies them."""
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import CannotBuildError
-from mlflow_gitops.manifests.kustomization import plain_form
+from mlflow_gitops.manifests.kustomization import PATCHES, plain_form
 from mlflow_gitops.manifests.nodes import Node, child, entries, is_mapping, is_scalar, items, parse
 
 __all__ = ["Entry", "Listing", "read_listing"]
 
 LISTS = ("resources", "bases")
-PATCHES = ("patches", "patchesStrategicMerge", "patchesJson6902")
 CONNECTING = ("replacements", "vars")
 
 

@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.nodes import (
@@ -146,7 +147,7 @@ def _notes(
 
 def _is_within(position: int, spans: list[tuple[int, int]]) -> bool:
     """`spans` are sorted, and none overlaps another."""
-    index = bisect_right(spans, (position, len(spans) and spans[-1][1])) - 1
+    index = bisect_right(spans, position, key=itemgetter(0)) - 1
     return index >= 0 and spans[index][0] <= position < spans[index][1]
 
 

@@ -15,7 +15,7 @@ from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
 from mlflow_gitops.manifests.deployments import Match
 from mlflow_gitops.manifests.nodes import parse
-from mlflow_gitops.manifests.plain import mapping_at, plain, text_at
+from mlflow_gitops.manifests.plain import list_at, mapping_at, plain, text_at
 
 __all__ = ["kustomization_with", "with_options"]
 
@@ -60,11 +60,11 @@ def with_options(written: Mapping[str, Any], options: Mapping[str, Any]) -> dict
             new[key] = text_at(options, key)
     for key in ("patches", "components"):
         if options.get(key):
-            new[key] = [*_list(new, key), *_list(options, key)]
-    images = [_image(each) for each in _list(options, "images")]
-    for key, entries in (("images", images), ("replicas", _list(options, "replicas"))):
+            new[key] = [*list_at(new, key), *list_at(options, key)]
+    images = [_image(each) for each in list_at(options, "images")]
+    for key, entries in (("images", images), ("replicas", list_at(options, "replicas"))):
         if entries:
-            new[key] = _by_name([*_list(new, key), *entries])
+            new[key] = _by_name([*list_at(new, key), *entries])
     if options.get("commonAnnotations"):
         annotations = mapping_at(options, "commonAnnotations")
         new["commonAnnotations"] = {**mapping_at(new, "commonAnnotations"), **annotations}
@@ -72,15 +72,10 @@ def with_options(written: Mapping[str, Any], options: Mapping[str, Any]) -> dict
     if labels and text_at(options, "labelWithoutSelector") == "true":
         templates = text_at(options, "labelIncludeTemplates") == "true"
         entry = {"pairs": labels, "includeSelectors": False, "includeTemplates": templates}
-        new["labels"] = [*_list(new, "labels"), entry]
+        new["labels"] = [*list_at(new, "labels"), entry]
     elif labels:
         new["commonLabels"] = {**mapping_at(new, "commonLabels"), **labels}
     return new
-
-
-def _list(options: Mapping[str, Any], key: str) -> list[Any]:
-    found = options.get(key)
-    return found if isinstance(found, list) else []
 
 
 def _by_name(entries: list[Any]) -> list[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
@@ -17,7 +16,7 @@ from mlflow_gitops.manifests.effects import patch_entry, sets_ours
 from mlflow_gitops.manifests.facts import Document
 from mlflow_gitops.manifests.kustomization import Kustomization
 from mlflow_gitops.manifests.nodes import child, parse
-from mlflow_gitops.manifests.plain import mapping_at, text_at, texts_at
+from mlflow_gitops.manifests.plain import list_at, mapping_at, text_at, texts_at
 from mlflow_gitops.manifests.tree import parent, resolve
 from mlflow_gitops.manifests.verify import Path
 
@@ -58,8 +57,7 @@ def overrides(match: Match, base: Document, catalog: Catalog, label: str) -> Ite
         labels = "commonMetadata.labels" if match.application.is_flux else "kustomize.commonLabels"
         yield _overridden(match.where(labels), who, name)
     folder = match.source.path or ""
-    listed = options.get("patches")
-    for index, written in enumerate(listed if isinstance(listed, list) else ()):
+    for index, written in enumerate(list_at(options, "patches")):
         where = match.where(f"{prefix}patches[{index}]")
         if sets_ours(patch_entry(written), folder, base, catalog, where, label):
             yield _overridden(where, who, name)
@@ -83,7 +81,7 @@ def value_overrides(match: Match, file: str, path: Path) -> Iterator[Override]:
         return
     who = f"the Application `{match.application.name}`"
     dotted = ".".join(str(key) for key in path)
-    for index, parameter in enumerate(_list(helm, "parameters")):
+    for index, parameter in enumerate(list_at(helm, "parameters")):
         if text_at(parameter, "name") == dotted:
             yield _overridden(match.where(f"helm.parameters[{index}]"), who, dotted)
     keys = [str(key) for key in path]
@@ -100,11 +98,6 @@ def _overridden(where: str, who: str, name: str) -> Override:
         "deployed",
         "remove it from there, and the folder's files say what is deployed",
     )
-
-
-def _list(options: Any, key: str) -> list[Any]:
-    found = mapping_at(options).get(key)
-    return found if isinstance(found, list) else []
 
 
 def _in_text(values: str, keys: list[str]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.nodes import Node, entries, is_mapping, is_null, is_sequence, items
 
-__all__ = ["mapping_at", "plain", "text_at", "texts_at"]
+__all__ = ["list_at", "mapping_at", "plain", "text_at", "texts_at"]
 
 MOST_VALUES = 100_000
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float"))
@@ -62,10 +62,15 @@ def text_at(value: Any, *keys: str) -> str:
     return "" if found is None or isinstance(found, (dict, list)) else _text(found)
 
 
+def list_at(value: Any, *keys: str) -> list[Any]:
+    """Return the list at the end of the keys; an empty one where there is none."""
+    found = mapping_at(value, *keys[:-1]).get(keys[-1])
+    return found if isinstance(found, list) else []
+
+
 def texts_at(value: Any, *keys: str) -> tuple[str, ...]:
     """Return the list of texts at the end of the keys."""
-    found = mapping_at(value, *keys[:-1]).get(keys[-1])
-    return tuple(map(_text, found)) if isinstance(found, list) else ()
+    return tuple(map(_text, list_at(value, *keys)))
 
 
 def _text(value: Any) -> str:

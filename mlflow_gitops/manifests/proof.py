@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
+from mlflow_gitops.manifests.facts import KINDS
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -31,7 +32,6 @@ from mlflow_gitops.state import LABEL, ServiceSpec
 
 __all__ = ["PROVED", "Built", "Intent", "Proof", "check_built"]
 
-SERVING = frozenset({"InferenceService", "LLMInferenceService"})
 MOST_TEXT = 200  # characters of a value in a message
 
 
@@ -89,7 +89,7 @@ def check_built(built: Built, intents: Sequence[Intent]) -> Proof:
     for intent in intents:
         found = _found(intent, compared, built)
         explained |= found
-        if intent.is_elsewhere and not any(key.kind in SERVING for key in found):
+        if intent.is_elsewhere and not any(key.kind in KINDS for key in found):
             why = why or f"no build here shows what is made of {min(found)}"
     for key in (*compared.changed, *compared.removed):
         if key not in explained:
@@ -97,7 +97,7 @@ def check_built(built: Built, intents: Sequence[Intent]) -> Proof:
     additions = [key for key in compared.added if key not in explained]
     is_scaffold = any(intent.before is None for intent in intents)
     for key in additions:
-        if not is_scaffold or key.kind in SERVING:
+        if not is_scaffold or key.kind in KINDS:
             raise _collateral(key, compared, built)
     if compared.twice:
         raise ManifestError(
@@ -115,7 +115,7 @@ def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
     candidates: dict[ObjectId, list[Difference]] = {
         key: differences(*pair)
         for key, pair in compared.changed.items()
-        if intent.is_elsewhere or (key.kind in SERVING and key.name == intent.name)
+        if intent.is_elsewhere or (key.kind in KINDS and key.name == intent.name)
     }
     if intent.is_elsewhere:
         kept = {
@@ -130,7 +130,7 @@ def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
                 hint="let the rule or the marker name the value that the build uses",
             )
         return kept
-    added = {k for k in compared.added if k.kind in SERVING and k.name == intent.name}
+    added = {k for k in compared.added if k.kind in KINDS and k.name == intent.name}
     if not candidates and not added:
         raise _without_effect(intent, compared, built)
     for key, found in candidates.items():
@@ -145,7 +145,7 @@ def _found(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
 
 
 def _retired(intent: Intent, compared: Compared, built: Built) -> set[ObjectId]:
-    gone = {k for k in compared.removed if k.kind in SERVING and k.name == intent.name}
+    gone = {k for k in compared.removed if k.kind in KINDS and k.name == intent.name}
     if not gone:
         left = next(iter(_named(built, intent.name)), None)
         where = _file_with(built, intent.name) if left else built.place
@@ -211,7 +211,7 @@ def _without_effect(intent: Intent, compared: Compared, built: Built) -> Manifes
             where=built.place,
             hint="look at what removes it from the build",
         )
-    other = next((k for k in (*compared.changed, *compared.added) if k.kind in SERVING), None)
+    other = next((k for k in (*compared.changed, *compared.added) if k.kind in KINDS), None)
     if other is not None:
         where = _file_with(built, "namePrefix:", "nameSuffix:", "vars:", "replacements:")
         return ManifestError(
@@ -221,7 +221,7 @@ def _without_effect(intent: Intent, compared: Compared, built: Built) -> Manifes
             f"{other.name}}}), or remove what renames it",
         )
     renamed = next(
-        (key for key, _ in documents_with(built.after, intent.name) if key.kind in SERVING), None
+        (key for key, _ in documents_with(built.after, intent.name) if key.kind in KINDS), None
     )
     shown = f", but it builds `{renamed.name}`" if renamed else ""
     return ManifestError(
@@ -261,7 +261,7 @@ def _is_meant(key: ObjectId, difference: Difference, spec: ServiceSpec) -> bool:
         return False
     for below, value in leaves:
         path = (*difference.path, *below)
-        if key.kind in SERVING and path[:1] not in (("spec",), ("metadata",)):
+        if key.kind in KINDS and path[:1] not in (("spec",), ("metadata",)):
             return False
         is_uri = value == spec.uri or _is_path_of(value, spec.uri)
         is_version = value == spec.version
@@ -307,7 +307,7 @@ def _named(built: Built, service: str) -> Iterable[tuple[ObjectId, Node]]:
     return [
         (key, node)
         for key, node in documents_with(built.after, service)
-        if key.kind in SERVING and key.name == service
+        if key.kind in KINDS and key.name == service
     ]
 
 

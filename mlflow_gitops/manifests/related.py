@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from mlflow_gitops.manifests.facts import KIND as SERVICE
-from mlflow_gitops.manifests.kustomization import FILE_NAMES
+from mlflow_gitops.manifests.kustomization import FILE_NAMES, PATCHES
 from mlflow_gitops.manifests.nodes import (
     Node,
     entries,
@@ -24,15 +24,13 @@ from mlflow_gitops.manifests.nodes import (
     text_of,
 )
 from mlflow_gitops.manifests.verify import Path
-from mlflow_gitops.state import ServiceSpec
+from mlflow_gitops.state import LABEL, ServiceSpec
 
 __all__ = ["Moved", "notes_of", "traces_of"]
 
-LABEL = "model-version"
 CACHES = ("LocalModelCache", "LocalModelNamespaceCache")
 REFERRING = ("InferenceGraph", "TrainedModel")
 NAMING = {"InferenceGraph": "serviceName", "TrainedModel": "inferenceService"}
-PATCHES = ("patches", "patchesStrategicMerge", "patchesJson6902")
 MANAGED = (("spec", "predictor"), ("spec", "canary"), ("metadata", "labels", LABEL))
 MOST_SLASHES = 2  # of a bucket's URI
 HIGHEST = chr(0x10FFFF)

@@ -178,7 +178,7 @@ class _Search:
         """HelmReleases, Applications and ApplicationSets that have or give the name."""
         for file in sorted(self.index.renderers):
             text = self.catalog.text(file)
-            if self.name not in text or file not in self.catalog.tree:
+            if self.name not in text:
                 continue
             try:
                 roots = parse(text, file)

@@ -35,9 +35,9 @@ __all__ = [
     "fields_of",
     "has_labels",
     "is_uri",
+    "json_value",
     "label_field",
     "place_of",
-    "plain",
     "sets",
 ]
 
@@ -215,24 +215,23 @@ def container_uri(root: Node) -> tuple[str | int, ...]:
 def _json(node: Node) -> str | None:
     if is_null(node) or (is_sequence(node) and not node.value):
         return None
-    budget = [1000]
-    return json.dumps(_plain(node, budget), sort_keys=True, separators=(",", ":"))
+    return json.dumps(json_value(node), sort_keys=True, separators=(",", ":"))
 
 
-def plain(node: Node) -> Any:
+def json_value(node: Node) -> Any:
     """The node as JSON values: texts but for whole numbers, None for null. What is large is cut."""
-    return None if node is None or is_null(node) else _plain(node, [1000])
+    return None if node is None or is_null(node) else _value(node, [1000])
 
 
-def _plain(node: Node, budget: list[int]) -> Any:
+def _value(node: Node, budget: list[int]) -> Any:
     """JSON values; the budget bounds what aliases can unfold to."""
     budget[0] -= 1
     if budget[0] < 0:
         return "…"
     if is_mapping(node):
-        return {key: _plain(value, budget) for key, value in entries(node)}
+        return {key: _value(value, budget) for key, value in entries(node)}
     if is_sequence(node):
-        return [_plain(each, budget) for each in node.value]
+        return [_value(each, budget) for each in node.value]
     value = text_of(node)
     if value is not None and str(node.tag).endswith(":int") and WHOLE.fullmatch(value):
         return int(value)

@@ -32,6 +32,7 @@ __all__ = [
     "Obstacle",
     "PatchEntry",
     "Target",
+    "is_inline",
     "plain_form",
     "read_kustomization",
 ]
@@ -213,13 +214,16 @@ def _list(root: Node, key: str, where: str) -> list[Node]:
     return items(value)
 
 
+def is_inline(entry: str) -> bool:
+    """Whether an entry of a list is YAML itself, and not a path."""
+    return "\n" in entry.strip() or ": " in entry
+
+
 def _patches(root: Node, where: str) -> Iterator[PatchEntry]:
     for index, node in enumerate(_list(root, "patchesStrategicMerge", where)):
         value = text_of(node) or ""
-        inline = "\n" in value.strip() or ": " in value
-        yield PatchEntry(
-            "patchesStrategicMerge", index, *(("", value) if inline else (value.strip(), ""))
-        )
+        path, inline = ("", value) if is_inline(value) else (value.strip(), "")
+        yield PatchEntry("patchesStrategicMerge", index, path, inline)
     for key in ("patches", "patchesJson6902"):
         for index, node in enumerate(_list(root, key, where)):
             if is_scalar(node):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlflow_gitops.manifests.facts import GROUP
-from mlflow_gitops.manifests.fields import plain
+from mlflow_gitops.manifests.fields import json_value
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -123,7 +123,7 @@ def _names(root: Node, where: str) -> tuple[str, str]:
 def _spec(root: Node, where: str) -> dict[str, Any]:
     """The values that are written; None for null."""
     found = ((key, child(root, "spec", key, where=where)) for key in KEYS)
-    return {key: plain(node) for key, node in found if node is not None}
+    return {key: json_value(node) for key, node in found if node is not None}
 
 
 def _operate(spec: dict[str, Any], operation: Node, where: str) -> None:
@@ -132,7 +132,7 @@ def _operate(spec: dict[str, Any], operation: Node, where: str) -> None:
     root, *keys = (path or "").split("/")[1:] or [""]
     if root != "spec" or not keys or keys[0] not in KEYS or op not in ("add", "replace", "remove"):
         return
-    value = plain(child(operation, "value", where=where))
+    value = json_value(child(operation, "value", where=where))
     holder: Any = spec
     with suppress(LookupError, ValueError, TypeError):
         for key in keys[:-1]:

@@ -10,7 +10,12 @@ from mlflow_gitops.manifests.catalog import Catalog
 from mlflow_gitops.manifests.effects import patch_entry, sets_ours
 from mlflow_gitops.manifests.facts import Document
 from mlflow_gitops.manifests.graph import MANIFESTS
-from mlflow_gitops.manifests.kustomization import FILE_NAMES, Kustomization, PatchEntry
+from mlflow_gitops.manifests.kustomization import (
+    FILE_NAMES,
+    Kustomization,
+    PatchEntry,
+    is_inline,
+)
 from mlflow_gitops.manifests.nodes import parse
 from mlflow_gitops.manifests.plain import mapping_at, plain, text_at, texts_at
 from mlflow_gitops.manifests.tree import files_below, parent, resolve
@@ -57,7 +62,7 @@ def read_transformers(
 
 def _texts(path: str, reference: str, catalog: Catalog) -> Iterator[tuple[str, str]]:
     """(file, text) of what an entry names: itself where it is inline, a file, or a folder's."""
-    if "\n" in reference.strip() or ": " in reference:
+    if is_inline(reference):
         yield path, reference
         return
     found = resolve(parent(path), reference)

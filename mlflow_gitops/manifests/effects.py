@@ -6,7 +6,7 @@ from typing import Any
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.catalog import Catalog
-from mlflow_gitops.manifests.facts import GROUP, KIND, Document, read_facts
+from mlflow_gitops.manifests.facts import GROUP, Document, read_facts
 from mlflow_gitops.manifests.fields import LABELS, label_field, sets
 from mlflow_gitops.manifests.kustomization import PatchEntry, Target
 from mlflow_gitops.manifests.operations import Operation
@@ -45,7 +45,7 @@ def sets_ours(
     target = entry.target
     if target is not None:
         namespaces = (base.namespace or "default", target.namespace)
-        if not target.may_match(KIND, base.name, GROUP, version, namespaces):
+        if not target.may_match(base.kind, base.name, GROUP, version, namespaces):
             return False
     file = resolve(folder, entry.path) if entry.path else ""
     try:
@@ -56,7 +56,7 @@ def sets_ours(
     sources += [
         document
         for document in facts.documents
-        if target is not None or (document.kind == KIND and document.name == base.name)
+        if target is not None or (document.kind, document.name) == (base.kind, base.name)
     ]
     return any(_touches_ours(source, label) for source in sources)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from mlflow_gitops.manifests.facts import KIND as SERVICE
+from mlflow_gitops.manifests.facts import KINDS
 from mlflow_gitops.manifests.kustomization import FILE_NAMES, PATCHES
 from mlflow_gitops.manifests.nodes import (
     Node,
@@ -31,7 +31,12 @@ __all__ = ["Moved", "notes_of", "traces_of"]
 CACHES = ("LocalModelCache", "LocalModelNamespaceCache")
 REFERRING = ("InferenceGraph", "TrainedModel")
 NAMING = {"InferenceGraph": "serviceName", "TrainedModel": "inferenceService"}
-MANAGED = (("spec", "predictor"), ("spec", "canary"), ("metadata", "labels", LABEL))
+MANAGED = (
+    ("spec", "predictor"),
+    ("spec", "canary"),
+    ("spec", "model", "uri"),
+    ("metadata", "labels", LABEL),
+)
 MOST_SLASHES = 2  # of a bucket's URI
 HIGHEST = chr(0x10FFFF)
 MOST_VALUES = 100_000  # of one object; an alias can repeat the same one many times
@@ -106,7 +111,7 @@ def traces_of(text: str) -> frozenset[str]:
     """
     found = {uri.rstrip("/") for uri in _URI.findall(text)} if "://" in text else set()
     is_candidate = LABEL in text or any(kind in text for kind in REFERRING)
-    if is_candidate and not {SERVICE, "Kustomization"}.issuperset(_KIND.findall(text)):
+    if is_candidate and not {*KINDS, "Kustomization"}.issuperset(_KIND.findall(text)):
         found.update(_WORD.findall(text))
     return frozenset(found)
 
@@ -160,7 +165,7 @@ def _is_below(text: str, folder: str) -> bool:
 
 def _is_managed(found: Found, moved: Moved) -> bool:
     """Whether it is what this tool changes, or what a patch that it changes overrides."""
-    if found.kind == SERVICE and found.name == moved.service:
+    if found.kind in KINDS and found.name == moved.service:
         return any(found.path[: len(place)] == place for place in MANAGED)
     return found.kind == "Kustomization" and found.path[:1] in {(key,) for key in PATCHES}
 

@@ -241,6 +241,14 @@ def test_what_is_not_understood_is_named(text: str, why: str) -> None:
     assert (found.file, found.name) == ("a.yaml", "all")
 
 
+def test_what_may_deploy_an_environment_is_named() -> None:
+    found = manifests({"a.yaml": application_set("[{clusters: {}}]", "env"), "env/x.yaml": ""})
+    (error,) = found.not_followed("env")
+    assert error.where == "a.yaml"
+    assert "`clusters` is not followed" in error.what
+    assert manifests({"a.yaml": application(), "env/x.yaml": ""}).not_followed("env") == ()
+
+
 def test_a_template_that_is_patched_is_unclear() -> None:
     patched = application_set(
         "[{git: {directories: [{path: env}]}}]", more="  templatePatch: '{}'\n"
@@ -363,6 +371,22 @@ def test_options_that_leave_the_values_alone_stop_nothing(options: str) -> None:
         **KUSTOMIZATION,
     }
     assert list(manifests(files).set_service("env", "svc", SPEC, PREDICTOR)) == ["env/svc.yaml"]
+
+
+def test_an_override_of_another_kind_of_service_is_refused_too() -> None:
+    llm = "apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\n"
+    patch = "[{op: replace, path: /spec/model/uri, value: 's3://pinned/'}]"
+    options = f'patches: [{{target: {{kind: %s}}, patch: "{patch}"}}]'
+    named = "patches: [{patch: '{kind: %s, metadata: {name: svc}, spec: {model: {uri: x}}}'}]"
+    for each in (options, named):
+        files = {
+            "env/kustomization.yaml": "resources: [svc.yaml]\n",
+            "env/svc.yaml": f"{llm}metadata: {{name: svc}}\nspec: {{model: {{uri: 's3://old/'}}}}\n",
+            "a.yaml": application(f"kustomize: {{{each % 'LLMInferenceService'}}}"),
+        }
+        assert "spec.source.kustomize.patches[0]" in refused(files)
+        files["a.yaml"] = application(f"kustomize: {{{each % 'InferenceService'}}}")
+        assert list(manifests(files).set_service("env", "svc", SPEC, PREDICTOR)) == ["env/svc.yaml"]
 
 
 def test_an_application_of_another_folder_stops_nothing() -> None:

@@ -34,6 +34,10 @@ TRAINED = (
     "apiVersion: serving.kserve.io/v1alpha1\nkind: TrainedModel\nmetadata: {name: t}\nspec:\n"
     "  inferenceService: svc\n  model: {storageUri: s3://models/t/}\n"
 )
+LLM = (
+    "apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\nmetadata: {name: svc}\n"
+    "spec:\n  model: {uri: s3://models/svc/v1/}\n"
+)
 ANNOTATED = service("s3://models/svc/v2/", '"2"').replace(
     "  labels:", "  annotations: {uri: 's3://models/svc/v1/'}\n  labels:"
 )
@@ -58,6 +62,8 @@ ROWS: list[tuple[str, str, Moved, str]] = [
     ("a copy, retired", config("uri: s3://models/svc/v1/"), RETIRED, HAS),
     ("no kind", "env: {URI: 's3://models/svc/v1/'}\n", PROMOTED, f"a text (f.yaml:1) {HAS}"),
     ("its own URI, overridden", service("s3://models/svc/v1/", '"1"'), PROMOTED, ""),
+    ("the URI of a model server, overridden", LLM, PROMOTED, ""),
+    ("a value of a model server", f"{LLM}  x: s3://models/svc/v1/\n", PROMOTED, HAS),
     ("its own annotation", ANNOTATED, PROMOTED, "InferenceService `svc` (f.yaml:5) still has"),
     ("a version by the name", config('model-version: "1"', name="svc-info"), PROMOTED, LABELLED),
     ("a version by a value", config('model-version: "1"', "model: svc"), PROMOTED, LABELLED),

@@ -124,7 +124,8 @@ def _of_manifests(repository: Repository, settings: Settings) -> list[str]:
             overridden = manifests.overridden(environment.name)
             found += (f"{environment.name}: {each}" for each in overridden)
             found += map(str, manifests.warnings(environment.name))
-    return found
+            found += map(str, manifests.not_followed(environment.name))
+    return list(dict.fromkeys(found))
 
 
 def _from_git(session: Session) -> tuple[str, str, str]:

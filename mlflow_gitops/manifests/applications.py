@@ -18,6 +18,7 @@ from mlflow_gitops.manifests.plain import list_at, mapping_at, plain, text_at
 from mlflow_gitops.state import EMPTY
 
 __all__ = [
+    "TEMPLATE_PATCH",
     "Application",
     "ApplicationSet",
     "Deployer",
@@ -29,6 +30,7 @@ __all__ = [
     "read_deployers",
 ]
 
+TEMPLATE_PATCH = "spec.templatePatch"
 ARGO, FLUX = "argoproj.io/", "kustomize.toolkit.fluxcd.io/"
 FLUX_FILES = FolderRules(include="{*.yaml,*.yml}")  # Flux reads no JSON in a plain folder
 

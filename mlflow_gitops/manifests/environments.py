@@ -26,7 +26,7 @@ from mlflow_gitops.manifests.kustomization import FILE_NAMES
 from mlflow_gitops.manifests.leftovers import left_behind
 from mlflow_gitops.manifests.merged import predictor_of, serves_nothing
 from mlflow_gitops.manifests.options import kustomization_with
-from mlflow_gitops.manifests.outer import builds_around, builds_with_options
+from mlflow_gitops.manifests.outer import builds_around, builds_with_options, check_followed
 from mlflow_gitops.manifests.overrides import OverriddenError, overrides, value_overrides
 from mlflow_gitops.manifests.promote import promote
 from mlflow_gitops.manifests.related import Moved
@@ -195,6 +195,20 @@ class Manifests:
                 continue
         return tuple(found.values())
 
+    def not_followed(self, environment: str) -> tuple[ManifestError, ...]:
+        """What may deploy the environment's folder, and is not understood."""
+        found = self._deployments.not_known(self._folder(environment))
+        return tuple(
+            ManifestError(
+                f"{each.name or 'it'} may deploy an environment's folder, and is not followed: "
+                f"{each.why}",
+                where=each.file,
+                hint="compare what Argo CD shows with the folder; `applications` in the settings "
+                "leaves a file out",
+            )
+            for each in found
+        )
+
     def taken(self, environment: str, service: str) -> Iterator[Taken]:
         """What has, or may have, the name of a service that no file of the environment shows."""
         place = self._environments[environment]
@@ -337,8 +351,12 @@ class Manifests:
         return closure_of(before, after, tuple(changes), may_be_part=may_be_part)
 
     def builds_beside(self, environment: str, edited: Manifests) -> Iterator[tuple[str, Build]]:
-        """The other builds that deploy the environment, each with what deploys it."""
+        """The other builds that deploy the environment, each with what deploys it.
+
+        Raises CannotBuildError where no build shows what an Application makes of the folder.
+        """
         folder, catalogs = self._folder(environment), (self._catalog, edited._catalog)
+        check_followed(m for m in edited.deployed_by(environment) if m.source.path == folder)
         if self._deployments.have_options():
             options = (self.with_options(environment), edited.with_options(environment))
             yield from builds_with_options(*catalogs, folder, options)

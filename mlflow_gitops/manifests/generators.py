@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlflow_gitops.manifests.applications import (
+    TEMPLATE_PATCH,
     Application,
     ApplicationSet,
     NotKnown,
@@ -37,7 +38,7 @@ def applications_at(made_by: ApplicationSet, folder: str) -> Iterator[Applicatio
             continue
         for row in rows:
             document = _filled(made_by.template, row)
-            unclear = "spec.templatePatch" if made_by.patched else ""
+            unclear = TEMPLATE_PATCH if made_by.patched else ""
             found = application_of(document, made_by.file, unclear or _placeholder_in(document))
             if any(source.path == folder for source in found.sources):
                 yield found

@@ -217,6 +217,18 @@ def test_options_of_an_application_that_set_something_else_do_no_harm(tmp_path: 
     assert "not proved" not in result.output
 
 
+def test_a_folder_that_a_plugin_renders_is_not_proved(tmp_path: Path) -> None:
+    more = "    plugin: {name: envsubst}\n"
+    made = world(
+        tmp_path,
+        {**BASE, "argocd/app.yaml": APPLICATION.format(path="production", more=more)},
+    )
+    result = made.ask()
+    assert result.exit_code == 0, result.output
+    said = "argocd/app.yaml: spec.source.plugin: the Application `models` has the folder rendered"
+    assert said in " ".join(made.git("log", "-1", "--format=%B", "main").split())
+
+
 def test_a_component_that_sets_the_label_of_the_built_name_is_named(tmp_path: Path) -> None:
     made = world(
         tmp_path,

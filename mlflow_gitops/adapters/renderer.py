@@ -28,6 +28,7 @@ from mlflow_gitops.adapters.build_cache import BuildCache, Built, key_of
 from mlflow_gitops.errors import CannotBuildError, ManifestError, RenderError
 from mlflow_gitops.manifests.addresses import without_secrets
 from mlflow_gitops.manifests.building import check_stands_alone
+from mlflow_gitops.manifests.schema import without_schema
 
 __all__ = ["KustomizeRenderer"]
 
@@ -98,10 +99,7 @@ class KustomizeRenderer:
         """What came of it, for all who ask about these files. Raises what is only so now."""
         try:
             check_stands_alone(files)
-            with TemporaryDirectory(prefix="mlflow-gitops-build-") as made:
-                root = Path(made).resolve()
-                _write(root / "files", files)
-                return self._built(command, root, folder)
+            return self._built_fast(command, files, folder) or self._built(command, files, folder)
         except (RenderError, ManifestError) as error:
             return _again(error)
         except OSError as error:
@@ -120,7 +118,25 @@ class KustomizeRenderer:
                 return [os.path.abspath(program), verb]
         return None
 
-    def _built(self, command: Sequence[str], root: Path, folder: str) -> str:
+    def _built_fast(
+        self, command: Sequence[str], files: Mapping[str, str], folder: str
+    ) -> str | None:
+        """The build without the schema of Kubernetes' own kinds; None where that does not do."""
+        lean = without_schema(files, folder)
+        try:
+            return None if lean is None else self._built(command, lean, folder)
+        except CannotBuildError:
+            raise
+        except RenderError:  # the words of the build as it is are the ones to show
+            return None
+
+    def _built(self, command: Sequence[str], files: Mapping[str, str], folder: str) -> str:
+        with TemporaryDirectory(prefix="mlflow-gitops-build-") as made:
+            root = Path(made).resolve()
+            _write(root / "files", files)
+            return self._built_in(root, command, folder)
+
+    def _built_in(self, root: Path, command: Sequence[str], folder: str) -> str:
         code, output, words = self._ended([*command, str(root / "files" / folder)], root)
         where = folder or "the repository's root"
         if code is None:

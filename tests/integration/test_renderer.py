@@ -14,11 +14,13 @@ import pytest
 from mlflow_gitops.adapters.renderer import KustomizeRenderer
 from mlflow_gitops.errors import RenderError
 from mlflow_gitops.manifests import InitOptions, Manifests, scaffold_repository
+from mlflow_gitops.manifests.schema import without_schema
 from mlflow_gitops.rendering import NO_PROGRAM, Rendered, cannot_build, rendered
 from mlflow_gitops.state import Predictor, ServiceSpec
 from tests.support.in_thread import in_thread
 from tests.support.kubectl import kubectl, require
 from tests.support.memory_tree import MemoryTree
+from tests.support.worlds_by_chance import make_world
 
 OPTIONS = InitOptions(
     bucket="prod-ml-models", repository_url="https://git.example.com/ml/manifests.git"
@@ -334,3 +336,34 @@ def test_files_that_clash_are_an_error_of_the_build(renderer: KustomizeRenderer)
     clash: Mapping[str, str] = {"a": "x", "a/b": "y"}
     with pytest.raises(RenderError, match="cannot be run here"):
         renderer.render(clash, "")
+
+
+def test_a_build_without_a_schema_has_the_same_result_property(
+    renderer: KustomizeRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds = (make_world(seed) for seed in range(20))
+    lean = [each.files for each in worlds if without_schema(each.files, "production")]
+    assert len(lean) > 5
+    fast = [_result(renderer, files) for files in lean]
+    monkeypatch.setattr("mlflow_gitops.adapters.renderer.without_schema", lambda *_: None)
+    slow = KustomizeRenderer(path=renderer.path)  # what the other has built is not known to it
+    assert [_result(slow, files) for files in lean] == fast
+
+
+def _result(renderer: KustomizeRenderer, files: Mapping[str, str]) -> str | None:
+    try:
+        return renderer.render(files, "production")
+    except RenderError as error:
+        return str(error)
+
+
+def test_a_program_that_knows_no_schema_field_builds_all_the_same(tmp_path: Path) -> None:
+    old = program(
+        tmp_path,
+        'text=$(/bin/cat "$2"/kustomization.yaml)\n'
+        'case "$text" in *openapi*) echo unknown field >&2; exit 1;; esac\n'
+        'echo "$text"',
+    )
+    text = "resources:\n- one.yaml\n"
+    files = {"production/kustomization.yaml": text, "production/one.yaml": OBJECT}
+    assert old.render(files, "production") == text

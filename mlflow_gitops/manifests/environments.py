@@ -89,6 +89,9 @@ class Manifests:
         self._resolvers: dict[str, Resolver] = {}
         self._committed: dict[tuple[str, str], ServiceSpec | None] = {}
         self._bases: dict[tuple[str, str], Predictor | None] = {}
+        self._checked: tuple[Changes, Manifests] | None = (
+            None  # the last edit, until it is asked for
+        )
 
     @property
     def environments(self) -> Mapping[str, Environment]:
@@ -315,6 +318,9 @@ class Manifests:
 
     def edited(self, changes: Mapping[str, str | None]) -> Manifests:
         """What they would be after the changes: path to new text, or to None to delete it."""
+        checked, self._checked = self._checked, None
+        if checked is not None and checked[0] == changes:
+            return checked[1]
         tree = EditedTree(self._tree, changes)
         edited = Manifests(
             tree,
@@ -639,6 +645,7 @@ class Manifests:
                         where=shared,
                         hint="give each environment its own folder",
                     )
+        self._checked = (changes, edited)
 
 
 def _names_no_model(service: Service, environment: str) -> ManifestError:

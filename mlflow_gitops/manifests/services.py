@@ -86,9 +86,15 @@ class Resolver:
         self.index = index
         self.patches = Patches(catalog, index.graph, label)
         self._runtimes: tuple[tuple[Defined, str], ...] | None = None
+        self._found: dict[str, Service | None] = {}
 
     def find(self, name: str) -> Service | None:
         """The service, or None. Raises ManifestError where that cannot be told."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> Service | None:
         found, errors = self._occurrences(name)
         if len(found) > 1:
             raise _found_twice(name, found)

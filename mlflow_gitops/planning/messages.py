@@ -206,6 +206,8 @@ def _trailers(
 
 def _one_line(text: str) -> str:
     """Without control, format (bidi, zero-width) and surrogate characters; spaces are single."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     kept = (" " if _is_space(c) else c for c in text if _is_space(c) or not _is_hidden(c))
     return " ".join("".join(kept).split())
 

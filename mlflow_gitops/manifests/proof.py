@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mlflow_gitops.errors import ManifestError
 from mlflow_gitops.manifests.facts import KINDS
+from mlflow_gitops.manifests.fields import FRAMEWORKS
 from mlflow_gitops.manifests.nodes import (
     Node,
     child,
@@ -179,6 +180,7 @@ def _check_values(key: ObjectId, node: Node, intent: Intent, built: Built) -> No
             ("spec", ""),
         )
         raise _other_value(key, place, value, built)
+    _check_one_framework(key, node, built)
     label = text_of(child(node, "metadata", "labels", intent.label)) if intent.label else None
     if intent.label and label != intent.after.version:
         raise ManifestError(
@@ -186,6 +188,18 @@ def _check_values(key: ObjectId, node: Node, intent: Intent, built: Built) -> No
             f"{intent.label} `{_short(label or '')}`",
             where=_setter_of_label(intent, built),
             hint="remove what sets this label, or let it hold the service's own version",
+        )
+
+
+def _check_one_framework(key: ObjectId, node: Node, built: Built) -> None:
+    """What sets a value in the build may make a second framework beside the edited one."""
+    keys = [name for name in FRAMEWORKS if is_mapping(child(node, "spec", "predictor", name))]
+    if len(keys) > 1:
+        raise ManifestError(
+            f"{key} would be built with {' and '.join(f'spec.predictor.{each}' for each in keys)}: "
+            "KServe serves one of them and ignores the other without a word",
+            where=_file_with(built, *(f"predictor{sep}{each}" for each in keys for sep in "./")),
+            hint="keep one: remove what adds the other",
         )
 
 

@@ -247,6 +247,43 @@ def test_a_component_that_sets_the_label_of_the_built_name_is_named(tmp_path: Pa
     assert "component/label.yaml" in said
 
 
+REPLACING = """resources:
+- ../base
+replacements:
+- source: {kind: ConfigMap, name: params, fieldPath: data.uri}
+  targets:
+  - select: {kind: InferenceService, name: fraud-detector-x}
+    fieldPaths: [spec.predictor.sklearn.storageUri]
+    options: {create: true}
+"""
+ADDING = """resources:
+- ../base
+patches:
+- target: {kind: InferenceService, name: .*-x}
+  patch: |-
+    - op: add
+      path: /spec/predictor/sklearn
+      value: {storageUri: s3://elsewhere/}
+"""
+
+
+@pytest.mark.parametrize("outer", [REPLACING, ADDING], ids=["replacement", "patch"])
+def test_a_second_framework_that_the_build_adds_is_named(tmp_path: Path, outer: str) -> None:
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: params}\ndata: {uri: s3://a/b/}\n"
+    made = world(
+        tmp_path,
+        {
+            "production/kustomization.yaml": outer.replace("../base", "base"),
+            "production/base/kustomization.yaml": f"nameSuffix: -x\n{LISTED}- params.yaml\n",
+            "production/base/fraud-detector.yaml": isvc(),
+            "production/base/params.yaml": config,
+        },
+    )
+    said = refused(made)
+    assert "sklearn" in said
+    assert "production/kustomization.yaml" in said
+
+
 def test_a_file_in_capitals_that_may_hold_the_service_too_is_named(tmp_path: Path) -> None:
     made = world(
         tmp_path,

@@ -8,15 +8,18 @@ run means is not known here, and nothing is retried here: see `policy` and `work
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import threading
+import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, case, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, case, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from mlflow_gitops import TerminalError
@@ -27,6 +30,7 @@ from webhook.schema import QueueError, deliveries, now, open_engine, probe, read
 __all__ = ["Lease", "Queue", "Reason", "Row", "Seen"]
 
 Reason = Literal["event", "resync"]
+HASTY_SECONDS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,16 @@ class Queue:
     _bell: threading.Condition = field(default_factory=threading.Condition, init=False)
     _rings: int = field(default=0, init=False)
     _presence: int | None = field(default=None, init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
         self._engine = open_engine(self.path)
+        self._hasty = open_engine(self.path, HASTY_SECONDS)
+        self._refused_at = -math.inf
 
     def close(self) -> None:
         self._engine.dispose()
+        self._hasty.dispose()
         if self._presence is not None:
             os.close(self._presence)
             self._presence = None
@@ -105,8 +113,11 @@ class Queue:
 
         An event overtakes a wait or a backoff, and starts the count of attempts anew. A resync
         ends a wait and revives what failed, but leaves a backoff alone.
+
+        Whoever sent an event waits for the answer and can send it again, so an event does not wait
+        for long where another process keeps the file locked. Raises QueueError.
         """
-        with writing(self._engine) as connection:
+        with self._answering() if reason == "event" else self._writing() as connection:
             if delivery is not None:
                 gone = deliveries.c.expires_at < delivery.now
                 connection.execute(delete(deliveries).where(gone))
@@ -119,9 +130,42 @@ class Queue:
         self.ring()
         return True
 
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction. Threads of this process take turns: SQLite would let them poll."""
+        with self._turn, writing(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _answering(self) -> Iterator[Connection]:
+        """A transaction for somebody who waits. Just after one that got no lock, others are
+        refused at once, so that they do not fill the threads.
+        """
+        if time.monotonic() - self._refused_at < HASTY_SECONDS:
+            raise self._locked()
+        if not self._turn.acquire(timeout=HASTY_SECONDS):
+            self._refused_at = time.monotonic()
+            raise self._locked()
+        try:
+            with writing(self._hasty) as connection:
+                yield connection
+        except QueueError as error:
+            if "locked" in error.what:
+                self._refused_at = time.monotonic()
+            raise
+        finally:
+            self._turn.release()
+
+    def _locked(self) -> QueueError:
+        return QueueError(
+            "the queue's file is locked by another process",
+            where=str(self.path),
+            hint="send it again soon; look for what else has the file open",
+        )
+
     def mark_found(self, keys: Collection[str]) -> None:
         """Ask for a run of each, as a resync that found them does."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             for key in keys:
                 connection.execute(sql.resync(key, "found by the resync"))
         self.ring()
@@ -134,7 +178,7 @@ class Queue:
 
     def retry(self, key: str) -> bool:
         """Run a known key now, whatever became of it. False where there is no such key."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             known = connection.execute(select(work.c.key).where(work.c.key == key)).first()
             if known is None:
                 return False
@@ -144,7 +188,7 @@ class Queue:
 
     def forget(self, key: str) -> bool:
         """Drop a key and its errors. False where there is none; TerminalError while it runs."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             idle = delete(work).where(work.c.key == key, sql.not_leased())
             if connection.execute(idle).rowcount:
                 return True
@@ -171,7 +215,7 @@ class Queue:
                 return ()
         token = uuid.uuid4().hex
         seconds = self.lease if lease is None else lease
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             ready = select(work.c.key, sql.sociable()).where(due).order_by(*sql.in_turn())
             first = connection.execute(ready.limit(1)).first()
             keys = [first[0]] if first else []
@@ -196,7 +240,7 @@ class Queue:
 
     def _update(self, lease: Lease, values: dict[str, Any]) -> bool:
         held = update(work).where(sql.held(lease.key, lease.token)).values(values)
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             return connection.execute(held).rowcount == 1
 
     def release_orphans(self) -> int:
@@ -214,7 +258,7 @@ class Queue:
             fcntl.flock(presence, fcntl.LOCK_SH)
             return 0
         try:
-            with writing(self._engine) as connection:
+            with self._writing() as connection:
                 orphans = update(work).where(work.c.token.is_not(None))
                 free = orphans.values(state="queued", token=None, lease_until=None)
                 return int(connection.execute(free).rowcount)
@@ -258,7 +302,7 @@ class Queue:
     def check(self) -> None:
         """Write to the disk. Raises QueueError where that fails."""
         row = upsert(probe).values(id=1, at=now())
-        with writing(self._engine) as connection:
+        with self._answering() as connection:
             connection.execute(row.on_conflict_do_update(index_elements=["id"], set_={"at": now()}))
 
 

@@ -82,8 +82,10 @@ def now() -> ColumnElement[float]:
     return (func.julianday("now", type_=Double) - 2440587.5) * 86400.0
 
 
-def open_engine(path: Path) -> Engine:
-    """The database at `path`, made where it is missing. Raises QueueError or TerminalError."""
+def open_engine(path: Path, busy: float = BUSY_SECONDS) -> Engine:
+    """The database at `path`, made where it is missing; `busy` is how many seconds a transaction
+    waits for another's lock. Raises QueueError or TerminalError.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,7 +96,7 @@ def open_engine(path: Path) -> Engine:
         ) from error
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_SECONDS},
+        connect_args={"timeout": busy},
         pool_size=16,
         max_overflow=-1,
     )

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from flask import Flask
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
-from waitress.task import ErrorTask
 
 from mlflow_gitops import TerminalError
 from webhook.app import EXTENSION, Service
+from webhook.connections import CHECK_SECONDS, Limits, Server
 
-__all__ = ["address", "bind", "serve"]
+__all__ = ["DEFAULT_LIMITS", "address", "bind", "serve"]
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+DEFAULT_LIMITS: Final = Limits()
 
 
-class JsonErrorTask(ErrorTask):  # type: ignore[misc]
-    """Answers what waitress itself refuses (bad HTTP, far too large a body) like the rest."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        body = json.dumps({"error": error.reason.lower(), "next": str(error.body)}).encode()
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
-
-
-class JsonChannel(HTTPChannel):  # type: ignore[misc]
-    error_task_class = JsonErrorTask
-
-
-def bind(app: Flask, host: str, port: int, threads: int = 8) -> Any:
-    """A waitress server that listens on the first address of `host`; port 0 picks a free one.
+def bind(
+    app: Flask, host: str, port: int, threads: int = 8, limits: Limits = DEFAULT_LIMITS
+) -> Server:
+    """A server that listens on the first address of `host`; port 0 picks a free one.
 
     Raises TerminalError where it cannot.
     """
@@ -62,20 +45,22 @@ def bind(app: Flask, host: str, port: int, threads: int = 8) -> Any:
             where=f"{host}:{port}",
             hint="choose another host or port, or stop what listens there now",
         ) from error
-    server = create_server(
+    return Server(
         app,
-        sockets=[listener],
+        listener,
+        limits,
         threads=threads,
         ident="mlflow-gitops",
         # Larger bodies are cut off; what is between this and the service's limit is read to its
         # end and answered with 413, so that the client sees the answer.
         max_request_body_size=8 * service.max_body,
+        connection_limit=2 * limits.connections + 100,  # never reached: see `Server.make_room`
+        cleanup_interval=CHECK_SECONDS,
+        asyncore_use_poll=True,
     )
-    server.channel_class = JsonChannel
-    return server
 
 
-def address(server: Any) -> str:
+def address(server: Server) -> str:
     """The URL that a server of `bind` listens on."""
     host, port = server.effective_host, server.effective_port
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -96,7 +81,7 @@ def serve(app: Flask, host: str, port: int, threads: int = 8, grace: float = 25.
         print(f"listening on {address(server)}", flush=True)
         server.run()
     except SystemExit:
-        server.task_dispatcher.shutdown()
+        server.shutdown()
     finally:
         server.close()
         if service.worker is not None:

@@ -22,8 +22,9 @@ from waitress import wasyncore
 from mlflow_gitops import TerminalError, TransientError
 from tests.support.reconcilers import OneByOne
 from webhook.app import create_app
+from webhook.connections import Limits
 from webhook.queue import Queue
-from webhook.serve import address, bind
+from webhook.serve import DEFAULT_LIMITS, address, bind
 from webhook.signature import DELIVERY_ID, SIGNATURE, TIMESTAMP, sign
 from webhook.worker import Worker
 
@@ -88,8 +89,8 @@ def signed(body: bytes, delivery: str, *, at: int = NOW, secret: str = SECRET) -
 
 
 @contextmanager
-def served(app: Flask) -> Iterator[str]:
-    server = bind(app, "127.0.0.1", 0, threads=8)
+def served(app: Flask, limits: Limits = DEFAULT_LIMITS) -> Iterator[str]:
+    server = bind(app, "127.0.0.1", 0, threads=8, limits=limits)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -98,7 +99,7 @@ def served(app: Flask) -> Iterator[str]:
         with suppress(OSError):  # woken by an answer, the loop may have closed the trigger already
             server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         thread.join(PATIENCE_SECONDS)
-        server.task_dispatcher.shutdown()
+        server.shutdown()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ reads is that of a moment when nobody else writes.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,11 +88,13 @@ def open_engine(path: Path, busy: float = BUSY_SECONDS) -> Engine:
     waits for another's lock. Raises QueueError or TerminalError.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise TerminalError(
-            f"the folder for the queue cannot be made: {error.strerror}",
-            where=str(path.parent),
+            f"the file of the queue cannot be made: {error.strerror}",
+            where=str(path),
             hint="choose a state directory that this user may write to",
         ) from error
     engine = create_engine(

@@ -47,6 +47,7 @@ MOST_TEXT = 64 * 1024  # bytes
 MOST_FILES = 100_000
 CHUNK = 1024 * 1024  # bytes
 DEEPEST = 50  # folders in folders
+NO_LINK = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 LOG_AGAIN = "check that the model was logged completely, and log it again"
 
@@ -129,22 +130,21 @@ def mlmodel_text(content: bytes, where: str) -> str:
 class LocalSource:
     """A folder, read in place. Nothing is reached through symbolic links.
 
-    A file that was written to since it was listed, or while it is read, is an error.
+    A file that was written to or replaced since it was listed, or while it is read, is an error.
     """
 
     location: str
     root: Path
-    _listed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _listed: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def files(self) -> Mapping[str, int]:
         self._check_root()
         found: dict[str, int] = {}
-        with reading(self.location):
-            for folder, folders, names in os.walk(self.root, onerror=_raise):
-                inside = os.path.relpath(folder, self.root)
+        with reading(self.location), _folder(self.root) as root:
+            for folder, folders, names, here in os.fwalk(".", dir_fd=root, onerror=_raise):
                 for name in (*folders, *names):
-                    relative = os.path.normpath(os.path.join(inside, name))
-                    kind = os.lstat(os.path.join(folder, name))
+                    relative = os.path.normpath(os.path.join(folder, name))
+                    kind = os.stat(name, dir_fd=here, follow_symlinks=False)
                     if stat.S_ISREG(kind.st_mode):
                         _check_count(len(found) + 1, self.location)
                         found[relative] = kind.st_size
@@ -157,8 +157,9 @@ class LocalSource:
     def open(self, path: str) -> Iterator[IO[bytes]]:
         where = _where(self.location, path)
         with reading(where):
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            with os.fdopen(os.open(self.root / path, flags), "rb") as stream:
+            with _folder(self.root / os.path.dirname(path)) as here:
+                file = os.open(os.path.basename(path), NO_LINK | os.O_NONBLOCK, dir_fd=here)
+            with os.fdopen(file, "rb") as stream:
                 before = os.fstat(stream.fileno())
                 if not stat.S_ISREG(before.st_mode):
                     raise _no_file(path, self.location)
@@ -340,8 +341,23 @@ def _no_file(path: str, location: str) -> PublishError:
     )
 
 
-def _written(kind: os.stat_result) -> tuple[int, int]:
-    return kind.st_size, kind.st_mtime_ns
+def _written(kind: os.stat_result) -> tuple[int, ...]:
+    return kind.st_size, kind.st_mtime_ns, kind.st_dev, kind.st_ino
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    """A descriptor of the folder, opened step by step: a link on the way raises OSError (ELOOP),
+    also one that is put there meanwhile.
+    """
+    here = os.open(path.anchor, NO_LINK)
+    try:
+        for part in path.parts[1:]:
+            above, here = here, os.open(part, NO_LINK | os.O_NONBLOCK, dir_fd=here)
+            os.close(above)
+        yield here
+    finally:
+        os.close(here)
 
 
 def _raise(error: Exception) -> Any:

@@ -72,7 +72,7 @@ def serve(app: App, host: str | None, port: int | None, allow_unsigned: bool) ->
 def _folder(process: Process) -> Path:
     folder = Path(process.state_dir)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
             f"the state directory cannot be made: {error.strerror}",

@@ -148,3 +148,13 @@ def test_many_events_at_once_are_all_taken(served: Served, queue: Queue) -> None
     with served() as client, ThreadPoolExecutor(20) as pool:
         assert set(pool.map(send, range(200))) == {202}
     assert len(queue.snapshot()) == 200
+
+
+def test_only_its_user_may_read_the_queue(tmp_path: Path) -> None:
+    made = Queue(tmp_path / "state/queue.db")
+    made.mark("fraud", "event")
+    modes = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "state").iterdir()}
+    made.close()
+    assert modes["queue.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700

@@ -18,7 +18,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 from mlflow_gitops.adapters.artifacts import S3ArtifactStore
 from mlflow_gitops.adapters.source_errors import reading
-from mlflow_gitops.adapters.sources import MlflowSource, inspect
+from mlflow_gitops.adapters.sources import LocalSource, MlflowSource, inspect
 from mlflow_gitops.demo.mlflow_server import MlflowServer
 from mlflow_gitops.errors import GitOpsError, PublishError, TransientError
 from tests.support.mlflow import MODEL_FILES, Registry
@@ -98,6 +98,33 @@ def test_links_are_never_followed(
         with pytest.raises(PublishError, match="symbolic link"):
             store.publish(publication(bucket.name, location))
     assert bucket.names() == []
+
+
+@pytest.mark.parametrize("moved", ["files", "files/data"])
+def test_a_folder_that_becomes_a_link_after_it_was_listed_is_not_followed(
+    tmp_path: Path, moved: str
+) -> None:
+    root = tmp_path / "files"
+    (root / "data").mkdir(parents=True)
+    (root / "data/key").write_text("ours")
+    listed = LocalSource(str(root), root)
+    assert listed.files() == {"data/key": 4}
+    (tmp_path / moved).rename(tmp_path / "away")
+    (tmp_path / moved).symlink_to(tmp_path / "away")
+    with pytest.raises(PublishError, match="symbolic link"), listed.open("data/key"):
+        pass
+
+
+def test_a_file_that_another_takes_the_place_of_is_noticed(tmp_path: Path) -> None:
+    file, other = tmp_path / "key", tmp_path / "other"
+    file.write_text("ours")
+    listed = LocalSource(str(tmp_path), tmp_path)
+    listed.files()
+    other.write_text("else")
+    os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+    other.rename(file)
+    with pytest.raises(GitOpsError, match="changed"), listed.open("key") as stream:
+        stream.read()
 
 
 def test_a_pipe_is_refused_and_not_waited_for(

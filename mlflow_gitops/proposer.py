@@ -10,17 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError
+from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError, TerminalError
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.naming import branch_of
-from mlflow_gitops.planning.own_branch import edit_mark, foreign_work
+from mlflow_gitops.planning.own_branch import edit_mark, foreign_work, holds_already
 from mlflow_gitops.planning.proposing import (
     Step,
     body_for,
     edit_mark_of,
     kept_branch,
     lacks,
-    says,
+    restored,
     step_for,
     title_of,
     unchecked_statuses,
@@ -87,10 +87,27 @@ class Proposer:
         return replace(proposal, before=before, standing=standing)
 
     def push(self, proposals: Sequence[Proposal]) -> Mapping[str, Change | GitOpsError]:
-        """All branches at once; each has its own fate."""
-        return self.repository.propose(
-            [BranchPush(p.branch, p.view.tree.head, (p.edit,), p.before) for p in proposals]
-        )
+        """All branches at once; each has its own fate. One that is so already stays as it is."""
+        results: dict[str, Change | GitOpsError] = {}
+        pushes: list[BranchPush] = []
+        for each in proposals:
+            if (there := self._there(each)) is not None:
+                results[each.branch] = there
+                continue
+            base = each.view.tree.head
+            pushes.append(BranchPush(each.branch, base, (each.edit,), each.before))
+        if pushes:
+            results |= self.repository.propose(pushes)
+        return results
+
+    def _there(self, proposal: Proposal) -> Change | None:
+        if not proposal.before:
+            return None
+        head, edit = proposal.view.tree.head, proposal.edit
+        ahead = self.repository.ahead(head, proposal.before)
+        if not holds_already(ahead, edit.message, self.repository.diff(head, [edit])):
+            return None
+        return Change(proposal.before, head, ahead.diff)
 
     def show(self, proposal: Proposal, pushed: Change) -> PullRequest:
         """Open the pull request, or let the open one say what its branch holds now."""
@@ -119,28 +136,35 @@ class Proposer:
         if self.repository.branch_head(proposal.branch) != pull.head:
             return ""  # the forge or the clone is behind: the next look finds them together
         foreign = self._foreign(view, pull.head, pull, proposal.edit)
-        statuses = proposal.statuses
         if foreign:
-            statuses = unchecked_statuses(foreign, statuses)
-        else:
+            self._set_statuses(view, pull, unchecked_statuses(foreign, proposal.statuses))
+            return foreign
+        try:  # before the statuses, since a forge may merge once they are there
             self._show_again(proposal, pull)
-        if statuses:
-            for commit in (pull.head, *pull.results):
-                self.forge.set_statuses(commit, statuses)
-            queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
-            queue.tell(pull, statuses)
-        return foreign
+        except (
+            TerminalError
+        ):  # such as a label that the token may not set: checks come all the same
+            self._set_statuses(view, pull, proposal.statuses)
+            raise
+        self._set_statuses(view, pull, proposal.statuses)
+        return ""
+
+    def _set_statuses(
+        self, view: View, pull: PullRequest, statuses: Sequence[CommitStatus]
+    ) -> None:
+        if not statuses:
+            return
+        for commit in (pull.head, *pull.results):
+            self.forge.set_statuses(commit, statuses)
+        queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
+        queue.tell(pull, statuses)
 
     def _show_again(self, proposal: Proposal, pull: PullRequest) -> None:
         """Compared with what the forge said of it, so that mostly nothing is asked."""
-        if says(pull, proposal.text):
-            draft = replace(_draft(proposal), body=pull.body)
-            is_wanted = lacks(pull, draft)
-        else:
-            draft = _draft(proposal, edit_mark_of(pull) or self._mark(proposal.view, pull.head))
-            is_wanted = True
-        if is_wanted:
-            self.forge.update(pull, replace(draft, title=pull.title))
+        edit = edit_mark_of(pull) or self._mark(proposal.view, pull.head)
+        draft = restored(pull, _draft(proposal, edit), proposal.text)
+        if lacks(pull, draft):
+            self.forge.update(pull, draft)
 
     def withdraw(self, view: View, pull: PullRequest) -> None:
         """Close what nobody asks for any more, and take its branch away, unless it holds more."""

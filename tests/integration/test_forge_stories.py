@@ -15,6 +15,7 @@ import pytest
 from mlflow_gitops.adapters.repository import GitRepository
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.planning.records import status_of
+from mlflow_gitops.ports import Repository
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.reconcile import Reconciler
 from mlflow_gitops.runs import RunFacts
@@ -69,11 +70,18 @@ class Story:
     store: MemoryArtifactStore
 
     def __post_init__(self) -> None:
-        repository = GitRepository(str(self.host.bare), self.folder)
-        forge = opened(self.host)
-        observer = Observer(self.registry, repository, lambda: TIME, open_forge=lambda _: forge)
+        self.starts()
+
+    def starts(self) -> None:
+        """The tool's process, once more where another one ended."""
+        repository, self.forge = self.repository(), opened(self.host)
+        observer = Observer(
+            self.registry, repository, lambda: TIME, open_forge=lambda _: self.forge
+        )
         self.reconciler = Reconciler(observer, self.store, pause=lambda _: None, threads=1)
-        self.forge = forge
+
+    def repository(self) -> Repository:
+        return GitRepository(str(self.host.bare), self.folder)
 
     def register(self, model: str = MODEL) -> str:
         source = f"{ROOT}0/{model}/{len(self.store.sources)}"

@@ -13,7 +13,6 @@ from typing import Any
 
 from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.forge_host import Asked, How, LocalForge, Reply, serving
-from tests.support.git import git
 from tests.support.published import Published
 
 __all__ = ["TOKEN", "GiteaServer", "gitea_server"]
@@ -258,7 +257,7 @@ class GiteaServer(LocalForge):
     def _shown(self, pull: Pull) -> dict[str, Any]:
         """A closed one shows the branch's head of now; a deleted branch has another `ref`."""
         is_here = pull.source == HERE
-        known = git("for-each-ref", f"refs/heads/{pull.branch}", cwd=self.bare) if is_here else ""
+        known = is_here and self.has(pull.branch)
         head = self.head(pull.branch) if known else pull.head
         is_open = pull.state == "open"
         is_draft = pull.title.startswith("WIP:")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
-from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
+from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, was_said
 from mlflow_gitops.adapters.forge.gitlab_client import RIGHTS, GitLabClient
 from mlflow_gitops.adapters.forge.gitlab_rows import (
     approvals_of,
@@ -117,10 +117,15 @@ class GitLabForge:
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         path = f"/merge_requests/{pull.number}"
-        if self._client.get(path)["state"] not in ("opened", "locked"):
+        now, said = self._client.get(path), list[str]()
+        if now["state"] not in ("opened", "locked"):
             return
-        self._client.send("put", path, {"add_labels": WITHDRAWN})
-        self._client.send("post", f"{path}/notes", {"body": inert(comment)})
+        if WITHDRAWN in now["labels"]:  # the last time, it came no further
+            said = [note["body"] for note in self._notes(now)]
+        else:
+            self._client.send("put", path, {"add_labels": WITHDRAWN})
+        if not was_said(inert(comment), said):
+            self._client.send("post", f"{path}/notes", {"body": inert(comment)})
         self._client.send("put", path, {"state_event": "close"})
 
     @told

@@ -6,11 +6,18 @@ request is found before one is opened.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError, TerminalError
+from mlflow_gitops.errors import (
+    ForgeError,
+    GitOpsError,
+    HeadMovedError,
+    ManifestError,
+    TerminalError,
+)
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.own_branch import edit_mark, foreign_work, holds_already
@@ -32,6 +39,8 @@ from mlflow_gitops.queueing import MergeQueue
 from mlflow_gitops.state import BranchPush, Change, Edit
 
 __all__ = ["Proposal", "Proposer"]
+
+log = logging.getLogger(__name__)
 
 KEPT = "Its branch is kept: it holds a commit that mlflow-gitops did not make."
 
@@ -154,10 +163,14 @@ class Proposer:
     ) -> None:
         if not statuses:
             return
-        for commit in (pull.head, *pull.results):
-            self.forge.set_statuses(commit, statuses)
+        self.forge.set_statuses(pull.head, statuses)
         queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
-        queue.tell(pull, statuses)
+        try:
+            for commit in pull.results:
+                self.forge.set_statuses(commit, statuses)
+            queue.tell(pull, statuses)
+        except ForgeError as error:  # a commit that tries the merge may be gone after minutes
+            log.info("%s: no status for what tries the merge: %s", view.plan.key, error.what)
 
     def _show_again(self, proposal: Proposal, pull: PullRequest) -> None:
         """Compared with what the forge said of it, so that mostly nothing is asked."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
+from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.planning.messages import clean
@@ -27,6 +28,7 @@ __all__ = [
     "kept_branch",
     "lacks",
     "moot",
+    "outdated",
     "request_of",
     "restored",
     "step_for",
@@ -75,6 +77,12 @@ def unchecked(foreign: str) -> str:
         f"its branch holds {foreign}, which mlflow-gitops did not make, so its checks fail there: "
         "take it off the branch, or ask for the version again to get a new pull request"
     )
+
+
+def outdated(error: GitOpsError) -> str:
+    """Return the note for the registry about a pull request that cannot be kept up to date."""
+    hint = f"; next: {error.hint}" if error.hint else ""
+    return f"the pull request could not be brought up to date: {error.what}{hint}"
 
 
 def unchecked_statuses(foreign: str, statuses: Iterable[CommitStatus]) -> tuple[CommitStatus, ...]:

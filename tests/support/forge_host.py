@@ -165,6 +165,9 @@ class LocalForge:
     """The request of this number, as `seen` counts them, gets no answer: the connection is closed
     before it took effect, or after.
     """
+    green: set[int] = field(default_factory=set)
+    """Pull requests that it merges by itself once the `required` checks of their heads passed."""
+    required: Sequence[str] = ()
     clock: datetime = datetime(2026, 11, 23, 10, tzinfo=UTC)
     _people: int = 0
 
@@ -204,6 +207,32 @@ class LocalForge:
 
     def branches_of(self, number: int) -> tuple[str, str]:
         """A pull request's own branch, and its base."""
+        raise NotImplementedError
+
+    def heard(self, commit: str) -> None:
+        """A status came: what waited for it is merged at once."""
+        passed = {each.name: each.verdict == "success" for each in self.statuses(commit)}
+        for number in sorted(self.green):
+            branch, _ = self.branches_of(number)
+            if self.head(branch) == commit and all(passed.get(name) for name in self.required):
+                self.green.discard(number)
+                self.merge(number, self.me)
+
+    # What the servers have of `Host`, and of people who take away what the tool wrote
+
+    def merge(self, number: int, by: str = "rita", how: How = "merge") -> str:
+        raise NotImplementedError
+
+    def statuses(self, commit: str) -> list[CommitStatus]:
+        raise NotImplementedError
+
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        raise NotImplementedError
+
+    def unlabel(self, number: int, name: str) -> None:
+        raise NotImplementedError
+
+    def unask(self, number: int, reviewer: str) -> None:
         raise NotImplementedError
 
     def looks(self) -> bool:

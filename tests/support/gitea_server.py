@@ -99,6 +99,19 @@ class GiteaServer(LocalForge):
     def label(self, number: int, name: str) -> None:
         self.pulls[number - 1].labels.append(self._make_label(name))
 
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        pull = self.pulls[number - 1]
+        pull.title, pull.body = title or pull.title, pull.body if body is None else body
+
+    def unlabel(self, number: int, name: str) -> None:
+        self.pulls[number - 1].labels.remove(self._make_label(name))
+
+    def unask(self, number: int, reviewer: str) -> None:
+        pull, team = self.pulls[number - 1], reviewer.removeprefix("team:")
+        (pull.reviewers if team == reviewer else pull.teams).remove(team)
+        whom = {"assignee": _user(team)} if team == reviewer else {"assignee_team": {"name": team}}
+        self._event(pull, "review_request", "raj", removed_assignee=True, **whom)
+
     def propose_from_fork(self) -> int:
         number = len(self.pulls) + 1
         theirs = Pull(number, "theirs", "", self.branch, self.base, self.now(), source=FORK)
@@ -230,6 +243,7 @@ class GiteaServer(LocalForge):
             "target_url": fields.get("target_url", ""),
         }
         self.sent.setdefault(commit, []).append(row)
+        self.heard(commit)
         return 201, row
 
     def _page(self, rows: list[Any], fields: Mapping[str, Any]) -> list[Any]:

@@ -136,6 +136,17 @@ class GitLabServer(LocalForge):
     def label(self, number: int, name: str) -> None:
         self._known(number).labels.append(name)
 
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        found = self._known(number)
+        found.title = title or found.title
+        found.description = found.description if body is None else body
+
+    def unlabel(self, number: int, name: str) -> None:
+        self._known(number).labels.remove(name)
+
+    def unask(self, number: int, reviewer: str) -> None:
+        self._known(number).reviewers.remove(reviewer)
+
     def propose_from_fork(self) -> int:
         number = len(self.requests) + 1
         theirs = MergeRequest(number, "theirs", "", self.branch, self.base, self.now())
@@ -146,13 +157,16 @@ class GitLabServer(LocalForge):
     def branches_of(self, number: int) -> tuple[str, str]:
         return self._known(number).branch, self._known(number).base
 
-    def trains(self, number: int) -> str:
-        """A merge train makes its commit, with a pipeline. Returns the commit."""
+    def tries(self, number: int, kind: str = "train") -> str:
+        """A merge train (or `merge` for a merged result) makes its commit, with a pipeline.
+
+        Returns the commit.
+        """
         branch, base = self.branches_of(number)
-        name = f"train-{number}"
+        name = f"{kind}-{number}"
         git("update-ref", f"refs/heads/{name}", f"refs/heads/{base}", cwd=self.bare)
         made = self.person(name).merges(branch)
-        ref = f"refs/merge-requests/{number}/train"
+        ref = f"refs/merge-requests/{number}/{kind}"
         git("update-ref", ref, made, cwd=self.bare)
         git("update-ref", "-d", f"refs/heads/{name}", cwd=self.bare)
         self._known(number).pipeline = {"id": 5, "sha": made, "ref": ref, "status": "running"}
@@ -289,6 +303,7 @@ class GitLabServer(LocalForge):
             "author": _user(OURS),
         }
         self.sent.setdefault(rest[1], []).append(row)
+        self.heard(rest[1])
         return 201, row
 
     def _known(self, number: int) -> MergeRequest:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from mlflow_gitops.errors import ForgeError
+from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.ports import Repository
 from tests.integration.test_forge_stories import MODEL, PATH, SERVICE, SETTINGS, Story
@@ -194,11 +194,16 @@ WORK = [opens, rewrites, replaces, keeps_a_persons_work, withdraws, catches_up]
 def test_each_call_may_be_cut_or_be_the_last(
     kind: str, work: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ends(number: int = 0, when: When | None = None) -> tuple[Mapping[str, Any], list[str]]:
-        """The end where a call of the work is cut, or is the last of its process; its calls."""
+    def ends(
+        number: int = 0, when: When | None = None, push: BaseException | None = None
+    ) -> tuple[Mapping[str, Any], list[str]]:
+        """The end where a call of the work is cut, or is the last of its process, and its calls.
+        `push` is raised when the branch was pushed.
+        """
         with monkeypatch.context() as patch, case(kind, patch) as made:
             work(made)
             start = len(made.host.seen)
+            made.host.git.lose_next_answer = push  # type: ignore[assignment]
             if when:
                 made.host.cut = (start + number, when)
             else:
@@ -213,6 +218,8 @@ def test_each_call_may_be_cut_or_be_the_last(
 
     wanted, calls = ends()
     assert calls
+    for push in (TransientError("no answer"), Died()):
+        assert ends(push=push)[0] == wanted, push
     for number, call in enumerate(calls, 1):
         is_read, is_one_more = call.startswith("GET"), calls[number - 2 : number + 1] == [call] * 3
         if work is not opens and (is_read or is_one_more):

@@ -112,11 +112,14 @@ class Proposer:
     def _there(self, proposal: Proposal) -> Change | None:
         if not proposal.before:
             return None
-        head, edit = proposal.view.tree.head, proposal.edit
-        ahead = self.repository.ahead(head, proposal.before)
-        if not holds_already(ahead, edit.message, self.repository.diff(head, [edit])):
-            return None
-        return Change(proposal.before, head, ahead.diff)
+        head, edit, standing = proposal.view.tree.head, proposal.edit, proposal.standing
+        ahead, diff = (
+            self.repository.ahead(head, proposal.before),
+            self.repository.diff(head, [edit]),
+        )
+        is_approved = standing is not None and standing.is_approved
+        is_there = holds_already(ahead, edit.message, diff, is_approved=is_approved)
+        return Change(proposal.before, head, ahead.diff) if is_there else None
 
     def show(self, proposal: Proposal, pushed: Change) -> PullRequest:
         """Open the pull request, or let the open one say what its branch holds now."""

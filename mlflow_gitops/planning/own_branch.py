@@ -26,15 +26,17 @@ def edit_mark(diff: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def holds_already(ahead: Ahead, message: str, diff: str) -> bool:
-    """Return whether a branch holds this very commit already, and Git can merge it.
+def holds_already(ahead: Ahead, message: str, diff: str, *, is_approved: bool = False) -> bool:
+    """Return whether a branch that holds no other people's work needs no push.
 
-    So it is after a crash between the push and the pull request. A push would only replace the
-    commit by one with a later time, and take its statuses and approvals away.
+    It changes the lines that `diff` does, and Git can merge it. Its commit has this message, as
+    after a crash between the push and the pull request; or somebody approved the commit, and a
+    push would only change who asked, and when.
     """
-    made = [each for each in ahead.commits if each.kind != "update"]
-    is_it = len(made) == 1 and made[0].message.strip().startswith(message.strip())
-    return is_it and ahead.conflicts is False and edit_mark(ahead.diff) == edit_mark(diff)
+    made = [each.message.strip() for each in ahead.commits if each.kind != "update"]
+    is_said = len(made) == 1 and made[0].startswith(message.strip())
+    is_same = ahead.conflicts is False and edit_mark(ahead.diff) == edit_mark(diff)
+    return is_same and (is_said or is_approved)
 
 
 def digest_in(service: str, commits: Iterable[BranchCommit]) -> str:

@@ -130,7 +130,7 @@ class GitLabForge:
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        rows = self._statuses(commit)
         told = {row["name"]: (row["status"], row["description"] or "") for row in rows}
         for status in statuses:
             verdict, text = VERDICTS[status.verdict], status.text[:TEXT_LIMIT]
@@ -151,7 +151,7 @@ class GitLabForge:
 
     @told
     def verdicts(self, commit: str) -> Sequence[CommitStatus]:
-        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        rows = self._statuses(commit)
         return own_statuses((row["name"], row["status"], row["description"]) for row in rows)
 
     @told
@@ -173,6 +173,14 @@ class GitLabForge:
         return name_of(user)
 
     # Parts
+
+    def _statuses(self, commit: str) -> list[Json]:
+        """Those of its newest pipeline: GitLab asks for no others before it merges, and adds to it
+        what is sent. A pipeline may start after ours were sent.
+        """
+        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        newest = max((row.get("pipeline_id") or 0 for row in rows), default=0)
+        return [row for row in rows if (row.get("pipeline_id") or 0) == newest]
 
     def _asked(self, number: int) -> list[str]:
         row = self._client.get(f"/merge_requests/{number}")

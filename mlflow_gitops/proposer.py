@@ -113,10 +113,8 @@ class Proposer:
         if not proposal.before:
             return None
         head, edit, standing = proposal.view.tree.head, proposal.edit, proposal.standing
-        ahead, diff = (
-            self.repository.ahead(head, proposal.before),
-            self.repository.diff(head, [edit]),
-        )
+        ahead = self.repository.ahead(head, proposal.before)
+        diff = self.repository.diff(head, [edit])
         is_approved = standing is not None and standing.is_approved
         is_there = holds_already(ahead, edit.message, diff, is_approved=is_approved)
         return Change(proposal.before, head, ahead.diff) if is_there else None
@@ -153,9 +151,7 @@ class Proposer:
             return foreign
         try:  # before the statuses, since a forge may merge once they are there
             self._show_again(proposal, pull)
-        except (
-            TerminalError
-        ):  # such as a label that the token may not set: checks come all the same
+        except TerminalError:  # a label that the token may not set, say
             self._set_statuses(view, pull, proposal.statuses)
             raise
         self._set_statuses(view, pull, proposal.statuses)

@@ -190,7 +190,7 @@ WORK = [opens, rewrites, replaces, keeps_a_persons_work, withdraws, catches_up]
 
 
 @pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("kind", LOCAL)
+@pytest.mark.parametrize("kind", [each for each in LOCAL if each.values[0] in SERVERS])
 def test_each_call_may_be_cut_or_be_the_last(
     kind: str, work: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_gitops.adapters.repository import GitRepository
+from mlflow_gitops.errors import TransientError
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.ports import Repository
@@ -298,6 +299,22 @@ def test_an_approved_one_keeps_its_commit_when_it_is_asked_for_again(story: Stor
     before = story.writes()
     story.look()
     assert story.writes() == before
+
+
+def test_an_approval_between_a_crash_and_the_next_look_stays(story: Story) -> None:
+    """The branch was pushed with version 3, and the text is still that of version 2."""
+    host = story.host
+    host.write_answers.append((502, {}, ""))
+    story.asks("3")
+    (outcome,) = story.reconciler.reconcile(MODEL)
+    assert isinstance(outcome.error, TransientError)
+    head = host.head(BRANCH)
+    host.approve(1)
+    story.starts()
+    assert story.look() is State.PROPOSED
+    pull = story.pull()
+    assert (pull.head, pull.is_approved, pull.title[-8:]) == (head, True, "v1 -> v3")
+    assert story.verdicts(head) == FAILED
 
 
 def test_an_approved_one_in_conflict_is_made_again_in_place(story: Story) -> None:

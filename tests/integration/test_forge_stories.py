@@ -353,37 +353,17 @@ def test_each_look_adds_what_is_missing(story: Story) -> None:
     assert story.writes() == before
 
 
-def emptied(story: Story) -> None:
-    story.host.rewrite(1, body="")
-
-
-def improved(story: Story) -> None:
-    """The numbers that a reviewer decides by, in somebody's favour."""
-    story.host.rewrite(1, body=story.pull().body.replace("0.85", "0.95"))
-
-
-def renamed(story: Story) -> None:
-    story.host.rewrite(1, title="fix typo")
-
-
-def unlabelled(story: Story) -> None:
-    story.host.unlabel(1, "ml")
-
-
-def unasked(story: Story) -> None:
-    story.host.unask(1, "rita")
-
-
-@pytest.mark.parametrize("change", [emptied, improved, renamed, unlabelled, unasked])
-def test_what_people_took_away_is_there_again(
-    story: Story, change: Callable[[Story], None]
-) -> None:
-    whole, reviewers = story.pull(), story.host.reviewers(1)
-    change(story)
-    story.look()
-    found = story.pull()
-    assert (found.title, found.body, found.labels) == (whole.title, whole.body, whole.labels)
-    assert story.host.reviewers(1) == reviewers
+def test_what_people_took_away_is_there_again(story: Story) -> None:
+    """Also the numbers that a reviewer decides by, where somebody improved them."""
+    host, whole, reviewers = story.host, story.pull(), story.host.reviewers(1)
+    for body in (whole.body.replace("0.85", "0.95"), ""):
+        host.rewrite(1, title="fix typo", body=body)
+        host.unlabel(1, "ml")
+        host.unask(1, "rita")
+        story.look()
+        found = story.pull()
+        assert (found.title, found.body, found.labels) == (whole.title, whole.body, whole.labels)
+        assert host.reviewers(1) == reviewers
     before = story.writes()
     story.look()
     assert story.writes() == before

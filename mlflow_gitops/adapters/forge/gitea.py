@@ -109,12 +109,12 @@ class GiteaForge:
         missing = [each for each in draft.labels if each not in there]
         if missing:
             self._label(pull.number, missing)
-        asked = {_login(review["user"]) for review in self._reviews(pull.number)}
-        if not asked.issuperset(draft.reviewers):
-            asked |= self._asked_before(pull.number)
-            for each in asked.intersection(draft.reviewers):
-                self._not_again.add(pull.number, each)
-        self._ask_reviewers(pull.number, [each for each in draft.reviewers if each not in asked])
+        known = {each.casefold() for each in _asked(now, self._reviews(pull.number))}
+        unasked = [each for each in draft.reviewers if each.casefold() not in known]
+        before = self._asked_before(pull.number) if unasked else set()
+        for each in before.intersection(unasked):
+            self._not_again.add(pull.number, each)
+        self._ask_reviewers(pull.number, [each for each in unasked if each not in before])
 
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:

@@ -24,7 +24,7 @@ from mlflow_gitops.outcome import Outcome, accepted, failed
 from mlflow_gitops.planning.evidence_body import body_of
 from mlflow_gitops.planning.gates import commit_statuses
 from mlflow_gitops.planning.plan import Kind, waiting
-from mlflow_gitops.planning.proposing import moot, unchecked
+from mlflow_gitops.planning.proposing import moot, outdated, unchecked
 from mlflow_gitops.ports import Repository
 from mlflow_gitops.previewing import Previewer
 from mlflow_gitops.proposer import Proposal, Proposer
@@ -301,7 +301,8 @@ class Deliverer:
     def _refresh(self, view: View) -> View:
         """Bring the pull request of a version that waits to what it should be: people may have
         updated its branch, and more may be known of the version. What cannot be looked up now is
-        at the next look. Returns the view, with a note where people wrote to the branch.
+        at the next look. Returns the view, with a note where people wrote to the branch, or where
+        the next look will not help either.
         """
         plan = view.plan
         if plan.state is not State.PROPOSED or plan.pull is None:
@@ -318,8 +319,12 @@ class Deliverer:
             foreign = self._proposer().refresh(proposal, plan.pull)
         except GitOpsError as error:
             log.info("%s: the pull request is not brought up to date: %s", plan.key, error.what)
-            return view
-        notes = (*plan.notes, unchecked(foreign)) if foreign else plan.notes
+            if not isinstance(error, TerminalError):
+                return view
+            note = outdated(error)
+        else:
+            note = unchecked(foreign) if foreign else ""
+        notes = (*plan.notes, note) if note else plan.notes
         return replace(view, plan=replace(plan, notes=notes))
 
     def _proposer(self) -> Proposer:

@@ -20,6 +20,7 @@ from mlflow_gitops.planning.desired import desired_service, laid_out
 from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import as_published, branch_of
+from mlflow_gitops.planning.own_branch import digest_in
 from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
 from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
@@ -177,7 +178,10 @@ class Observer:
                 if plan.after is not None:
                     proposed = self._spec_at(newest.head, environment, settings, place)
                     plan = replace(plan, after=as_published(plan.after, proposed))
-                delivered = next_delivered(plan, delivered, head=tree.head, pull=newest.number)
+                digest = self._digest_in(newest, key.environment, place, tree)
+                delivered = next_delivered(
+                    plan, delivered, head=tree.head, digest=digest, pull=newest.number
+                )
                 plan = plan_for(delivered, newest)
         notes = (*_unread(snapshot, environment), *_about_name(plan, environment))
         plan = replace(plan, notes=(*plan.notes, *notes)) if notes else plan
@@ -265,6 +269,14 @@ class Observer:
         if found is None or found.base != plan.place.branch:
             return None
         return self._compared(found, plan.place, tree.head)
+
+    def _digest_in(self, pull: PullRequest, environment: str, place: Place, tree: Tree) -> str:
+        """Return the digest that our commit on its branch names; "" where the clone lacks it."""
+        try:
+            commits = self.repository.ahead(tree.head, pull.head).commits
+        except TerminalError:
+            return ""
+        return digest_in(f"{environment}/{place.service}", commits)
 
     def _recover(
         self,

@@ -6,21 +6,28 @@ request is found before one is opened.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError
+from mlflow_gitops.errors import (
+    ForgeError,
+    GitOpsError,
+    HeadMovedError,
+    ManifestError,
+    TerminalError,
+)
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.naming import branch_of
-from mlflow_gitops.planning.own_branch import edit_mark, foreign_work
+from mlflow_gitops.planning.own_branch import edit_mark, foreign_work, holds_already
 from mlflow_gitops.planning.proposing import (
     Step,
     body_for,
     edit_mark_of,
     kept_branch,
     lacks,
-    says,
+    restored,
     step_for,
     title_of,
     unchecked_statuses,
@@ -32,6 +39,8 @@ from mlflow_gitops.queueing import MergeQueue
 from mlflow_gitops.state import BranchPush, Change, Edit
 
 __all__ = ["Proposal", "Proposer"]
+
+log = logging.getLogger(__name__)
 
 KEPT = "Its branch is kept: it holds a commit that mlflow-gitops did not make."
 
@@ -87,10 +96,28 @@ class Proposer:
         return replace(proposal, before=before, standing=standing)
 
     def push(self, proposals: Sequence[Proposal]) -> Mapping[str, Change | GitOpsError]:
-        """All branches at once; each has its own fate."""
-        return self.repository.propose(
-            [BranchPush(p.branch, p.view.tree.head, (p.edit,), p.before) for p in proposals]
-        )
+        """All branches at once; each has its own fate. One that is so already stays as it is."""
+        results: dict[str, Change | GitOpsError] = {}
+        pushes: list[BranchPush] = []
+        for each in proposals:
+            if (there := self._there(each)) is not None:
+                results[each.branch] = there
+                continue
+            base = each.view.tree.head
+            pushes.append(BranchPush(each.branch, base, (each.edit,), each.before))
+        if pushes:
+            results |= self.repository.propose(pushes)
+        return results
+
+    def _there(self, proposal: Proposal) -> Change | None:
+        if not proposal.before:
+            return None
+        head, edit, standing = proposal.view.tree.head, proposal.edit, proposal.standing
+        ahead = self.repository.ahead(head, proposal.before)
+        diff = self.repository.diff(head, [edit])
+        is_approved = standing is not None and standing.is_approved
+        is_there = holds_already(ahead, edit.message, diff, is_approved=is_approved)
+        return Change(proposal.before, head, ahead.diff) if is_there else None
 
     def show(self, proposal: Proposal, pushed: Change) -> PullRequest:
         """Open the pull request, or let the open one say what its branch holds now."""
@@ -119,28 +146,37 @@ class Proposer:
         if self.repository.branch_head(proposal.branch) != pull.head:
             return ""  # the forge or the clone is behind: the next look finds them together
         foreign = self._foreign(view, pull.head, pull, proposal.edit)
-        statuses = proposal.statuses
         if foreign:
-            statuses = unchecked_statuses(foreign, statuses)
-        else:
+            self._set_statuses(view, pull, unchecked_statuses(foreign, proposal.statuses))
+            return foreign
+        try:  # before the statuses, since a forge may merge once they are there
             self._show_again(proposal, pull)
-        if statuses:
-            for commit in (pull.head, *pull.results):
+        except TerminalError:  # a label that the token may not set, say
+            self._set_statuses(view, pull, proposal.statuses)
+            raise
+        self._set_statuses(view, pull, proposal.statuses)
+        return ""
+
+    def _set_statuses(
+        self, view: View, pull: PullRequest, statuses: Sequence[CommitStatus]
+    ) -> None:
+        if not statuses:
+            return
+        self.forge.set_statuses(pull.head, statuses)
+        queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
+        try:
+            for commit in pull.results:
                 self.forge.set_statuses(commit, statuses)
-            queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
             queue.tell(pull, statuses)
-        return foreign
+        except ForgeError as error:  # a commit that tries the merge may be gone after minutes
+            log.info("%s: no status for what tries the merge: %s", view.plan.key, error.what)
 
     def _show_again(self, proposal: Proposal, pull: PullRequest) -> None:
         """Compared with what the forge said of it, so that mostly nothing is asked."""
-        if says(pull, proposal.text):
-            draft = replace(_draft(proposal), body=pull.body)
-            is_wanted = lacks(pull, draft)
-        else:
-            draft = _draft(proposal, edit_mark_of(pull) or self._mark(proposal.view, pull.head))
-            is_wanted = True
-        if is_wanted:
-            self.forge.update(pull, replace(draft, title=pull.title))
+        edit = edit_mark_of(pull) or self._mark(proposal.view, pull.head)
+        draft = restored(pull, _draft(proposal, edit), proposal.text)
+        if lacks(pull, draft):
+            self.forge.update(pull, draft)
 
     def withdraw(self, view: View, pull: PullRequest) -> None:
         """Close what nobody asks for any more, and take its branch away, unless it holds more."""

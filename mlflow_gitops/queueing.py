@@ -6,7 +6,7 @@ told of other services' pull requests in the same group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.planning.merge_groups import QUEUE, Group, groups_of, numbers_in, worst_of
@@ -31,31 +31,34 @@ class MergeQueue:
         """Set a pull request's statuses on each group that it is in, the worst of all of ours."""
         groups = groups_of(self.base, self.repository.branches(f"{QUEUE}{self.base}/"))
         for group in groups:
-            numbers = numbers_in(group, groups)
-            held = self._branches_in(group, pull, numbers)
-            if pull.branch not in held:
+            numbers, held = numbers_in(group, groups), self._branches_in(group)
+            if pull.number not in numbers and pull.branch not in held:
                 continue
-            others = held - {pull.branch}
-            parts = {branch: self._told(branch) for branch in others} | {pull.branch: statuses}
+            held |= {self._branch(number) for number in numbers if number != pull.number}
+            parts = {branch: self._told(branch) for branch in held - {pull.branch, ""}}
+            parts[pull.branch] = statuses
             named = {branch.removeprefix(OURS): each for branch, each in parts.items()}
             self.forge.set_statuses(group.head, worst_of(named))
 
-    def _branches_in(
-        self, group: Group, pull: PullRequest, numbers: Sequence[int]
-    ) -> frozenset[str]:
-        """Those of ours. A queue may squash or rebase: then our trailers and the numbers tell."""
-        branches = self.repository.branches(OURS)
-        own = {name: head for name, head in branches.items() if name.count("/") == 2}  # none kept
-        commits = self.repository.ahead(self.head, group.head).commits
+    def _branches_in(self, group: Group) -> frozenset[str]:
+        """Those of ours, as far as Git shows them. A queue may squash or rebase: then our trailers
+        tell, where the forge keeps them.
+        """
+        own, commits = self._own(), self.repository.ahead(self.head, group.head).commits
         services = (parse_trailers(each.message).get(SERVICE, "") for each in commits)
         merged = {each.commit for each in commits}
         found = {name for name, head in own.items() if head in merged}
-        found |= {f"{OURS}{service}" for service in services}
-        found |= {self._branch(number, pull) for number in numbers}
-        return frozenset(found & {*own, pull.branch})
+        return frozenset(found | {f"{OURS}{service}" for service in services} & own.keys())
 
-    def _branch(self, number: int, pull: PullRequest) -> str:
-        return pull.branch if number == pull.number else self.forge.get(number).branch
+    def _branch(self, number: int) -> str:
+        """The branch, if it is ours. A fork's may have the same name, but not our head."""
+        found = self.forge.get(number)
+        return found.branch if self._own().get(found.branch) == found.head else ""
+
+    def _own(self) -> Mapping[str, str]:
+        """Without those that keep other people's work."""
+        branches = self.repository.branches(OURS)
+        return {name: head for name, head in branches.items() if name.count("/") == 2}
 
     def _told(self, branch: str) -> Sequence[CommitStatus]:
         return self.forge.verdicts(self.repository.branch_head(branch))

@@ -22,6 +22,8 @@ MOST_PATHS: Final = 1_000
 BRANCHES: Final = "refs/heads/"
 REPOSITORY_URLS: Final = ("clone_url", "ssh_url", "html_url")
 PROJECT_URLS: Final = ("git_http_url", "git_ssh_url", "web_url")
+MERGE_PIPELINE: Final = "merge_request_event"  # the source of such a pipeline, a train's too
+UNFINISHED: Final = ("created", "waiting_for_resource", "preparing", "pending", "running")
 REVIEWS: Final = ("pull_request", "pull_request_review")  # of GitHub; Gitea has a dozen
 
 
@@ -64,6 +66,8 @@ def parse(sender: Sender, body: bytes) -> Changed | Queued | Ping | Ignored:
             return _push(object_at(decode(body), "body"), "project", PROJECT_URLS)
         if event == "Merge Request Hook":
             return _merge_request(object_at(decode(body), "body"))
+        if event == "Pipeline Hook":
+            return _pipeline(object_at(decode(body), "body"))
     elif event == "push":
         return _push(object_at(decode(body), "body"), "repository", REPOSITORY_URLS)
     elif event in REVIEWS or (sender.kind == "gitea" and event.startswith("pull_request")):
@@ -99,6 +103,22 @@ def _merge_request(data: Mapping[str, Any]) -> Changed | Ignored:
         return Ignored("merge_request: it is from a fork")
     what = _reason(f"merge_request {_word(merge, 'action')}", merge.get("iid"), "!")
     branch = text(merge, "source_branch", LONGEST_BRANCH, "object_attributes.")
+    return Changed(_urls(project, PROJECT_URLS), branch, what)
+
+
+def _pipeline(data: Mapping[str, Any]) -> Changed | Ignored:
+    """GitLab tries a merge on a commit of its own: a merged result, or a merge train's."""
+    pipeline = object_at(data.get("object_attributes"), "object_attributes")
+    merge = data.get("merge_request")
+    if pipeline.get("source") != MERGE_PIPELINE or not isinstance(merge, dict):
+        return Ignored("pipeline: it is of no merge request")
+    if pipeline.get("status") not in UNFINISHED:
+        return Ignored("pipeline: it has ended")
+    project = object_at(data.get("project"), "project")
+    if merge.get("source_project_id") != merge.get("target_project_id"):
+        return Ignored("pipeline: its merge request is from a fork")
+    what = _reason(f"pipeline {_word(pipeline, 'status')}", merge.get("iid"), "!")
+    branch = text(merge, "source_branch", LONGEST_BRANCH, "merge_request.")
     return Changed(_urls(project, PROJECT_URLS), branch, what)
 
 

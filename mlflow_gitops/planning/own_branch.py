@@ -9,11 +9,12 @@ person: the lines that the branch changes tell which.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers
 
-__all__ = ["edit_mark", "foreign_work"]
+__all__ = ["digest_in", "edit_mark", "foreign_work", "holds_already"]
 
 PLACES = ("diff --git ", "index ", "--- ", "+++ ", "@@ ", " ")
 """Lines of a diff that change where its base moves on, though the edit stays the same."""
@@ -23,6 +24,26 @@ def edit_mark(diff: str) -> str:
     """Return a fingerprint of the lines that a unified diff removes and adds."""
     lines = sorted(line for line in diff.split("\n") if line and not line.startswith(PLACES))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def holds_already(ahead: Ahead, message: str, diff: str, *, is_approved: bool = False) -> bool:
+    """Return whether a branch that holds no other people's work needs no push.
+
+    It changes the lines that `diff` does, and Git can merge it. Its commit has this message, as
+    after a crash between the push and the pull request; or somebody approved the commit, and a
+    push would only change who asked, and when.
+    """
+    made = [each.message.strip() for each in ahead.commits if each.kind != "update"]
+    is_said = len(made) == 1 and made[0].startswith(message.strip())
+    is_same = ahead.conflicts is False and edit_mark(ahead.diff) == edit_mark(diff)
+    return is_same and (is_said or is_approved)
+
+
+def digest_in(service: str, commits: Iterable[BranchCommit]) -> str:
+    """Return the digest of the files that our newest commit on the branch would deliver."""
+    own = (parse_trailers(each.message) for each in commits)
+    found = (each.get("Artifact-Digest", "") for each in own if each.get(SERVICE) == service)
+    return next(found, "")
 
 
 def foreign_work(service: str, ahead: Ahead, *marks: str) -> str:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
+from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.planning.messages import clean
-from mlflow_gitops.planning.plan import Plan
+from mlflow_gitops.planning.plan import Kind, Plan
 from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import State
 
@@ -26,8 +28,9 @@ __all__ = [
     "kept_branch",
     "lacks",
     "moot",
+    "outdated",
     "request_of",
-    "says",
+    "restored",
     "step_for",
     "title_of",
     "unchecked",
@@ -59,12 +62,12 @@ def step_for(plan: Plan, foreign: str = "", *, is_same: bool = False) -> tuple[S
     pull = plan.pull
     if pull is None or pull.state != "open":
         return Step.OPEN, ""
-    if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
-        return Step.REPLACE, "it was withdrawn before"
     if pull.is_approved and not is_same:
         return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
     if foreign:
         return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
+    if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
+        return Step.REPLACE, "it was withdrawn before"
     return Step.UPDATE, ""
 
 
@@ -74,6 +77,12 @@ def unchecked(foreign: str) -> str:
         f"its branch holds {foreign}, which mlflow-gitops did not make, so its checks fail there: "
         "take it off the branch, or ask for the version again to get a new pull request"
     )
+
+
+def outdated(error: GitOpsError) -> str:
+    """Return the note for the registry about a pull request that cannot be kept up to date."""
+    hint = f"; next: {error.hint}" if error.hint else ""
+    return f"the pull request could not be brought up to date: {error.what}{hint}"
 
 
 def unchecked_statuses(foreign: str, statuses: Iterable[CommitStatus]) -> tuple[CommitStatus, ...]:
@@ -91,10 +100,16 @@ def kept_branch(branch: str, head: str) -> str:
 
 
 def moot(plan: Plan) -> PullRequest | None:
-    """The open pull request that proposes what nobody asks for any more, if there is one."""
+    """The open pull request that proposes what nobody asks for any more, if there is one.
+
+    One that we closed just now still has its branch, if that was not recorded any more.
+    """
     pull = plan.pull
     settled = plan.state in (State.COMMITTED, State.RETIRED) and not plan.changes_git
-    return pull if settled and pull is not None and pull.state == "open" else None
+    if not settled or pull is None:
+        return None
+    is_half_done = plan.kind is Kind.RECORD and pull.state == "closed" and WITHDRAWN in pull.labels
+    return pull if pull.state == "open" or is_half_done else None
 
 
 def withdrawal(plan: Plan, why: str) -> str:
@@ -133,9 +148,21 @@ def body_for(plan: Plan, text: str, edit: str = "") -> str:
     return f"{text}\n\n{marker({key: value for key, value in values.items() if value})}"
 
 
-def says(pull: PullRequest, text: str) -> bool:
-    """Whether this is what it was made to say, whatever people wrote into it since."""
-    return read_marker(pull.body).get(TEXT) == _fingerprint(text)
+def restored(pull: PullRequest, draft: Draft, text: str) -> Draft:
+    """Return the draft with what people added to the open one; `text` is the draft's, bare.
+
+    What they changed or took away comes back, and their additions stay until there is something
+    else to say.
+    """
+    is_said = read_marker(pull.body).get(TEXT) == _fingerprint(text)
+    body = pull.body if is_said and _plain(text) in _plain(pull.body) else draft.body
+    title = pull.title if _plain(draft.title) in _plain(pull.title) else draft.title
+    return replace(draft, title=title, body=body)
+
+
+def _plain(text: str) -> str:
+    """Without what forges, browsers and adapters change: space, line ends, escapes."""
+    return "".join(text.replace("\\", "").split())
 
 
 def edit_mark_of(pull: PullRequest | None) -> str:
@@ -144,8 +171,13 @@ def edit_mark_of(pull: PullRequest | None) -> str:
 
 
 def lacks(pull: PullRequest, draft: Draft) -> bool:
-    """Whether a label or a reviewer is missing. Forges take upper and lower case for the same."""
-    return _is_missing(draft.labels, pull.labels) or _is_missing(draft.reviewers, pull.asked)
+    """Whether it has another title or text, or a label or a reviewer is missing.
+
+    Forges take upper and lower case of names for the same.
+    """
+    is_other = (pull.title, pull.body) != (draft.title, draft.body)
+    is_asked = not _is_missing(draft.reviewers, pull.asked)
+    return is_other or _is_missing(draft.labels, pull.labels) or not is_asked
 
 
 def _is_missing(wanted: Sequence[str], there: Sequence[str]) -> bool:

@@ -90,6 +90,7 @@ DELIVERIES = {
     "github": forges.github("pull_request", forges.pull_request()),
     "gitlab": forges.gitlab("Merge Request Hook", forges.merge_request()),
     "gitlab-signed": forges.gitlab_signed("Merge Request Hook", forges.merge_request()),
+    "gitlab-pipeline": forges.gitlab("Pipeline Hook", forges.pipeline()),
     "gitea": forges.gitea("pull_request", forges.pull_request()),
     "forgejo": forges.gitea("pull_request", forges.pull_request(), name="forgejo"),
 }

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from mlflow_gitops.adapters.repository import GitRepository
+from mlflow_gitops.errors import TransientError
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.planning.records import status_of
+from mlflow_gitops.ports import Repository
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.reconcile import Reconciler
 from mlflow_gitops.runs import RunFacts
@@ -69,11 +71,18 @@ class Story:
     store: MemoryArtifactStore
 
     def __post_init__(self) -> None:
-        repository = GitRepository(str(self.host.bare), self.folder)
-        forge = opened(self.host)
-        observer = Observer(self.registry, repository, lambda: TIME, open_forge=lambda _: forge)
+        self.starts()
+
+    def starts(self) -> None:
+        """The tool's process, once more where another one ended."""
+        repository, self.forge = self.repository(), opened(self.host)
+        observer = Observer(
+            self.registry, repository, lambda: TIME, open_forge=lambda _: self.forge
+        )
         self.reconciler = Reconciler(observer, self.store, pause=lambda _: None, threads=1)
-        self.forge = forge
+
+    def repository(self) -> Repository:
+        return GitRepository(str(self.host.bare), self.folder)
 
     def register(self, model: str = MODEL) -> str:
         source = f"{ROOT}0/{model}/{len(self.store.sources)}"
@@ -159,6 +168,20 @@ def test_an_updated_branch_goes_on_as_ours(story: Story, how: Update) -> None:
     assert log == f"production: {MODEL} v1 -> v3"
 
 
+def test_a_branch_that_is_updated_again_and_again_is_ours(story: Story) -> None:
+    host = story.host
+    for number, how in enumerate(("merge", "merge", "rebase", "merge"), 1):
+        host.person("main").commits({f"docs/{number}.md": "x"})
+        head = host.update_branch(1, how)  # type: ignore[arg-type]
+    story.look()
+    assert story.verdicts(head) == FAILED
+    assert host.head(BRANCH) == head
+    story.asks("3")
+    story.look()
+    assert story.pull().title.endswith("v1 -> v3")
+    assert story.pull().state == "open"
+
+
 @UPDATES
 def test_an_update_after_the_base_changed_the_same_file_is_ours(story: Story, how: Update) -> None:
     text = SERVICE.replace("NAME", MODEL).replace("kind:", "# owned by risk\nkind:")
@@ -198,7 +221,22 @@ def amended(host: LocalForge) -> str:
     return host.person(BRANCH).amends({PATH: f"{text}\n# mine\n"})
 
 
-WORK = [added, added_and_updated, merged_by_hand, merged_another, amended]
+def corrected(host: LocalForge) -> str:
+    """In our file, as a suggestion that a person commits on the forge's page."""
+    text = git("show", f"{BRANCH}:{PATH}", cwd=host.bare)
+    return host.person(BRANCH).commits({PATH: text.replace("/v2/", "/v2-fixed/")}, "Apply")
+
+
+def rebased_and_more(host: LocalForge) -> str:
+    added(host)
+    host.person("main").commits({"docs/x.md": "x"})
+    return host.update_branch(1, "rebase")
+
+
+WORK = [
+    *(added, added_and_updated, merged_by_hand, merged_another, amended, corrected),
+    rebased_and_more,
+]
 
 
 @pytest.mark.parametrize("work", WORK)
@@ -247,6 +285,38 @@ def test_an_approved_one_survives_a_forge_that_still_looks_or_is_wrong(story: St
     assert story.pull().is_approved
 
 
+def test_an_approved_one_keeps_its_commit_when_it_is_asked_for_again(story: Story) -> None:
+    """A push would only change who asked, and when, and take the approval away."""
+    host, head = story.host, story.host.head(BRANCH)
+    host.approve(1)
+    story.registry.transition(MODEL, "2", "Archived")
+    assert story.look() is State.UNSELECTED
+    host.person("main").commits({"docs/x.md": "x"})
+    story.asks("2")
+    assert story.look() is State.PROPOSED
+    pull = story.pull()
+    assert (pull.state, pull.is_approved, host.head(BRANCH)) == ("open", True, head)
+    before = story.writes()
+    story.look()
+    assert story.writes() == before
+
+
+def test_an_approval_between_a_crash_and_the_next_look_stays(story: Story) -> None:
+    """The branch was pushed with version 3, and the text is still that of version 2."""
+    host = story.host
+    host.write_answers.append((502, {}, ""))
+    story.asks("3")
+    (outcome,) = story.reconciler.reconcile(MODEL)
+    assert isinstance(outcome.error, TransientError)
+    head = host.head(BRANCH)
+    host.approve(1)
+    story.starts()
+    assert story.look() is State.PROPOSED
+    pull = story.pull()
+    assert (pull.head, pull.is_approved, pull.title[-8:]) == (head, True, "v1 -> v3")
+    assert story.verdicts(head) == FAILED
+
+
 def test_an_approved_one_in_conflict_is_made_again_in_place(story: Story) -> None:
     """The base changed a line beside ours: the edit is the same, and so is the pull request."""
     host = story.host
@@ -281,6 +351,79 @@ def test_each_look_adds_what_is_missing(story: Story) -> None:
     before = story.writes()
     story.look()
     assert story.writes() == before
+
+
+def test_what_people_took_away_is_there_again(story: Story) -> None:
+    """Also the numbers that a reviewer decides by, where somebody improved them."""
+    host, whole, reviewers = story.host, story.pull(), story.host.reviewers(1)
+    for body in (whole.body.replace("0.85", "0.95"), ""):
+        host.rewrite(1, title="fix typo", body=body)
+        host.unlabel(1, "ml")
+        host.unask(1, "rita")
+        story.look()
+        found = story.pull()
+        assert (found.title, found.body, found.labels) == (whole.title, whole.body, whole.labels)
+        assert host.reviewers(1) == reviewers
+    before = story.writes()
+    story.look()
+    assert story.writes() == before
+
+
+def test_what_people_added_stays(story: Story) -> None:
+    host, pull = story.host, story.pull()
+    title, body = f"Draft: {pull.title} (ML-7)", f"Rita: on it\r\n\r\n{pull.body}\r\n"
+    host.rewrite(1, title=title, body=body.replace("\n", "\r\n"))
+    host.label(1, "urgent")
+    before, changed = story.writes(), story.pull()
+    story.look()
+    assert story.writes() == before
+    assert (changed.title, changed.body) == (story.pull().title, story.pull().body)
+
+
+def test_a_look_at_one_that_is_as_it_should_be_is_three_reads(story: Story) -> None:
+    """Also where somebody cannot be asked for a review: that is found out once. GitLab is asked for
+    one thing more once it is approved: which commit that was.
+    """
+    more = SETTINGS.replace("[rita]", "[rita, nobody]")
+    story.host.person("main").commits({"mlflow-gitops.yaml": more})
+    story.look()
+    for reads in (3, 4 if story.host.kind == "gitlab" else 3):
+        before = len(story.host.seen)
+        story.look()
+        calls = story.host.seen[before:]
+        assert [each.partition(" ")[0] for each in calls] == ["GET"] * reads, calls
+        story.host.approve(1)
+
+
+def test_the_checks_are_set_also_where_the_labels_cannot_be(story: Story) -> None:
+    story.host.unlabel(1, "ml")
+    story.host.person("main").commits({"docs/x.md": "x"})
+    head = story.host.update_branch(1)
+    story.host.write_answers.append((403, {}, '{"message": "no right to label"}'))
+    assert story.look() is State.PROPOSED
+    assert story.verdicts(head) == FAILED
+    assert "could not be brought up to date: the forge does not allow it" in story.message("2")
+    story.look()
+    assert story.pull().labels == ("ml",)
+    assert "brought up to date" not in story.message("2")
+
+
+def test_one_that_is_merged_when_its_checks_succeed(story: Story) -> None:
+    """It then has the text that goes with the checks."""
+    host = story.host
+    host.required = [f"mlflow-gitops/{name}" for name in PASSED]
+    host.green.add(1)
+    story.look()
+    assert story.pull().state == "open"
+    host.person("main").commits({"docs/x.md": "x"})
+    host.update_branch(1)
+    story.measured(0.97)
+    story.look()
+    pull = story.pull()
+    assert pull.state == "merged"
+    assert "0.97" in pull.body
+    assert story.look() is State.COMMITTED
+    assert 'model-version: "2"' in git("show", f"main:{PATH}", cwd=host.bare)
 
 
 ON_GITHUB = pytest.mark.parametrize("story", [LOCAL[0]], indirect=True)
@@ -318,9 +461,40 @@ def test_a_group_of_two_gets_the_worst(story: Story) -> None:
     assert story.verdicts(group) == PASSED
 
 
-@ON_GITLAB
-def test_a_merge_train_gets_the_verdicts(story: Story) -> None:
-    assert isinstance(story.host, GitLabServer)
-    train = story.host.trains(1)
+@ON_GITHUB
+def test_a_group_of_a_fork_gets_none(story: Story) -> None:
+    """Its branch has the name of ours, and its commit is another."""
+    assert isinstance(story.host, GitHubServer)
+    story.host.propose_from_fork()
+    git("update-ref", "refs/heads/theirs", "main", cwd=story.host.bare)
+    head = story.host.person("theirs").commits({"docs/x.md": "x"})
+    name = f"gh-readonly-queue/main/pr-2-{story.host.head('main')}"
+    git("update-ref", f"refs/heads/{name}", head, cwd=story.host.bare)
+    ours = story.host.queue(1, head)
     story.look()
-    assert story.verdicts(train) == FAILED
+    assert story.verdicts(head) == {}
+    assert story.verdicts(ours) == FAILED
+    assert {each.text.partition(":")[0] for each in story.host.statuses(ours)} == {
+        each.text.partition(":")[0] for each in story.host.statuses(story.pull().head)
+    }
+
+
+@ON_GITHUB
+def test_a_group_with_a_persons_work_fails_there_too(story: Story) -> None:
+    assert isinstance(story.host, GitHubServer)
+    added(story.host)
+    group = story.host.queue(1)
+    story.look()
+    assert set(story.verdicts(group).values()) == {"failure"}
+
+
+@ON_GITLAB
+@pytest.mark.parametrize("kind", ["train", "merge"])
+def test_a_commit_that_tries_the_merge_gets_the_verdicts(story: Story, kind: str) -> None:
+    assert isinstance(story.host, GitLabServer)
+    tried = story.host.tries(1, kind)
+    story.look()
+    assert story.verdicts(tried) == FAILED
+    story.measured(0.97)
+    story.look()
+    assert story.verdicts(tried) == PASSED

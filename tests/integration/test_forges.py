@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -220,6 +220,20 @@ def test_our_closing_is_none(forge: Forge, host: Host) -> None:
     newer = proposed(forge, host)
     assert newer.number > pull.number
     assert forge.newest(host.branch) == newer
+
+
+def test_a_withdrawal_is_said_once_whatever_is_cut(host: Host) -> None:
+    if not isinstance(host, LocalForge):
+        pytest.skip("a real forge cuts nothing on demand")
+    forge = opened(host)
+    pull = proposed(forge, host)
+    for number in range(1, 10):  # one call further each time
+        host.cut = (len(host.seen) + number, "after")
+        with suppress(TransientError):
+            forge.withdraw(pull, "version 3 is asked for")
+    host.cut = None
+    assert forge.get(1).state == "closed"
+    assert host.comments(1) == ["version 3 is asked for"]
 
 
 def test_the_open_one_comes_first(forge: Forge, host: Host) -> None:

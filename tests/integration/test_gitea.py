@@ -154,6 +154,24 @@ def test_a_team_is_asked_once(forge: Forge, host: GiteaServer) -> None:
     assert host.reviewers(pull.number) == ["rita"]
 
 
+def test_who_cannot_be_asked_hides_nobody_else(forge: Forge, host: GiteaServer) -> None:
+    draft = Draft("t", "b", reviewers=("rita", "nobody"))
+    pull = forge.open(BRANCH, "main", draft)
+    forge.update(pull, draft)
+    host.unask(1, "rita")
+    assert "rita" not in forge.get(1).asked
+    forge.update(pull, draft)
+    assert host.reviewers(1) == ["rita"]
+
+
+def test_a_team_whose_request_was_taken_away_is_asked(forge: Forge, host: GiteaServer) -> None:
+    draft = Draft("t", "b", reviewers=("team:risk",))
+    pull = forge.open(BRANCH, "main", draft)
+    host.unask(1, "team:risk")
+    forge.update(pull, draft)
+    assert host.reviewers(1) == ["team:risk"]
+
+
 def test_work_in_progress_is_no_conflict(forge: Forge, host: GiteaServer) -> None:
     """It cannot be merged as long as its title says so; whether it could is not told."""
     host.person(BRANCH).commits({"a.yaml": "uri: 2\n"})

@@ -11,7 +11,7 @@ from mlflow_gitops.adapters.forge.github import BODY_LIMIT, GitHubForge
 from mlflow_gitops.adapters.forge.github_auth import Rotating
 from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.pull_requests import CommitStatus, Draft
-from tests.support.forge_host import BRANCH
+from tests.support.forge_host import BRANCH, opened
 from tests.support.git import git, make_bare
 from tests.support.github_server import ENTERPRISE, TOKEN, GitHubServer, github_server
 from tests.support.kubectl import require
@@ -73,6 +73,27 @@ def test_who_reviewed_is_not_asked_again(
     server.review(1, state, by="rita")
     forge.update(pull, draft)
     assert server.reviewers(1) == []
+
+
+def test_a_team_that_answered_is_not_asked_again(forge: GitHubForge, server: GitHubServer) -> None:
+    """GitHub ends its request when a member reviews; another process does not know of it."""
+    draft = Draft("t", "b", reviewers=("team:risk",))
+    pull = forge.open(BRANCH, "main", draft)
+    server.review(1, "APPROVED", team="risk")
+    for process in (forge, opened(server)):
+        process.update(pull, draft)
+        assert server.reviewers(1) == []
+        assert "team:risk" in process.get(1).asked
+
+
+def test_a_team_whose_request_was_taken_away_is_asked(
+    forge: GitHubForge, server: GitHubServer
+) -> None:
+    draft = Draft("t", "b", reviewers=("team:risk",))
+    pull = forge.open(BRANCH, "main", draft)
+    server.unask(1, "team:risk")
+    forge.update(pull, draft)
+    assert server.reviewers(1) == ["team:risk"]
 
 
 def test_a_comment_takes_no_approval_back_and_a_dismissal_does(

@@ -81,6 +81,18 @@ def test_a_pending_status_keeps_its_text_where_gitlab_refuses_another(
         forge.set_statuses(head, [CommitStatus(name, "success", "better")])
 
 
+def test_statuses_come_to_a_pipeline_that_starts_later(forge: Forge, host: GitLabServer) -> None:
+    """GitLab asks only for those of the newest before it merges."""
+    head, fine = host.head("main"), CommitStatus("mlflow-gitops/metrics", "success", "fine")
+    forge.set_statuses(head, [fine])
+    number = host.runs(head)
+    assert forge.verdicts(head) == []
+    for _ in range(2):
+        forge.set_statuses(head, [fine])
+    assert [each["pipeline_id"] for each in host.sent[head]] == [7, number]
+    assert forge.verdicts(head) == [fine]
+
+
 def test_no_line_of_a_text_is_a_quick_action(forge: Forge, host: GitLabServer) -> None:
     draft = Draft("t", "/approve\nfine\n  /merge\nhttps://a/b")
     pull = forge.open(BRANCH, "main", draft)

@@ -36,6 +36,7 @@ __all__ = [
     "LocalForge",
     "Reply",
     "Update",
+    "When",
     "opened",
     "serving",
 ]
@@ -43,6 +44,7 @@ __all__ = [
 BRANCH = "mlflow-gitops/production/fraud-detector"
 
 How = Literal["merge", "squash", "rebase"]
+When = Literal["before", "after"]
 Update = Literal["merge", "rebase"]
 Answer = tuple[int, Mapping[str, str], str]
 """Status, headers and body, as they are sent."""
@@ -106,6 +108,9 @@ class Host(Protocol):
 
     def head(self, branch: str) -> str: ...
 
+    def has(self, branch: str) -> bool:
+        return bool(git("for-each-ref", f"refs/heads/{branch}", cwd=self.bare))
+
     def update_branch(self, number: int, how: Update = "merge") -> str:
         """Somebody brings the pull request's branch up to its base. Returns the new head."""
 
@@ -156,6 +161,13 @@ class LocalForge:
     """How often it still looks whether a pull request can be merged, each time it is asked."""
     is_wrong: bool = False
     """Whether it says that there is a conflict, of an older head or base."""
+    cut: tuple[int, When] | None = None
+    """The request of this number, as `seen` counts them, gets no answer: the connection is closed
+    before it took effect, or after.
+    """
+    green: set[int] = field(default_factory=set)
+    """Pull requests that it merges by itself once the `required` checks of their heads passed."""
+    required: Sequence[str] = ()
     clock: datetime = datetime(2026, 11, 23, 10, tzinfo=UTC)
     _people: int = 0
 
@@ -185,6 +197,9 @@ class LocalForge:
     def head(self, branch: str) -> str:
         return git("rev-parse", f"refs/heads/{branch}", cwd=self.bare)
 
+    def has(self, branch: str) -> bool:
+        return bool(git("for-each-ref", f"refs/heads/{branch}", cwd=self.bare))
+
     def update_branch(self, number: int, how: Update = "merge") -> str:
         branch, base = self.branches_of(number)
         person = self.person(branch)
@@ -192,6 +207,32 @@ class LocalForge:
 
     def branches_of(self, number: int) -> tuple[str, str]:
         """A pull request's own branch, and its base."""
+        raise NotImplementedError
+
+    def heard(self, commit: str) -> None:
+        """A status came: what waited for it is merged at once."""
+        passed = {each.name: each.verdict == "success" for each in self.statuses(commit)}
+        for number in sorted(self.green):
+            branch, _ = self.branches_of(number)
+            if self.head(branch) == commit and all(passed.get(name) for name in self.required):
+                self.green.discard(number)
+                self.merge(number, self.me)
+
+    # What the servers have of `Host`, and of people who take away what the tool wrote
+
+    def merge(self, number: int, by: str = "rita", how: How = "merge") -> str:
+        raise NotImplementedError
+
+    def statuses(self, commit: str) -> list[CommitStatus]:
+        raise NotImplementedError
+
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        raise NotImplementedError
+
+    def unlabel(self, number: int, name: str) -> None:
+        raise NotImplementedError
+
+    def unask(self, number: int, reviewer: str) -> None:
         raise NotImplementedError
 
     def looks(self) -> bool:
@@ -220,7 +261,18 @@ class LocalForge:
             person.run("cherry-pick", f"origin/{base}..{source}")
         return person.pushes()
 
-    def _next(self, asked: Asked) -> tuple[int, Mapping[str, str], str]:
+    def reply(self, asked: Asked) -> Answer | None:
+        """Return the answer to the next request; None where it is cut."""
+        number, when = self.cut or (0, "before")
+        if number != len(self.seen) + 1:
+            return self._next(asked)
+        if when == "before":
+            self.seen.append(f"{asked.verb} {asked.path}")
+        else:
+            self._next(asked)
+        return None
+
+    def _next(self, asked: Asked) -> Answer:
         self.seen.append(f"{asked.verb} {asked.path}")
         canned = self.answers or (self.write_answers if asked.verb != "GET" else [])
         self.headers.clear()
@@ -258,7 +310,11 @@ def serving(forge: LocalForge, prefix: str = "") -> Iterator[None]:
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
             asked = Asked(self.command, parts.path, query, body, dict(self.headers))
             with lock:
-                status, headers, text = forge._next(asked)
+                found = forge.reply(asked)
+            if found is None:
+                self.close_connection = True
+                return
+            status, headers, text = found
             data = text.encode()
             self.send_response_only(status)
             for name, value in {"Date": self.date_time_string(), **headers}.items():

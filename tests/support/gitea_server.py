@@ -13,7 +13,6 @@ from typing import Any
 
 from mlflow_gitops.pull_requests import CommitStatus
 from tests.support.forge_host import Asked, How, LocalForge, Reply, serving
-from tests.support.git import git
 from tests.support.published import Published
 
 __all__ = ["TOKEN", "GiteaServer", "gitea_server"]
@@ -99,6 +98,19 @@ class GiteaServer(LocalForge):
 
     def label(self, number: int, name: str) -> None:
         self.pulls[number - 1].labels.append(self._make_label(name))
+
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        pull = self.pulls[number - 1]
+        pull.title, pull.body = title or pull.title, pull.body if body is None else body
+
+    def unlabel(self, number: int, name: str) -> None:
+        self.pulls[number - 1].labels.remove(self._make_label(name))
+
+    def unask(self, number: int, reviewer: str) -> None:
+        pull, team = self.pulls[number - 1], reviewer.removeprefix("team:")
+        (pull.reviewers if team == reviewer else pull.teams).remove(team)
+        whom = {"assignee": _user(team)} if team == reviewer else {"assignee_team": {"name": team}}
+        self._event(pull, "review_request", "raj", removed_assignee=True, **whom)
 
     def propose_from_fork(self) -> int:
         number = len(self.pulls) + 1
@@ -231,6 +243,7 @@ class GiteaServer(LocalForge):
             "target_url": fields.get("target_url", ""),
         }
         self.sent.setdefault(commit, []).append(row)
+        self.heard(commit)
         return 201, row
 
     def _page(self, rows: list[Any], fields: Mapping[str, Any]) -> list[Any]:
@@ -258,7 +271,7 @@ class GiteaServer(LocalForge):
     def _shown(self, pull: Pull) -> dict[str, Any]:
         """A closed one shows the branch's head of now; a deleted branch has another `ref`."""
         is_here = pull.source == HERE
-        known = git("for-each-ref", f"refs/heads/{pull.branch}", cwd=self.bare) if is_here else ""
+        known = is_here and self.has(pull.branch)
         head = self.head(pull.branch) if known else pull.head
         is_open = pull.state == "open"
         is_draft = pull.title.startswith("WIP:")

@@ -54,6 +54,7 @@ class Pull:
     teams: list[str] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
     reviews: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     fork: str = ""
 
 
@@ -140,20 +141,38 @@ class GitHubServer(LocalForge):
     def request_changes(self, number: int, by: str = "rita") -> None:
         self.review(number, "CHANGES_REQUESTED", by)
 
-    def review(self, number: int, state: str, by: str = "rita", body: str = "") -> None:
-        """Whoever was asked for it is not asked any more."""
+    def review(
+        self, number: int, state: str, by: str = "rita", body: str = "", team: str = ""
+    ) -> None:
+        """Whoever was asked for it is not asked any more, nor is the `team` that `by` is of."""
         pull = self.pulls[number - 1]
         pull.reviewers = [each for each in pull.reviewers if each != by]
+        pull.teams = [each for each in pull.teams if each != team]
         review = {"user": {"login": by}, "state": state, "commit_id": self.head(pull.branch)}
         pull.reviews.append({**review, "body": body, "submitted_at": self.now()})
 
     def label(self, number: int, name: str) -> None:
         self.pulls[number - 1].labels.append(name)
 
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        pull = self.pulls[number - 1]
+        pull.title, pull.body = title or pull.title, pull.body if body is None else body
+
+    def unlabel(self, number: int, name: str) -> None:
+        self.pulls[number - 1].labels.remove(name)
+
+    def unask(self, number: int, reviewer: str) -> None:
+        pull, team = self.pulls[number - 1], reviewer.removeprefix("team:")
+        (pull.reviewers if team == reviewer else pull.teams).remove(team)
+        key = "requested_reviewer" if team == reviewer else "requested_team"
+        pull.events.append(_event("review_request_removed", key, team))
+
     def propose_from_fork(self) -> int:
         number = len(self.pulls) + 1
         fork = "mallory/manifests"
-        self.pulls.append(Pull(number, "theirs", "", self.branch, self.base, fork=fork))
+        theirs = Pull(number, "theirs", "", self.branch, self.base, fork=fork)
+        theirs.head = self.head(self.base)
+        self.pulls.append(theirs)
         return number
 
     def branches_of(self, number: int) -> tuple[str, str]:
@@ -247,6 +266,8 @@ class GitHubServer(LocalForge):
                 return 200, pull.reviews
             case "GET", ["comments"]:
                 return 200, pull.comments
+            case "GET", ["events"]:
+                return 200, pull.events
             case "POST", ["comments"]:
                 self.say(pull.number, fields["body"], by=OURS)
                 return 201, pull.comments[-1]
@@ -258,8 +279,12 @@ class GitHubServer(LocalForge):
                 if not set(wanted) <= set(self.colleagues):
                     said = "Reviews may only be requested from collaborators."
                     return 422, {"message": said}
+                teams = fields.get("team_reviewers", [])
                 pull.reviewers += wanted
-                pull.teams += fields.get("team_reviewers", [])
+                pull.teams += teams
+                asked = [("requested_reviewer", each) for each in wanted]
+                asked += [("requested_team", each) for each in teams]
+                pull.events += [_event("review_requested", *each) for each in asked]
                 return 201, self._listed(pull)
         raise AssertionError((verb, kind, rest))
 
@@ -276,6 +301,7 @@ class GitHubServer(LocalForge):
         assert fields["state"] in ("success", "failure", "pending", "error")
         assert len(fields["description"]) <= 140
         self.sent.setdefault(commit, []).append(dict(fields))
+        self.heard(commit)
         return 201, dict(fields)
 
     def _issue(self, pull: Pull) -> dict[str, Any]:
@@ -321,7 +347,13 @@ class GitHubServer(LocalForge):
         return {**self._listed(pull), "mergeable": mergeable, "merged_by": by}
 
     def _head(self, pull: Pull) -> str:
-        return self.head(pull.branch) if pull.state == "open" else pull.head
+        is_here = pull.state == "open" and not pull.fork
+        return self.head(pull.branch) if is_here else pull.head
+
+
+def _event(kind: str, key: str, name: str) -> dict[str, Any]:
+    whom = {"slug": name} if key == "requested_team" else {"login": name}
+    return {"event": kind, "review_requester": {"login": OURS}, key: whom}
 
 
 def _user(name: str) -> dict[str, str] | None:

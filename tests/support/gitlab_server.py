@@ -93,6 +93,8 @@ class GitLabServer(LocalForge):
 
     requests: list[MergeRequest] = field(default_factory=list)
     sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    jobs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What the project's own pipelines run for a commit: a job in each here."""
     tells_times: bool = True
     is_idempotent: bool = True
     knows_user: bool = True
@@ -136,6 +138,17 @@ class GitLabServer(LocalForge):
     def label(self, number: int, name: str) -> None:
         self._known(number).labels.append(name)
 
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        found = self._known(number)
+        found.title = title or found.title
+        found.description = found.description if body is None else body
+
+    def unlabel(self, number: int, name: str) -> None:
+        self._known(number).labels.remove(name)
+
+    def unask(self, number: int, reviewer: str) -> None:
+        self._known(number).reviewers.remove(reviewer)
+
     def propose_from_fork(self) -> int:
         number = len(self.requests) + 1
         theirs = MergeRequest(number, "theirs", "", self.branch, self.base, self.now())
@@ -146,13 +159,23 @@ class GitLabServer(LocalForge):
     def branches_of(self, number: int) -> tuple[str, str]:
         return self._known(number).branch, self._known(number).base
 
-    def trains(self, number: int) -> str:
-        """A merge train makes its commit, with a pipeline. Returns the commit."""
+    def runs(self, commit: str) -> int:
+        """The project's own pipeline starts. Returns its number."""
+        number = 100 + sum(map(len, self.jobs.values()))
+        job = {"name": "build", "status": "running", "description": None, "pipeline_id": number}
+        self.jobs.setdefault(commit, []).append(job)
+        return number
+
+    def tries(self, number: int, kind: str = "train") -> str:
+        """A merge train (or `merge` for a merged result) makes its commit, with a pipeline.
+
+        Returns the commit.
+        """
         branch, base = self.branches_of(number)
-        name = f"train-{number}"
+        name = f"{kind}-{number}"
         git("update-ref", f"refs/heads/{name}", f"refs/heads/{base}", cwd=self.bare)
         made = self.person(name).merges(branch)
-        ref = f"refs/merge-requests/{number}/train"
+        ref = f"refs/merge-requests/{number}/{kind}"
         git("update-ref", ref, made, cwd=self.bare)
         git("update-ref", "-d", f"refs/heads/{name}", cwd=self.bare)
         self._known(number).pipeline = {"id": 5, "sha": made, "ref": ref, "status": "running"}
@@ -272,16 +295,22 @@ class GitLabServer(LocalForge):
             ]
             return 200, _page(found, fields)
         if verb == "GET":
-            newest = {each["name"]: each for each in self.sent.get(rest[2], [])}
+            rows = [*self.sent.get(rest[2], []), *self.jobs.get(rest[2], [])]
+            newest = {(each["name"], each["pipeline_id"]): each for each in rows}
             return 200, _page(list(newest.values()), fields)
         assert fields["state"] in ("pending", "running", "success", "failed", "canceled")
         assert len(fields["description"]) <= 255
-        before = [each for each in self.sent.get(rest[1], []) if each["name"] == fields["name"]]
+        jobs = self.jobs.get(rest[1])
+        pipeline = jobs[-1]["pipeline_id"] if jobs else 7  # an external one is made
+        key = (fields["name"], pipeline)
+        sent = self.sent.get(rest[1], [])
+        before = [each for each in sent if (each["name"], each["pipeline_id"]) == key]
         is_pending = bool(before) and before[-1]["status"] == "pending"
         if is_pending and fields["state"] == "pending" and not self.is_idempotent:
             return 400, {"message": "Cannot transition status via :enqueue from :pending"}
         row = {
             "sha": rest[1],
+            "pipeline_id": pipeline,
             "status": fields["state"],
             "name": fields["name"],
             "description": fields["description"],
@@ -289,6 +318,7 @@ class GitLabServer(LocalForge):
             "author": _user(OURS),
         }
         self.sent.setdefault(rest[1], []).append(row)
+        self.heard(rest[1])
         return 201, row
 
     def _known(self, number: int) -> MergeRequest:

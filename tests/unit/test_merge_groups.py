@@ -129,6 +129,20 @@ def test_a_squashed_commit_with_our_trailer_is_ours(parts: Parts) -> None:
     assert verdicts(parts, last) == PASSED
 
 
+def test_a_group_without_ours_costs_no_question(parts: Parts) -> None:
+    look(parts, "churn")
+    before = parts.forge.asked
+    look(parts, "churn")
+    usual = parts.forge.asked - before
+    name = f"gh-readonly-queue/main/pr-99-{parts.repository.remote['main']}"
+    parts.repository.force(name, parts.repository.remote["main"])
+    head = parts.repository.person_commits({"docs/x.md": "x"}, "theirs", name)
+    before = parts.forge.asked
+    look(parts, "churn")
+    assert parts.forge.asked - before == usual
+    assert verdicts(parts, head) == {}
+
+
 def test_the_service_knows_whom_a_queue_may_concern(parts: Parts) -> None:
     service = ServiceReconciler(parts.session().reconciler)
     assert service.proposed("main") == set(MODELS)

@@ -9,7 +9,7 @@ import pytest
 
 from mlflow_gitops.branches import Ahead, BranchCommit, CommitKind
 from mlflow_gitops.errors import TransientError
-from mlflow_gitops.planning.own_branch import edit_mark, foreign_work
+from mlflow_gitops.planning.own_branch import digest_in, edit_mark, foreign_work, holds_already
 from mlflow_gitops.pull_requests import Approval, Draft, PullRequest
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import State
@@ -80,6 +80,38 @@ def test_without_a_mark_only_the_commits_tell() -> None:
 @pytest.mark.parametrize("line", ["new mode 100755", "Binary files a and b differ", "-a: 1", " "])
 def test_a_mark_changes_with_what_a_diff_does(line: str) -> None:
     assert (edit_mark(f"{DIFF}{line}\n") == edit_mark(DIFF)) == (line == " ")
+
+
+SAID = OURS.message
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_approved", "is_there"),
+    [
+        (Ahead((OURS,), DIFF), False, True),
+        (Ahead((OURS,), ELSEWHERE), False, True),
+        (Ahead((commit(kind="update"), OURS), DIFF), False, True),
+        (Ahead((replace(OURS, message=f"{SAID}Signed-off-by: a <b>\n"),), DIFF), False, True),
+        (Ahead((OURS,), CHANGED), False, False),
+        (Ahead((OURS,), DIFF, conflicts=True), True, False),
+        (Ahead((OURS,), DIFF, conflicts=None), True, False),
+        (Ahead((OURS, OURS), DIFF), False, False),
+        (Ahead((commit("production/other"),), DIFF), False, False),
+        (Ahead((commit("production/other"),), DIFF), True, True),
+        (Ahead((commit("production/other"),), CHANGED), True, False),
+    ],
+)
+def test_a_branch_that_holds_the_edit_already_is_not_pushed(
+    ahead: Ahead, is_approved: bool, is_there: bool
+) -> None:
+    assert holds_already(ahead, SAID, DIFF, is_approved=is_approved) == is_there
+
+
+def test_the_digest_is_that_of_our_newest_commit() -> None:
+    ours = replace(OURS, message=f"{SAID}Artifact-Digest: sha256:1\n")
+    older = replace(OURS, message=f"{SAID}Artifact-Digest: sha256:0\n")
+    assert digest_in(SERVICE, (commit(kind="update"), ours, older)) == "sha256:1"
+    assert digest_in(SERVICE, (OURS,)) == digest_in("production/other", (ours,)) == ""
 
 
 # What becomes of the pull request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,10 +12,10 @@ from mlflow_gitops.ask import Asker
 from mlflow_gitops.errors import ForgeError, TransientError
 from mlflow_gitops.outcome import Outcome
 from mlflow_gitops.planning.marker import marker, read_marker
-from mlflow_gitops.planning.proposing import until_next_look
+from mlflow_gitops.planning.proposing import lacks, restored, until_next_look
 from mlflow_gitops.planning.records import status_of
 from mlflow_gitops.planning.trailers import parse_trailers
-from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
+from mlflow_gitops.pull_requests import WITHDRAWN, Draft, PullRequest
 from mlflow_gitops.render import answer_fields, answer_text
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.service import ServiceReconciler
@@ -472,3 +473,41 @@ def test_what_is_known_only_later_is_told_in_the_open_pull_request(proposed: Par
     proposed.forge.failure = ForgeError("the forge refuses the token")
     outcome = look(proposed)
     assert outcome.error is not None  # the pull request itself cannot be looked at
+
+
+TEXT = "Version 2\n\n/approve | 0.85 |"
+MARK = marker({"text": hashlib.sha256(TEXT.encode()).hexdigest()[:16]})
+SAID = f"{TEXT}\n\n{MARK}"
+WANTED = Draft("v1 -> v2", f"{TEXT}\n\n{marker({'text': 'other'})}")
+
+
+@pytest.mark.parametrize(
+    ("title", "body"),
+    [
+        (WANTED.title, SAID),
+        ("Draft: v1 ->  v2 (ML-7)", f"On it\r\n{SAID}\r\nThanks"),
+        (WANTED.title, SAID.replace("\n", "\r\n").replace("/approve", "\\/approve")),
+    ],
+)
+def test_what_people_and_forges_add_stays(title: str, body: str) -> None:
+    pull = PullRequest(1, "", "open", BRANCH, "main", "", title, body)
+    found = restored(pull, WANTED, TEXT)
+    assert (found.title, found.body) == (title, body)
+    assert not lacks(pull, found)
+
+
+@pytest.mark.parametrize(
+    ("title", "body", "again"),
+    [
+        ("v1 -> v3", SAID, SAID),
+        (WANTED.title, "", WANTED.body),
+        (WANTED.title, MARK, WANTED.body),
+        (WANTED.title, SAID.replace("0.85", "0.95"), WANTED.body),
+        (WANTED.title, f"{TEXT}\n\n{marker({'text': 'older'})}", WANTED.body),
+    ],
+)
+def test_what_people_take_away_comes_back(title: str, body: str, again: str) -> None:
+    pull = PullRequest(1, "", "open", BRANCH, "main", "", title, body)
+    found = restored(pull, WANTED, TEXT)
+    assert (found.title, found.body) == (WANTED.title, again)
+    assert lacks(pull, found)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-__all__ = ["Comment", "closing_comment", "said_since"]
+__all__ = ["Comment", "closing_comment", "said_since", "was_said"]
 
 NEAR = timedelta(minutes=10)
 
@@ -36,3 +36,8 @@ def closing_comment(comments: Iterable[Comment], by: str, time: str) -> str:
 def said_since(time: str) -> str:
     """From when on what was said counts as said at a closing then; ISO 8601 in UTC."""
     return (datetime.fromisoformat(time) - NEAR).isoformat().replace("+00:00", "Z")
+
+
+def was_said(comment: str, texts: Iterable[str]) -> bool:
+    """Return whether a comment is there already: its answer may have been lost."""
+    return "".join(comment.split()) in {"".join(text.split()) for text in texts}

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
-from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
+from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since, was_said
 from mlflow_gitops.adapters.forge.gitea_client import RIGHTS, GiteaClient
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
@@ -109,19 +109,24 @@ class GiteaForge:
         missing = [each for each in draft.labels if each not in there]
         if missing:
             self._label(pull.number, missing)
-        asked = {_login(review["user"]) for review in self._reviews(pull.number)}
-        if not asked.issuperset(draft.reviewers):
-            asked |= self._asked_before(pull.number)
-            for each in asked.intersection(draft.reviewers):
-                self._not_again.add(pull.number, each)
-        self._ask_reviewers(pull.number, [each for each in draft.reviewers if each not in asked])
+        known = {each.casefold() for each in _asked(now, self._reviews(pull.number))}
+        unasked = [each for each in draft.reviewers if each.casefold() not in known]
+        before = self._asked_before(pull.number) if unasked else set()
+        for each in before.intersection(unasked):
+            self._not_again.add(pull.number, each)
+        self._ask_reviewers(pull.number, [each for each in unasked if each not in before])
 
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
-        if self._client.get(f"/pulls/{pull.number}")["state"] != "open":
+        now, said = self._client.get(f"/pulls/{pull.number}"), list[str]()
+        if now["state"] != "open":
             return
-        self._label(pull.number, [WITHDRAWN])
-        self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
+        if WITHDRAWN in (label["name"] for label in now["labels"] or ()):
+            said = [each["body"] or "" for each in self._events(pull.number)]  # it came no further
+        else:
+            self._label(pull.number, [WITHDRAWN])
+        if not was_said(comment, said):
+            self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
 
     @told
@@ -219,11 +224,20 @@ class GiteaForge:
         return self._client.pages(f"/issues/{number}/timeline", is_counted=False, since=since)
 
     def _asked_before(self, number: int) -> set[str]:
-        """Also a team of which a member answered: it is not among those who are asked now."""
-        asked = [each for each in self._events(number) if each["type"] == "review_request"]
-        teams = [each["assignee_team"] for each in asked if each.get("assignee_team")]
-        people = {_login(each.get("assignee")) for each in asked}
-        return people | {f"{TEAM}{team['name']}" for team in teams}
+        """Also a team of which a member answered: it is not among those who are asked now. Not
+        those whose request somebody took away.
+        """
+        asked: set[str] = set()
+        for event in self._events(number):
+            if event["type"] != "review_request":
+                continue
+            team = event.get("assignee_team")
+            who = f"{TEAM}{team['name']}" if team else _login(event.get("assignee"))
+            if event.get("removed_assignee"):
+                asked.discard(who)
+            else:
+                asked.add(who)
+        return asked
 
     def _reviews(self, number: int) -> list[Json]:
         """The oldest first; those of people who are only asked for one are none yet."""

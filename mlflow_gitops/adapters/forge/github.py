@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
-from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
+from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since, was_said
 from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient
 from mlflow_gitops.adapters.forge.network import told
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 BODY_LIMIT = 65_000  # characters; GitHub takes 65,536
 APP_TOKEN = "ghs_"  # how the token of an app's installation begins; it has no user  # noqa: S105
 TEXT_LIMIT = 140  # characters of a status
+TEAM = "team:"
 
 Json = Mapping[str, Any]
 
@@ -93,14 +94,23 @@ class GitHubForge:
             self._client.send("PATCH", f"/pulls/{pull.number}", fields)
         now = self._client.get(f"/pulls/{pull.number}")
         asked = [*_asked(now), *_reviewers(self._reviews(pull.number))]
+        for team in self._answered(pull.number, draft.reviewers, asked):
+            self._not_again.add(pull.number, team)
+            asked.append(team)
         self._add(pull.number, draft, labels=_labels(now), asked=asked)
 
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
-        if self._client.get(f"/pulls/{pull.number}")["state"] != "open":
+        now, path = self._client.get(f"/pulls/{pull.number}"), f"/issues/{pull.number}"
+        if now["state"] != "open":
             return
-        self._client.send("POST", f"/issues/{pull.number}/labels", {"labels": [WITHDRAWN]})
-        self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
+        said: list[str] = []
+        if WITHDRAWN in _labels(now):  # the last time, it came no further
+            said = [each["body"] or "" for each in self._client.pages(f"{path}/comments")]
+        else:
+            self._client.send("POST", f"{path}/labels", {"labels": [WITHDRAWN]})
+        if not was_said(comment, said):
+            self._client.send("POST", f"{path}/comments", {"body": comment})
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
 
     @told
@@ -167,6 +177,20 @@ class GitHubForge:
     def _reviews(self, number: int) -> list[Json]:
         return self._client.pages(f"/pulls/{number}/reviews")
 
+    def _answered(self, number: int, wanted: Sequence[str], asked: Sequence[str]) -> Sequence[str]:
+        """The teams that were asked and of which a member answered: GitHub then takes the request
+        away, and nobody did.
+        """
+        known = {name.lower() for name in asked}
+        teams = [t for t in wanted if t.startswith(TEAM) and t.lower() not in known]
+        if not teams:
+            return []
+        last: dict[str, str] = {}
+        for event in self._client.pages(f"/issues/{number}/events"):
+            if slug := (event.get("requested_team") or {}).get("slug"):
+                last[f"{TEAM}{slug}".lower()] = event["event"]
+        return [team for team in teams if last.get(team.lower()) == "review_requested"]
+
     def _said(self, pull: Json, by: str, reviews: Sequence[Json]) -> str:
         """At its closing, as a comment or with a review."""
         closed = pull["closed_at"]
@@ -194,7 +218,7 @@ class GitHubForge:
         for reviewer in draft.reviewers:
             if reviewer.lower() in named:
                 continue
-            team = reviewer.removeprefix("team:")
+            team = reviewer.removeprefix(TEAM)
             key = "reviewers" if team == reviewer else "team_reviewers"
             try:
                 path = f"/pulls/{number}/requested_reviewers"
@@ -216,7 +240,7 @@ def _plain(text: str) -> str:
 
 def _asked(pull: Json) -> list[str]:
     """Who is asked for a review and did not answer yet."""
-    teams = [f"team:{each['slug']}" for each in pull["requested_teams"]]
+    teams = [f"{TEAM}{each['slug']}" for each in pull["requested_teams"]]
     return [*(each["login"] for each in pull["requested_reviewers"]), *teams]
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bodies import shortened
-from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
+from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, was_said
 from mlflow_gitops.adapters.forge.gitlab_client import RIGHTS, GitLabClient
 from mlflow_gitops.adapters.forge.gitlab_rows import (
     approvals_of,
@@ -117,15 +117,20 @@ class GitLabForge:
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         path = f"/merge_requests/{pull.number}"
-        if self._client.get(path)["state"] not in ("opened", "locked"):
+        now, said = self._client.get(path), list[str]()
+        if now["state"] not in ("opened", "locked"):
             return
-        self._client.send("put", path, {"add_labels": WITHDRAWN})
-        self._client.send("post", f"{path}/notes", {"body": inert(comment)})
+        if WITHDRAWN in now["labels"]:  # the last time, it came no further
+            said = [note["body"] for note in self._notes(now)]
+        else:
+            self._client.send("put", path, {"add_labels": WITHDRAWN})
+        if not was_said(inert(comment), said):
+            self._client.send("post", f"{path}/notes", {"body": inert(comment)})
         self._client.send("put", path, {"state_event": "close"})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        rows = self._statuses(commit)
         told = {row["name"]: (row["status"], row["description"] or "") for row in rows}
         for status in statuses:
             verdict, text = VERDICTS[status.verdict], status.text[:TEXT_LIMIT]
@@ -146,7 +151,7 @@ class GitLabForge:
 
     @told
     def verdicts(self, commit: str) -> Sequence[CommitStatus]:
-        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        rows = self._statuses(commit)
         return own_statuses((row["name"], row["status"], row["description"]) for row in rows)
 
     @told
@@ -168,6 +173,14 @@ class GitLabForge:
         return name_of(user)
 
     # Parts
+
+    def _statuses(self, commit: str) -> list[Json]:
+        """Those of its newest pipeline: GitLab asks for no others before it merges, and adds to it
+        what is sent. A pipeline may start after ours were sent.
+        """
+        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+        newest = max((row.get("pipeline_id") or 0 for row in rows), default=0)
+        return [row for row in rows if (row.get("pipeline_id") or 0) == newest]
 
     def _asked(self, number: int) -> list[str]:
         row = self._client.get(f"/merge_requests/{number}")

@@ -1,7 +1,7 @@
 """Remembers whom not to ask for a review again, so that no look at a pull request repeats it.
 
-Forges refuse users who may not read the repository, some keep one reviewer only, and people take
-requests back.
+Forges refuse users who may not read the repository, some keep one reviewer only, and the review of
+one member ends what was asked of a team.
 """
 
 from __future__ import annotations

@@ -153,6 +153,28 @@ def test_a_persons_commit_on_an_updated_branch(story: Story) -> None:
     assert kept.strip() == f"mlflow-gitops/_kept/production/{story.model}/{head[:12]}"
 
 
+def test_a_title_and_a_text_that_people_changed(story: Story) -> None:
+    pull = story.github.pulls[-1]
+    title, body, head = pull.title, pull.body, story.head
+    story.github.rewrite(story.number, title="fix typo", body=body.replace("0.85", "0.95"))
+    story.look()
+    assert (pull.title, pull.body, story.head) == (title, body, head)
+    story.github.rewrite(story.number, title=f"{title} (ML-7)", body=f"Rita: on it\n\n{body}")
+    story.look()
+    assert (pull.title, pull.body) == (f"{title} (ML-7)", f"Rita: on it\n\n{body}")
+
+
+def test_one_that_is_merged_when_its_checks_succeed(story: Story) -> None:
+    story.github.required = [f"mlflow-gitops/{name}" for name in PASSED]
+    story.github.green.add(story.number)
+    story.stack.person_writes({"docs/x.md": "x"}, "docs: unrelated")
+    story.github.update_branch(story.number)
+    story.measured(0.97)
+    assert story.github.pulls[-1].merged_at
+    story.look()
+    assert story.stack.status(story.model, "2", "production")["state"] == "committed"
+
+
 def test_an_approved_one_stays_while_the_forge_still_looks(story: Story) -> None:
     story.github.approve(story.number)
     story.stack.person_writes({"docs/x.md": "x"}, "docs: unrelated")

@@ -57,6 +57,20 @@ def merge_request(action: str = "merge", branch: str = BRANCH, source: int = 7) 
     return {"object_kind": "merge_request", "object_attributes": attributes, "project": PROJECT}
 
 
+def pipeline(status: str = "pending", source: int = 7, **more: Any) -> dict[str, Any]:
+    """GitLab's, of a merge train or a merged result: `ref` is the branch also there."""
+    attributes = {"id": 31, "ref": BRANCH, "source": "merge_request_event", "status": status}
+    merge = {
+        "iid": 12,
+        "source_branch": BRANCH,
+        "target_branch": "main",
+        "source_project_id": source,
+        "target_project_id": 7,
+    }
+    data = {"object_attributes": attributes, "merge_request": merge, "project": PROJECT}
+    return {"object_kind": "pipeline", **data, **more}
+
+
 def push(ref: str = "refs/heads/main") -> dict[str, Any]:
     """With GitLab's place of the repository beside that of the others."""
     return {"ref": ref, "commits": COMMITS, "repository": REPOSITORY, "project": PROJECT}

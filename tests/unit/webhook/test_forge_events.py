@@ -58,6 +58,28 @@ def test_a_merge_request_names_its_branch(action: str) -> None:
     assert forges.PROJECT["git_http_url"] in found.urls
 
 
+@pytest.mark.parametrize("status", ["created", "pending", "running"])
+def test_a_pipeline_that_tries_a_merge_names_its_branch(status: str) -> None:
+    found = changed("gitlab", "Pipeline Hook", forges.pipeline(status))
+    assert (found.branch, found.reason) == (forges.BRANCH, f"pipeline {status} !12")
+    assert forges.PROJECT["git_http_url"] in found.urls
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (forges.pipeline("success"), "it has ended"),
+        (forges.pipeline(source=8), "from a fork"),
+        (forges.pipeline(merge_request=None), "of no merge request"),
+        (forges.pipeline(object_attributes={"source": "push"}), "of no merge request"),
+        (forges.pipeline(object_attributes={"source": "external"}), "of no merge request"),
+    ],
+)
+def test_other_pipelines_ask_for_nothing(data: dict[str, Any], why: str) -> None:
+    """One of them is what our own statuses make."""
+    assert why in ignored("gitlab", "Pipeline Hook", data)
+
+
 @pytest.mark.parametrize(
     ("kind", "event"), [("github", "push"), ("gitea", "push"), ("gitlab", "Push Hook")]
 )
@@ -116,6 +138,13 @@ def test_a_ping_is_one_of_githubs_only() -> None:
         ),
         ("github", "pull_request", {"pull_request": {}}, "pull_request.head"),
         ("gitlab", "Merge Request Hook", {}, "object_attributes"),
+        ("gitlab", "Pipeline Hook", {}, "object_attributes"),
+        (
+            "gitlab",
+            "Pipeline Hook",
+            forges.pipeline(merge_request={}),
+            "merge_request.source_branch",
+        ),
         (
             "gitlab",
             "Merge Request Hook",

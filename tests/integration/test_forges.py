@@ -22,6 +22,7 @@ from mlflow_gitops.errors import ConfigError, ForgeError, GitOpsError, Transient
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.ports import Forge
 from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
+from tests.support.azure_server import azure_server
 from tests.support.forge_host import BRANCH, Answer, Host, How, LocalForge, Update, opened
 from tests.support.git import git, make_bare
 from tests.support.gitea_server import gitea_server
@@ -36,6 +37,7 @@ SERVERS: Mapping[str, Serve] = {
     "github": github_server,
     "gitlab": gitlab_server,
     "gitea": gitea_server,
+    "azure-devops": azure_server,
 }
 DRAFT = Draft("production: v1 -> v2", "why", ("ml",))
 JSON = {"Content-Type": "application/json"}

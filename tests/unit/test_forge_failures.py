@@ -88,7 +88,7 @@ def test_where_it_moved_to_is_told_without_a_secret(location: str, told: str) ->
 def test_what_the_network_raises_is_told(
     raised: Exception, kind: type[Exception], told: str
 ) -> None:
-    with pytest.raises(kind, match=told) as caught, talking("GitHub", "https://forge"):
+    with pytest.raises(kind, match=told) as caught, talking("GitHub", lambda: "https://forge"):
         raise raised
     assert "s3cr3t" not in str(caught.value)
     assert caught.value.__suppress_context__

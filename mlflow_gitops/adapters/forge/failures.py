@@ -49,8 +49,9 @@ def failed(
     status: int, headers: Mapping[str, str], said: object, *, where: str, rights: str
 ) -> GitOpsError:
     """For a status of 300 or more. `said` are the forge's own words, never a page of it; `rights`
-    says which ones the token needs.
+    says which ones the token needs. `where` is the request: its verb and address.
     """
+    where = f"{where} (HTTP {status})"
     known = {name.lower(): value for name, value in headers.items()}
     words = clean(str(said or ""), LONGEST) or "it does not say why"
     if status < 400:

@@ -185,8 +185,8 @@ class AzureServer(LocalForge):
                 known = [n for n in self.colleagues if n == fields["filterValue"]]
                 return 200, _list([{"id": IDS[n], "providerDisplayName": n} for n in known])
             case ["projects", "ml", "teams", name]:
-                known = name in IDS
-                return (200, {"id": IDS[name]}) if known else (404, {"message": "no such team"})
+                there = name in IDS
+                return (200, {"id": IDS[name]}) if there else (404, {"message": "no such team"})
             case ["permissions", _, _]:
                 assert fields["tokens"] == "repoV2/id-ml/id-repo"
                 return 200, _list([self.may_write])

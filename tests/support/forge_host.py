@@ -68,6 +68,8 @@ class Host(Protocol):
     branch: str
     me: str
     colleagues: Sequence[str]
+    tells_conflicts: ClassVar[bool]
+    """Whether the forge says that a pull request is in conflict."""
     may_write: bool
     answers: list[Answer]
     write_answers: list[Answer]
@@ -135,6 +137,7 @@ class LocalForge:
     secret: ClassVar[str]
     me: ClassVar[str] = "rita"
     colleagues: ClassVar[Sequence[str]] = ("rita", "raj")
+    tells_conflicts: ClassVar[bool] = True
     published: ClassVar[Published | None]
     """The description of its API, that requests and replies are held to where it is to be had."""
 
@@ -255,7 +258,9 @@ def serving(forge: LocalForge, prefix: str = "") -> Iterator[None]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else {}
             parts = urlsplit(self.path)
-            query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            query: dict[str, str] = {}
+            for name, value in parse_qsl(parts.query, keep_blank_values=True):
+                query[name] = f"{query[name]},{value}" if name in query else value
             asked = Asked(self.command, parts.path, query, body, dict(self.headers))
             with lock:
                 status, headers, text = forge._next(asked)

@@ -185,6 +185,13 @@ def _azure(place: Place) -> Forge:
     return AzureForge(url, path.project, path.repository, place.token)
 
 
+def _bitbucket_cloud(place: Place) -> Forge:
+    from mlflow_gitops.adapters.forge.bitbucket_cloud import BitbucketCloudForge
+
+    api = (place.api_url or "https://api.bitbucket.org/2.0").rstrip("/")
+    return BitbucketCloudForge(place.owner_and_name(), api, place.token)
+
+
 def _plain(address: str) -> str:
     """A host's name, without a port and without what stands before it for SSH or the web."""
     host = _without_port(address).lower()
@@ -204,4 +211,5 @@ OPENERS: Mapping[str, Callable[[Place], Forge]] = {
     "gitea": _gitea,
     "forgejo": _forgejo,
     "azure-devops": _azure,
+    "bitbucket-cloud": _bitbucket_cloud,
 }

@@ -82,8 +82,8 @@ class AzureForge:
         row = self._client.get(path)
         is_closed = STATES[row["status"]] == "closed"
         has_votes = any(each["vote"] > 0 for each in row["reviewers"])
-        threads = self._client.list(f"{path}/threads") if is_closed or has_votes else []
-        iterations = self._client.list(f"{path}/iterations") if has_votes else []
+        threads = self._client.rows(f"{path}/threads") if is_closed or has_votes else []
+        iterations = self._client.rows(f"{path}/iterations") if has_votes else []
         found = pull_of(row, self._client.web, self._labels(number))
         said = closing_comment(comments_of(threads), found.decided_by, found.decided_at)
         return replace(
@@ -141,10 +141,10 @@ class AzureForge:
             if (pull.get("lastMergeSourceCommit") or {}).get("commitId") != commit:
                 continue
             path = f"/pullRequests/{pull['pullRequestId']}"
-            for each in self._client.list(f"{path}/iterations")[::-1]:
+            for each in self._client.rows(f"{path}/iterations")[::-1]:
                 if each["sourceRefCommit"]["commitId"] == commit:
                     of_it = f"{path}/iterations/{each['id']}/statuses"
-                    there = self._client.list(of_it, PREVIEW)
+                    there = self._client.rows(of_it, PREVIEW)
                     self._tell(of_it, there, statuses, PREVIEW)
                     break
 
@@ -165,7 +165,7 @@ class AzureForge:
         repository = self._client.get("")
         token = f"repoV2/{repository['project']['id']}/{repository['id']}"
         path = f"{self._client.collection}/_apis/permissions/{GIT_RIGHTS}/{CONTRIBUTE}"
-        if not all(self._client.list(path, {"tokens": token})):
+        if not all(self._client.rows(path, {"tokens": token})):
             raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
         path = f"{self._client.collection}/_apis/connectionData"
         user = self._client.get(path, PREVIEW)["authenticatedUser"]
@@ -180,7 +180,7 @@ class AzureForge:
         return self._client.pages("/pullRequests", query, LISTED)
 
     def _labels(self, number: int) -> list[str]:
-        rows = self._client.list(f"/pullRequests/{number}/labels", PREVIEW)
+        rows = self._client.rows(f"/pullRequests/{number}/labels", PREVIEW)
         return [row["name"] for row in rows if row.get("active", True)]
 
     def _label(self, number: int, names: Iterable[str]) -> None:
@@ -240,7 +240,7 @@ class AzureForge:
             return str(self._client.get(path)["id"])
         host = collection.replace("https://dev.azure.com", IDENTITIES, 1)
         query = {"searchFilter": "General", "filterValue": reviewer, "queryMembership": "None"}
-        found = self._client.list(f"{host}/_apis/identities", query)
+        found = self._client.rows(f"{host}/_apis/identities", query)
         people = [each["id"] for each in found if not each.get("isContainer")]
         if len(people) != 1:
             raise ForgeError(

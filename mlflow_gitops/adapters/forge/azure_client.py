@@ -59,9 +59,12 @@ class AzureClient(RestClient):
         params = {"api-version": VERSION, **data.pop("params", {})}
         return super().ask(verb, path, params=params, **data)
 
-    def list(self, path: str, query: Json | None = None) -> list[Json]:
-        """The rows of an answer that has no pages."""
-        return self._rows(self.get(path, query))
+    def rows(self, path: str, query: Json | None = None) -> list[Json]:
+        """Return the list of an answer that has no pages."""
+        found = self.get(path, query)["value"]
+        if not isinstance(found, list):
+            raise failures.not_the_api(self.name, where=self.asked)
+        return found
 
     def pages(self, path: str, query: Json, names: tuple[str, str]) -> list[Json]:
         """All of a list; of a very long one the first thousand. `names` are those of the
@@ -69,7 +72,7 @@ class AzureClient(RestClient):
         """
         found: list[Json] = []
         for page in range(PAGES):
-            part = self.list(path, {**query, names[0]: PAGE, names[1]: page * PAGE})
+            part = self.rows(path, {**query, names[0]: PAGE, names[1]: page * PAGE})
             found += part
             if len(part) < PAGE:
                 break
@@ -77,9 +80,3 @@ class AzureClient(RestClient):
 
     def post(self, path: str, fields: Json, query: Json | None = None) -> Any:
         return self.ask("POST", path, json=dict(fields), params=dict(query or {}))[0]
-
-    def _rows(self, answer: Any) -> list[Json]:
-        rows = answer["value"]
-        if not isinstance(rows, list):
-            raise failures.not_the_api(self.name, where=self.asked)
-        return rows

@@ -53,7 +53,7 @@ class RestClient:
         """Return the forge's own words in the body of an error."""
         return str(data.get("message", ""))
 
-    def is_sign_in(self, answer: requests.Response) -> bool:
+    def is_sign_in(self, _answer: requests.Response) -> bool:
         """Whether the forge asks people to sign in, which it does where a token is refused."""
         return False
 

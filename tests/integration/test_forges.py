@@ -24,6 +24,7 @@ from mlflow_gitops.ports import Forge
 from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
 from tests.support.azure_server import azure_server
 from tests.support.bitbucket_cloud_server import bitbucket_cloud_server
+from tests.support.bitbucket_server import bitbucket_server
 from tests.support.forge_host import BRANCH, Answer, Host, How, LocalForge, Update, opened
 from tests.support.git import git, make_bare
 from tests.support.gitea_server import gitea_server
@@ -40,6 +41,7 @@ SERVERS: Mapping[str, Serve] = {
     "gitea": gitea_server,
     "azure-devops": azure_server,
     "bitbucket-cloud": bitbucket_cloud_server,
+    "bitbucket-data-center": bitbucket_server,
 }
 DRAFT = Draft("production: v1 -> v2", "why", ("ml",))
 JSON = {"Content-Type": "application/json"}

@@ -192,6 +192,16 @@ def _bitbucket_cloud(place: Place) -> Forge:
     return BitbucketCloudForge(place.owner_and_name(), api, place.token)
 
 
+def _bitbucket_server(place: Place) -> Forge:
+    """It may be below a path, which its HTTPS address for Git has before `/scm/`."""
+    from mlflow_gitops.adapters.forge.bitbucket_server import BitbucketServerForge
+
+    below, scm, _ = f"/{place.path}".rpartition("/scm/")
+    base = place.api_url.rstrip("/").removesuffix("/rest") or place.web + (below if scm else "")
+    project, _, name = place.owner_and_name().partition("/")
+    return BitbucketServerForge(base, project, name, place.token)
+
+
 def _plain(address: str) -> str:
     """A host's name, without a port and without what stands before it for SSH or the web."""
     host = _without_port(address).lower()
@@ -212,4 +222,5 @@ OPENERS: Mapping[str, Callable[[Place], Forge]] = {
     "forgejo": _forgejo,
     "azure-devops": _azure,
     "bitbucket-cloud": _bitbucket_cloud,
+    "bitbucket-data-center": _bitbucket_server,
 }

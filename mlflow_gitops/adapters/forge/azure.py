@@ -45,6 +45,7 @@ GIT_RIGHTS = "2e9eb7ed-3c0a-47d4-87c1-0ffdd275fd87"  # the namespace of Git's pe
 CONTRIBUTE = 4 | 16 | 16384  # write, create a branch, contribute to pull requests
 LISTED = ("$top", "$skip")
 STATUSES = ("top", "skip")
+DUPLICATE = "TF401179"
 
 
 class AzureForge:
@@ -105,7 +106,7 @@ class AzureForge:
         try:
             made = self._client.post("/pullRequests", fields)
         except failures.NotTakenError as error:
-            if error.status != 409:
+            if DUPLICATE not in error.what:
                 raise
             raise failures.just_opened(branch, where=error.where) from None
         self._ask_reviewers(made["pullRequestId"], draft.reviewers, ())

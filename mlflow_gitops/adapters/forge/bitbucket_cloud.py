@@ -46,7 +46,7 @@ class BitbucketCloudForge:
     def __init__(
         self, repository: str, api_url: str, token: Callable[[], str], *, timeout: float = TIMEOUT
     ) -> None:
-        self._workspace = repository.partition("/")[0]
+        self._workspace = quote(repository.partition("/")[0])
         self._web = f"https://bitbucket.org/{quote(repository)}"
         self._client = BitbucketCloudClient(api_url, repository, token, timeout)
         self._not_again = NotAgain()
@@ -170,9 +170,9 @@ class BitbucketCloudForge:
             raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
         try:
             name = _name(self._client.get(f"{self._client.api}/user"))
-            path = f"{self._client.api}/user/workspaces/{quote(self._workspace)}/permissions/repositories"
+            below = f"user/workspaces/{self._workspace}/permissions/repositories"
             query = {"q": f'repository.full_name = "{answer["full_name"]}"'}
-            rows = self._client.get(path, query)["values"]
+            rows = self._client.get(f"{self._client.api}/{below}", query)["values"]
         except failures.AnswerError:  # a repository's own token has no user
             return "a token"
         if not any(row["permission"] in ("write", "admin") for row in rows):
@@ -252,9 +252,7 @@ class BitbucketCloudForge:
             return {"uuid": reviewer}
         if ACCOUNT_ID.fullmatch(reviewer):
             return {"account_id": reviewer}
-        members = self._client.pages(
-            f"{self._client.api}/workspaces/{quote(self._workspace)}/members"
-        )
+        members = self._client.pages(f"{self._client.api}/workspaces/{self._workspace}/members")
         name = reviewer.casefold()
         users = [each["user"] for each in members]
         found = [user["uuid"] for user in users if _name(user).casefold() == name]

@@ -1,0 +1,244 @@
+"""Bitbucket Data Center's REST API. Implements `ports.Forge`.
+
+What differs from GitHub's: each write names the version that it changes, who decided is in the
+activities alone, times are numbers, and there are no labels (`bitbucket_text`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from mlflow_gitops.adapters.forge import failures
+from mlflow_gitops.adapters.forge.bitbucket_rows import builds, status_of
+from mlflow_gitops.adapters.forge.bitbucket_server_client import RIGHTS, BitbucketServerClient
+from mlflow_gitops.adapters.forge.bitbucket_text import plain, read, written
+from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
+from mlflow_gitops.adapters.forge.network import told
+from mlflow_gitops.adapters.forge.not_again import NotAgain
+from mlflow_gitops.adapters.forge.rest import Json
+from mlflow_gitops.adapters.forge.statuses import own_statuses
+from mlflow_gitops.errors import ForgeError
+from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+
+__all__ = ["BitbucketServerForge"]
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0  # seconds for one request
+HEADS = "refs/heads/"
+TEAM = "team:"
+DUPLICATE = "Only one pull request may be open"
+STATE_OF: dict[str, Literal["open", "closed", "merged"]] = {"OPEN": "open", "MERGED": "merged"}
+
+
+class BitbucketServerForge:
+    """`base` is the server's address, `project` a key or `~user`. Safe for threads."""
+
+    kind = "bitbucket-data-center"
+
+    def __init__(
+        self,
+        base: str,
+        project: str,
+        repository: str,
+        token: Callable[[], str],
+        *,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._project, self._repository = project, repository
+        self._client = BitbucketServerClient(base, project, repository, token, timeout)
+        self._builds = f"{self._client.rest}/build-status/1.0/commits"
+        self._not_again = NotAgain()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._client.where!r})"
+
+    # ports.Forge
+
+    @told
+    def newest(self, branch: str) -> PullRequest | None:
+        query = {"at": HEADS + branch, "direction": "OUTGOING", "state": "ALL", "order": "NEWEST"}
+        found = self._client.pages("/pull-requests", query)
+        ours = [row for row in found if _is_own(row)]
+        ours.sort(key=lambda row: (row["state"] == "OPEN", row["id"]), reverse=True)
+        return self.get(ours[0]["id"]) if ours else None
+
+    @told
+    def get(self, number: int) -> PullRequest:
+        path = f"/pull-requests/{number}"
+        row = self._client.get(path)
+        state = STATE_OF.get(row["state"], "closed")
+        people = [*row["reviewers"], *row["participants"]]
+        approved = [each for each in people if each["approved"]]
+        needs_past = approved or state != "open"
+        past = self._client.pages(f"{path}/activities") if needs_past else []
+        decided = next((each for each in past if each["action"] == row["state"]), None)
+        by, at = (_name(decided["user"]), _time(decided["createdDate"])) if decided else ("", "")
+        at = at or _time(row.get("closedDate"))
+        body, labels = read(row.get("description") or "")
+        merge = (row.get("properties") or {}).get("mergeCommit") or {}
+        return PullRequest(
+            number=int(row["id"]),
+            url=f"{self._client.web}/pull-requests/{row['id']}",
+            state=state,
+            branch=row["fromRef"]["id"].removeprefix(HEADS),
+            base=row["toRef"]["id"].removeprefix(HEADS),
+            head=row["fromRef"]["latestCommit"],
+            title=row["title"],
+            body=body,
+            labels=labels,
+            author=_name(row["author"]["user"]),
+            approvals=tuple(_approvals(approved, past, row["fromRef"]["latestCommit"])),
+            mergeable=self._mergeable(path) if state == "open" else None,
+            merge_commit=str(merge.get("id") or "") if state == "merged" else "",
+            decided_by=by,
+            decided_at=at,
+            comment=closing_comment(_comments(past), by, at) if state == "closed" else "",
+            created=_time(row["createdDate"]),
+            updated=_time(row["updatedDate"]),
+            asked=(*(_name(e["user"]) for e in row["reviewers"]), *self._not_again.of(number)),
+        )
+
+    @told
+    def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
+        here = {"slug": self._repository, "project": {"key": self._project}}
+        fields = {
+            "title": draft.title,
+            "description": written(draft.body, draft.labels),
+            "fromRef": {"id": HEADS + branch, "repository": here},
+            "toRef": {"id": HEADS + base, "repository": here},
+        }
+        try:
+            made = self._client.send("POST", "/pull-requests", fields)
+        except failures.NotTakenError as error:
+            if DUPLICATE not in error.what:
+                raise
+            raise failures.just_opened(branch, where=error.where) from None
+        self._ask_reviewers(made, draft.reviewers)
+        return self.get(made["id"])
+
+    @told
+    def update(self, pull: PullRequest, draft: Draft) -> None:
+        now = self._client.get(f"/pull-requests/{pull.number}")
+        _, there = read(now.get("description") or "")
+        text = written(draft.body, dict.fromkeys((*there, *draft.labels)))
+        if (now["title"], plain(now.get("description") or "")) != (draft.title, text):
+            self._put(now, draft.title, text)
+        self._ask_reviewers(now, draft.reviewers)
+
+    @told
+    def withdraw(self, pull: PullRequest, comment: str) -> None:
+        path = f"/pull-requests/{pull.number}"
+        now = self._client.get(path)
+        if now["state"] != "OPEN":
+            return
+        body, labels = read(now.get("description") or "")
+        made = self._put(now, now["title"], written(body, dict.fromkeys((*labels, WITHDRAWN))))
+        self._client.send("POST", f"{path}/comments", {"text": comment})
+        self._change("POST", f"{path}/decline?version={made['version']}", {})
+
+    @told
+    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
+        there = self._client.pages(f"{self._builds}/{commit}")
+        for fields in builds(statuses, there, f"{self._client.web}/commits/{commit}"):
+            self._client.send("POST", f"{self._builds}/{commit}", fields)
+
+    @told
+    def verdicts(self, commit: str) -> Sequence[CommitStatus]:
+        return own_statuses(map(status_of, self._client.pages(f"{self._builds}/{commit}")))
+
+    @told
+    def of_commit(self, commit: str) -> PullRequest | None:
+        rows = self._client.pages(f"/commits/{commit}/pull-requests")
+        merged = [row["id"] for row in rows if row["state"] == "MERGED" and _is_own(row)]
+        return self.get(max(merged)) if merged else None
+
+    @told
+    def check(self) -> str:
+        answer, headers = self._client.ask("GET", "")
+        query = {"name": answer["name"], "permission": "REPO_WRITE"}
+        writable = self._client.pages(f"{self._client.rest}/api/1.0/repos", query)
+        if answer["id"] not in {row["id"] for row in writable}:
+            raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
+        return str(headers.get("X-AUSERNAME") or "a token")
+
+    # Parts
+
+    def _mergeable(self, path: str) -> bool | None:
+        """Whether there is no conflict: what else keeps it from being merged does not matter."""
+        found = self._client.get(f"{path}/merge")
+        if found.get("outcome") == "UNKNOWN":
+            return None
+        return not found["conflicted"]
+
+    def _put(self, row: Json, title: str, text: str) -> Json:
+        """Change a pull request: reviewers that are not sent, Bitbucket would take away."""
+        fields = {
+            "version": row["version"],
+            "title": title,
+            "description": text,
+            "reviewers": [{"user": {"name": each["user"]["name"]}} for each in row["reviewers"]],
+        }
+        made: Json = self._change("PUT", f"/pull-requests/{row['id']}", fields)
+        return made
+
+    def _change(self, verb: str, path: str, fields: Json) -> Json:
+        try:
+            made: Json = self._client.send(verb, path, fields)
+        except failures.NotTakenError as error:
+            if error.status != 409:
+                raise
+            raise failures.busy(where=error.where) from None  # somebody changed it meanwhile
+        return made
+
+    def _ask_reviewers(self, row: Json, reviewers: Iterable[str]) -> None:
+        """One by one: a reviewer whom Bitbucket refuses stops no delivery."""
+        number = int(row["id"])
+        names = {_name(each["user"]).casefold() for each in row["reviewers"]}
+        names |= {name.casefold() for name in self._not_again.of(number)}
+        for reviewer in reviewers:
+            if reviewer.casefold() in names:
+                continue
+            try:
+                if reviewer.startswith(TEAM):
+                    raise ForgeError("Bitbucket asks no groups for a review")
+                fields = {"user": {"name": reviewer}, "role": "REVIEWER"}
+                self._client.send("POST", f"/pull-requests/{number}/participants", fields)
+            except ForgeError as error:
+                self._not_again.add(number, reviewer)
+                log.warning("no review is asked of %r: %s", reviewer, error.what)
+
+
+def _is_own(row: Json) -> bool:
+    """Whether its branch is in the repository itself, and not in a fork."""
+    return bool(row["fromRef"]["repository"]["id"] == row["toRef"]["repository"]["id"])
+
+
+def _name(user: Json) -> str:
+    return str(user["name"])
+
+
+def _time(milliseconds: int | None) -> str:
+    if not milliseconds:
+        return ""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _approvals(people: Iterable[Json], past: Sequence[Json], head: str) -> Iterator[Approval]:
+    """Each names the commit it was given on, where Bitbucket is not too old for that."""
+    given = [each for each in past if each["action"] == "APPROVED"]
+    times = {_name(each["user"]): _time(each["createdDate"]) for each in given[::-1]}
+    for each in people:
+        by = _name(each["user"])
+        yield Approval(by, each.get("lastReviewedCommit") or head, times.get(by, ""))
+
+
+def _comments(past: Iterable[Json]) -> Iterator[Comment]:
+    for each in past:
+        if each["action"] == "COMMENTED" and each.get("comment"):
+            said = each["comment"]
+            yield Comment(_name(said["author"]), _time(said["createdDate"]), said["text"])

@@ -293,7 +293,7 @@ class Forge(Protocol):
 
     @property
     def kind(self) -> str:
-        """`github`, `gitlab`, `gitea` or `forgejo`."""
+        """One of the kinds that the setting `forge.kind` takes."""
 
     def newest(self, branch: str) -> PullRequest | None:
         """The pull request of this branch of the repository that counts: an open one before

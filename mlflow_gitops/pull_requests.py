@@ -1,4 +1,4 @@
-"""What a forge (GitHub, GitLab, Gitea, Forgejo) knows of a pull request: values without I/O.
+"""What a forge, GitHub for example, knows of a pull request: values without I/O.
 
 GitLab calls it a merge request; here it is a pull request everywhere, and `number` is GitLab's
 `iid`. Names and texts come from the forge, where people may write: they are shown escaped.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlflow_gitops.adapters.git_address import Address
+from mlflow_gitops.adapters.repository_paths import bare_path
 from mlflow_gitops.errors import (
     ConfigError,
     GitOpsError,
@@ -66,8 +67,8 @@ class ServiceReconciler:
 
     def is_own(self, urls: Collection[str]) -> bool:
         """By the path alone: inside a cluster the forge may have another host name."""
-        own = _path_of(self.reconciler.repository.identity)
-        return own in {_path_of(_identity(url)) for url in urls}
+        own = bare_path(self.reconciler.repository.identity)
+        return own in {bare_path(_identity(url)) for url in urls}
 
     def model_of(self, branch: str) -> str | None:
         settings = self.reconciler.observer.settings()
@@ -153,11 +154,6 @@ def _identity(url: str) -> str:
         return Address.parse(url).identity
     except ConfigError:
         return ""
-
-
-def _path_of(identity: str) -> str:
-    """Forges take upper and lower case for the same."""
-    return identity.partition("/")[2].casefold()
 
 
 def _next_look(found: Sequence[Outcome] | GitOpsError, now: str) -> float | GitOpsError | None:

@@ -145,7 +145,8 @@ SETTINGS = (
     ),
     Setting(
         "forge.kind",
-        "`github`, `gitlab`, `gitea` or `forgejo`",
+        "`github`, `gitlab`, `gitea`, `forgejo`, `azure-devops`, `bitbucket-cloud` or "
+        "`bitbucket-data-center`",
         "",
         "Which API it speaks.",
         "Without it, what the repository's host name tells.",

@@ -204,7 +204,9 @@ class BitbucketServerForge:
                 continue
             try:
                 if reviewer.startswith(TEAM):
-                    raise ForgeError("Bitbucket asks no groups for a review")
+                    raise ForgeError(
+                        "Bitbucket asks no groups for a review", where=self._client.where
+                    )
                 fields = {"user": {"name": reviewer}, "role": "REVIEWER"}
                 self._client.send("POST", f"/pull-requests/{number}/participants", fields)
             except ForgeError as error:

@@ -36,12 +36,11 @@ def read(description: str) -> tuple[str, tuple[str, ...]]:
 
     Only a line after the last mark names labels: what stands before may come from the registry.
     """
-    marks = list(HIDDEN.finditer(description))
-    end = marks[-1].end() if marks else 0
-    lines = list(LABELS.finditer(description, end))
-    text = description
+    text = plain(description)
+    marks = list(HIDDEN.finditer(text))
+    lines = list(LABELS.finditer(text, marks[-1].end() if marks else 0))
     if lines:
-        text = description[: lines[-1].start()] + description[lines[-1].end() :]
+        text = text[: lines[-1].start()] + text[lines[-1].end() :]
     labels = re.findall(r"`([^`\n]+)`", lines[-1][1]) if lines else ()
     return plain(HIDDEN.sub(_shown, text)), tuple(labels)
 

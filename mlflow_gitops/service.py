@@ -6,6 +6,7 @@ which environments the last resync blocked.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from mlflow_gitops.errors import (
     TerminalError,
     TransientError,
 )
+from mlflow_gitops.forge_check import ForgeCheck, ForgeReport
 from mlflow_gitops.planning.naming import OURS, branch_of
 from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
@@ -26,12 +28,17 @@ from mlflow_gitops.state import Environment, Settings, State
 
 __all__ = ["ServiceReconciler"]
 
+AGAIN, AGAIN_FAILED = 600.0, 60.0  # seconds until the forge is looked at again
+
 
 @dataclass(slots=True)
 class ServiceReconciler:
     """Satisfies the protocol of the webhook service's worker. Safe for several threads."""
 
     reconciler: Reconciler
+    forge: ForgeCheck | None = None
+    ticks: Callable[[], float] = time.monotonic
+    _report: tuple[float, ForgeReport] | None = None
     _survey: Survey = field(default_factory=lambda: Survey({}, {}, {}, 0))
 
     def reconcile(self, model: str, *, reason: str) -> float | None:
@@ -126,13 +133,36 @@ class ServiceReconciler:
                 found[name] = ""
             except GitOpsError as error:
                 found[name] = str(error)
+        report = self.forge_report()
+        if report.user or report.failure:
+            found["forge"] = str(report.failure or "")
         return found
 
     def warnings(self) -> Mapping[str, str]:
         """Return each part that is missing to the reason, where the service works without it."""
         renderer = self.reconciler.renderer
-        why = cannot_build(renderer) if renderer is not None else ""
-        return {"renderer": why} if why else {}
+        found = {
+            "renderer": cannot_build(renderer) if renderer is not None else "",
+            "forge": "\n".join(self.forge_report().warnings),
+        }
+        return {name: why for name, why in found.items() if why}
+
+    def forge_report(self) -> ForgeReport:
+        """What the last look at the forge found. It is looked at rarely: probes come often, and
+        each look is some requests.
+        """
+        now = self.ticks()
+        if self.forge is None:
+            return ForgeReport()
+        if self._report is None or now >= self._report[0]:
+            try:
+                settings = self.reconciler.observer.settings()
+                found = self.forge.look(settings, self.reconciler.repository.default_branch)
+            except GitOpsError:  # the repository or its settings: they have checks of their own
+                return ForgeReport()
+            again = AGAIN_FAILED if found.failure else AGAIN
+            self._report = (now + again, found)
+        return self._report[1]
 
     def _allowed(self, reason: str) -> Collection[str] | None:
         if reason != "resync" or not self._survey.blocked:

@@ -49,6 +49,7 @@ KNOWN: Mapping[str, tuple[str, set[str]]] = {
     rf"GET {ROOT}/commits/[0-9a-f]+/statuses": (RELEASED, {"top", "skip", "latestOnly"}),
     rf"POST {ROOT}/commits/[0-9a-f]+/statuses": (RELEASED, STATUS),
     rf"POST {ROOT}/pullrequestquery": (RELEASED, {"queries"}),
+    r"GET /org/ml/_apis/git/policy/configurations": (PREVIEW, {"repositoryId", "refName"}),
     r"GET /org/_apis/identities": (RELEASED, {"searchFilter", "filterValue", "queryMembership"}),
     r"GET /org/_apis/projects/ml/teams/\w+": (RELEASED, set()),
     rf"GET /org/_apis/permissions/{GIT_RIGHTS}/\d+": (RELEASED, {"tokens"}),
@@ -92,6 +93,9 @@ class AzureServer(LocalForge):
     pulls: list[Pull] = field(default_factory=list)
     sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     of_iterations: dict[tuple[int, int], list[dict[str, Any]]] = field(default_factory=dict)
+
+    is_exempt: bool = False
+    """Whether the token's user may pass policies."""
 
     # What people do
 
@@ -156,12 +160,15 @@ class AzureServer(LocalForge):
             return 203, "Azure DevOps Services | Sign In"
         for pull in self.pulls:
             self._known(pull.number)
+        if asked.path.endswith("/policy/configurations"):
+            return 200, _list(self._policies())
         if asked.path.startswith("/org/_apis"):
             return self._of_collection(asked.path, fields)
         rest = asked.path.removeprefix(ROOT).split("/")[1:]
         match asked.verb, rest:
             case "GET", []:
-                return 200, {"id": "id-repo", "name": "manifests", "project": {"id": "id-ml"}}
+                row = {"id": "id-repo", "name": "manifests", "project": {"id": "id-ml"}}
+                return 200, {**row, "isDisabled": self.is_archived}
             case "GET", ["pullRequests"]:
                 return 200, _list(self._found(fields))
             case "POST", ["pullRequests"]:
@@ -187,11 +194,23 @@ class AzureServer(LocalForge):
             case ["projects", "ml", "teams", name]:
                 there = name in IDS
                 return (200, {"id": IDS[name]}) if there else (404, {"message": "no such team"})
-            case ["permissions", _, _]:
+            case ["permissions", _, rights]:
                 assert fields["tokens"] == "repoV2/id-ml/id-repo"
-                return 200, _list([self.may_write])
+                return 200, _list([self.is_exempt if rights == "128" else self.may_write])
         account = {"Account": {"$type": "System.String", "$value": f"{OURS}@example.com"}}
         return 200, {"authenticatedUser": {"providerDisplayName": OURS, "properties": account}}
+
+    def _policies(self) -> list[dict[str, Any]]:
+        blocking = {"isEnabled": True, "isBlocking": True}
+        kind = {"id": "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd", "displayName": "Minimum reviewers"}
+        optional = {**blocking, "isBlocking": False, "type": kind, "settings": {}}
+        found = [optional] if self.takes_pushes else [{**optional, "isBlocking": True}]
+        kind = {"id": "cbdc66da-9728-4af8-aada-9a5a32e4a226", "displayName": "Status"}
+        for context in self.required:
+            genre, _, name = context.rpartition("/")
+            settings = {"statusName": name, "statusGenre": genre or None}
+            found.append({**blocking, "type": kind, "settings": settings})
+        return found
 
     def _found(self, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
         branch = fields.get("searchCriteria.sourceRefName")

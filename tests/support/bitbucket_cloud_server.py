@@ -42,6 +42,7 @@ KNOWN: Mapping[str, set[str]] = {
     rf"GET {COMMIT}/pullrequests": PAGED,
     rf"GET {COMMIT}/statuses": {"q", "sort", *PAGED},
     rf"POST {COMMIT}/statuses/build": {"key", "name", "state", "description", "url", "refname"},
+    rf"GET {ROOT}/branch-restrictions": {"kind", "pattern", *PAGED},
     r"GET /2.0/user": set(),
     r"GET /2.0/user/workspaces/ml/permissions/repositories": {"q", "sort", *PAGED},
     r"GET /2.0/workspaces/ml/members": {"q", "fields", *PAGED},
@@ -78,11 +79,16 @@ class BitbucketCloudServer(LocalForge):
     secret = TOKEN
     published = None
     tells_conflicts = False
+    names_required = False
+    tells_protection = False
 
     pulls: list[Pull] = field(default_factory=list)
     sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     knows_user: bool = True
     has_index: bool = True
+    scopes: str = "pullrequest:write, repository:write"
+    groups: list[dict[str, str]] = field(default_factory=list)
+    """Who may push in spite of a restriction."""
 
     # What people do
 
@@ -159,7 +165,14 @@ class BitbucketCloudServer(LocalForge):
             return self._of_user(asked, fields)
         rest = asked.path.removeprefix(ROOT).split("/")[1:]
         if not rest:
+            if self.scopes:
+                self.headers["X-OAuth-Scopes"] = self.scopes
             return 200, {"full_name": "ml/manifests", "uuid": "{7}"}
+        if rest == ["branch-restrictions"]:
+            if self.hides:
+                return 403, _error("Your credentials lack one or more required privilege scopes.")
+            row = {"kind": "push", "pattern": self.base, "users": [], "groups": self.groups}
+            return 200, self._page([] if self.takes_pushes else [row], asked, fields)
         if rest[0] == "commit":
             return self._of_commit(asked, rest[1], rest[2:], fields)
         if len(rest) == 1:

@@ -41,6 +41,9 @@ KNOWN: Mapping[str, set[str]] = {
     rf"POST {PULL}/decline": {"version", "comment"},
     rf"POST {PULL}/participants": {"user", "role"},
     rf"GET {ROOT}/commits/[0-9a-f]+/pull-requests": PAGED,
+    rf"GET {ROOT}/branches": {"filterText", "orderBy", *PAGED},
+    rf"GET {REST}/branch-permissions/2.0/{BELOW}/restrictions": {"matcherType", "type", *PAGED},
+    rf"GET {REST}/required-builds/latest/{BELOW}/conditions": PAGED,
     rf"GET {REST}/api/1.0/repos": {"name", "projectname", "projectkey", "permission", *PAGED},
     rf"GET {BUILDS}/[0-9a-f]+": {"orderBy", *PAGED},
     rf"POST {BUILDS}/[0-9a-f]+": {"key", "name", "state", "description", "url"},
@@ -74,6 +77,7 @@ class BitbucketServer(LocalForge):
     kind = "bitbucket-data-center"
     secret = TOKEN
     published = None
+    tells_protection = False
 
     repository: str = "bitbucket/scm/ml/manifests"
     pulls: list[Pull] = field(default_factory=list)
@@ -157,10 +161,24 @@ class BitbucketServer(LocalForge):
         if asked.path == f"{REST}/api/1.0/repos":
             assert fields["permission"] == "REPO_WRITE"
             return 200, self._page([{"id": 7}] if self.may_write else [], fields)
+        if asked.path.endswith("/restrictions"):
+            if self.hides:
+                return 401, _error("You are not permitted to access this resource", "Authorisation")
+            matcher = {"id": HEADS + self.base, "type": {"id": "BRANCH"}}
+            row = {"type": "pull-request-only", "matcher": matcher, "users": [], "groups": []}
+            return 200, self._page([] if self.takes_pushes else [row], fields)
+        if asked.path.endswith("/conditions"):
+            matcher = {"id": "ANY_REF_MATCHER_ID", "type": {"id": "ANY_REF"}}
+            row = {"buildParentKeys": list(self.required), "refMatcher": matcher}
+            return 200, self._page([row], fields)
         rest = asked.path.removeprefix(ROOT).split("/")[1:]
         match asked.verb, rest:
             case "GET", []:
-                return 200, {"id": 7, "slug": "manifests", "name": "manifests"}
+                row = {"id": 7, "slug": "manifests", "name": "manifests"}
+                return 200, {**row, "archived": self.is_archived}
+            case "GET", ["branches"]:
+                row = {"displayId": self.base, "latestCommit": self.head(self.base)}
+                return 200, self._page([row], fields)
             case "POST", ["pull-requests"]:
                 return self._opened(fields)
             case "GET", ["pull-requests"]:

@@ -138,6 +138,10 @@ class LocalForge:
     me: ClassVar[str] = "rita"
     colleagues: ClassVar[Sequence[str]] = ("rita", "raj")
     tells_conflicts: ClassVar[bool] = True
+    names_required: ClassVar[bool] = True
+    """Whether statuses are required by their names, and the API tells them."""
+    tells_protection: ClassVar[bool] = True
+    """Whether everybody who may write sees how a branch is protected."""
     published: ClassVar[Published | None]
     """The description of its API, that requests and replies are held to where it is to be had."""
 
@@ -148,6 +152,13 @@ class LocalForge:
     base: str = "main"
     branch: str = BRANCH
     may_write: bool = True
+    is_archived: bool = False
+    takes_pushes: bool = True
+    """Whether the base takes direct pushes from the token's user."""
+    required: tuple[str, ...] = ()
+    """The statuses that a merge into the base needs."""
+    hides: bool = False
+    """Whether the token may not see how the base is protected."""
     answers: list[Answer] = field(default_factory=list)
     write_answers: list[Answer] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)

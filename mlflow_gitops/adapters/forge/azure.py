@@ -31,7 +31,7 @@ from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.rest import Json
 from mlflow_gitops.adapters.forge.statuses import news, own_statuses
 from mlflow_gitops.errors import ForgeError
-from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, Protection, PullRequest
 
 __all__ = ["AzureForge"]
 
@@ -43,6 +43,8 @@ TEXT_LIMIT = 255  # characters of a status
 IDENTITIES = "https://vssps.dev.azure.com"  # where Azure DevOps Services knows its users
 GIT_RIGHTS = "2e9eb7ed-3c0a-47d4-87c1-0ffdd275fd87"  # the namespace of Git's permissions
 CONTRIBUTE = 4 | 16 | 16384  # write, create a branch, contribute to pull requests
+EXEMPT = 128  # to pass policies when pushing
+STATUS_POLICY = "cbdc66da-9728-4af8-aada-9a5a32e4a226"
 LISTED = ("$top", "$skip")
 STATUSES = ("top", "skip")
 DUPLICATE = "TF401179"
@@ -162,11 +164,25 @@ class AzureForge:
         return self.get(merged[0]) if merged else None
 
     @told
+    def protection(self, branch: str) -> Protection:
+        """The branch's policies; one that blocks wants a pull request."""
+        repository = self._client.get("")
+        query = {"repositoryId": repository["id"], "refName": HEADS + branch, **PREVIEW}
+        path = f"{self._client.project}/_apis/git/policy/configurations"
+        blocking = [e for e in self._client.rows(path, query) if e["isEnabled"] and e["isBlocking"]]
+        settings = [each["settings"] for each in blocking if each["type"]["id"] == STATUS_POLICY]
+        names = [(each.get("statusGenre"), each["statusName"]) for each in settings]
+        required = tuple("/".join(part for part in name if part) for name in names)
+        if not blocking or self._may(EXEMPT, repository):
+            return Protection("", required)
+        return Protection(f"the policy {blocking[0]['type']['displayName']!r}", required)
+
+    @told
     def check(self) -> str:
         repository = self._client.get("")
-        token = f"repoV2/{repository['project']['id']}/{repository['id']}"
-        path = f"{self._client.collection}/_apis/permissions/{GIT_RIGHTS}/{CONTRIBUTE}"
-        if not all(self._client.rows(path, {"tokens": token})):
+        if repository.get("isDisabled"):
+            raise failures.read_only(where=self._client.asked)
+        if not self._may(CONTRIBUTE, repository):
             raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
         path = f"{self._client.collection}/_apis/connectionData"
         user = self._client.get(path, PREVIEW)["authenticatedUser"]
@@ -174,6 +190,11 @@ class AzureForge:
         return str(account or user["providerDisplayName"])
 
     # Parts
+
+    def _may(self, rights: int, repository: Json) -> bool:
+        token = f"repoV2/{repository['project']['id']}/{repository['id']}"
+        path = f"{self._client.collection}/_apis/permissions/{GIT_RIGHTS}/{rights}"
+        return all(self._client.rows(path, {"tokens": token}))
 
     def _pulls(self, criteria: Mapping[str, str]) -> list[Json]:
         """The newest first."""

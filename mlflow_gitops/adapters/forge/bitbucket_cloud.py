@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Literal
 from urllib.parse import quote
 
@@ -24,7 +25,14 @@ from mlflow_gitops.adapters.forge.rest import Json
 from mlflow_gitops.adapters.forge.statuses import own_statuses
 from mlflow_gitops.adapters.forge.versions import head_at, utc
 from mlflow_gitops.errors import ForgeError
-from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import (
+    WITHDRAWN,
+    Approval,
+    CommitStatus,
+    Draft,
+    Protection,
+    PullRequest,
+)
 
 __all__ = ["BitbucketCloudForge"]
 
@@ -163,11 +171,30 @@ class BitbucketCloudForge:
         return None
 
     @told
+    def protection(self, branch: str) -> Protection:
+        """Bitbucket requires a number of builds, never one by its name."""
+        try:
+            rows = self._client.pages("/branch-restrictions", {"kind": "push"})
+        except failures.AnswerError as error:
+            if error.status not in (403, 404):
+                raise
+            return Protection(unknown="only a token with `repository:admin` sees restrictions")
+        limits = [row for row in rows if fnmatchcase(branch, row.get("pattern") or "")]
+        if not limits:
+            return Protection()
+        if any(row.get("groups") for row in limits):
+            return Protection(unknown="some groups may push to it, and whose they are is not told")
+        user = self._client.get(f"{self._client.api}/user")["uuid"]
+        may_push = all(user in [each["uuid"] for each in row["users"]] for row in limits)
+        return Protection("" if may_push else "a restriction names who may push to it")
+
+    @told
     def check(self) -> str:
         answer, headers = self._client.ask("GET", "")
         scopes = headers.get("X-OAuth-Scopes", "")
         if scopes and not all(any(_gives(s, need) for s in scopes.split(", ")) for need in NEEDED):
-            raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
+            given = scopes.split(", ")
+            raise failures.lacks_scopes(given, where=self._client.asked, rights=RIGHTS)
         try:
             name = _name(self._client.get(f"{self._client.api}/user"))
             below = f"user/workspaces/{self._workspace}/permissions/repositories"

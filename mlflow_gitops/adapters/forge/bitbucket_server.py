@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Literal
+from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bitbucket_rows import builds, status_of
@@ -19,9 +21,16 @@ from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.rest import Json
-from mlflow_gitops.adapters.forge.statuses import own_statuses
+from mlflow_gitops.adapters.forge.statuses import own_statuses, unset
 from mlflow_gitops.errors import ForgeError
-from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import (
+    WITHDRAWN,
+    Approval,
+    CommitStatus,
+    Draft,
+    Protection,
+    PullRequest,
+)
 
 __all__ = ["BitbucketServerForge"]
 
@@ -30,6 +39,7 @@ log = logging.getLogger(__name__)
 TIMEOUT = 30.0  # seconds for one request
 HEADS = "refs/heads/"
 TEAM = "team:"
+NO_PUSH = ("read-only", "pull-request-only")
 DUPLICATE = "Only one pull request may be open"
 STATE_OF: dict[str, Literal["open", "closed", "merged"]] = {"OPEN": "open", "MERGED": "merged"}
 
@@ -157,8 +167,38 @@ class BitbucketServerForge:
         return self.get(max(merged)) if merged else None
 
     @told
+    def protection(self, branch: str) -> Protection:
+        below = f"projects/{quote(self._project)}/repos/{quote(self._repository)}"
+        required = self._required(below, branch)
+        there: list[str] = []
+        if required:
+            heads = self._client.pages("/branches", {"filterText": branch})
+            head = next(row["latestCommit"] for row in heads if row["displayId"] == branch)
+            there = [row["key"] for row in self._client.pages(f"{self._builds}/{head}")]
+        missing = unset(required, there)
+        path = f"{self._client.rest}/branch-permissions/2.0/{below}/restrictions"
+        try:
+            rows = self._client.pages(path)
+        except failures.AnswerError as error:
+            if error.status not in (401, 403):
+                raise
+            unknown = "only a token of an administrator sees the branch's permissions"
+            return Protection("", required, missing, unknown)
+        limits = [r for r in rows if r["type"] in NO_PUSH and _matches(r["matcher"], branch)]
+        _, headers = self._client.ask("GET", "")
+        user = headers.get("X-AUSERNAME", "")
+        if all(user in map(_name, row.get("users") or ()) for row in limits):
+            return Protection("", required, missing)
+        if any(row.get("groups") for row in limits):
+            unknown = "some groups may push to it, and whose they are is not told"
+            return Protection("", required, missing, unknown)
+        return Protection("its permissions want a pull request", required, missing)
+
+    @told
     def check(self) -> str:
         answer, headers = self._client.ask("GET", "")
+        if answer.get("archived"):
+            raise failures.read_only(where=self._client.asked)
         query = {"name": answer["name"], "permission": "REPO_WRITE"}
         writable = self._client.pages(f"{self._client.rest}/api/1.0/repos", query)
         if answer["id"] not in {row["id"] for row in writable}:
@@ -166,6 +206,19 @@ class BitbucketServerForge:
         return str(headers.get("X-AUSERNAME") or "a token")
 
     # Parts
+
+    def _required(self, below: str, branch: str) -> tuple[str, ...]:
+        """The keys of required builds, where this Bitbucket has them."""
+        try:
+            rows = self._client.pages(
+                f"{self._client.rest}/required-builds/latest/{below}/conditions"
+            )
+        except failures.AnswerError as error:
+            if error.status not in (401, 403, 404):
+                raise
+            return ()
+        keys = [row["buildParentKeys"] for row in rows if _matches(row["refMatcher"], branch)]
+        return tuple(dict.fromkeys(key for each in keys for key in each))
 
     def _mergeable(self, path: str) -> bool | None:
         """Whether there is no conflict: what else keeps it from being merged does not matter."""
@@ -212,6 +265,14 @@ class BitbucketServerForge:
             except ForgeError as error:
                 self._not_again.add(number, reviewer)
                 log.warning("no review is asked of %r: %s", reviewer, error.what)
+
+
+def _matches(matcher: Json, branch: str) -> bool:
+    """Whether a rule is for the branch; one for kinds of branches may be."""
+    kind, name = matcher["type"]["id"], str(matcher["id"])
+    if kind == "BRANCH":
+        return name.removeprefix(HEADS) == branch
+    return fnmatchcase(branch, name) if kind == "PATTERN" else kind == "ANY_REF"
 
 
 def _is_own(row: Json) -> bool:

@@ -90,6 +90,12 @@ class GitHubClient:
         """The last request of this thread, for errors: its verb and address, without a query."""
         return str(getattr(self._local, "asked", self.where))
 
+    @property
+    def scopes(self) -> list[str] | None:
+        """What the last answer of this thread says of the token; None where it has no scopes."""
+        text = self._local.headers.get("x-oauth-scopes")
+        return None if text is None else [part for part in text.split(", ") if part]
+
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Any:
         return self._ask("GET", path, query=query)
 
@@ -124,6 +130,7 @@ class GitHubClient:
                 input=None if fields is None else dict(fields),
                 cnx=self._connection(),
             )
+            self._local.headers = headers
             if status == 401:
                 self._refused()
             if status >= 300:

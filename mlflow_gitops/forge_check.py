@@ -45,6 +45,9 @@ class ForgeCheck:
             return ForgeReport(warnings=(UNCHECKED,) if proposes else ())
         try:
             forge = self.open_forge(settings)
+        except GitOpsError as error:  # commits need no forge
+            return ForgeReport(failure=error if proposes else None)
+        try:
             user = forge.check()
         except TransientError as error:
             return ForgeReport(warnings=(f"the forge is not checked: {_told(error)}",))

@@ -447,7 +447,8 @@ SETTINGS = (
         "environments.<name>.pull-request.reviewers",
         "list of user names, or `team:<name>`",
         "[]",
-        "Who is asked to review.",
+        "Who is asked to review. On Azure DevOps a user's name is an address, on Bitbucket Cloud a "
+        "nickname or a UUID with its braces.",
         "CODEOWNERS asks for reviews already.",
     ),
     Setting(

@@ -333,8 +333,7 @@ VARIABLES = (
     ),
     Variable(
         "MLFLOW_GITOPS_TEST_FORGE_KIND",
-        "`github`, `gitlab`, `gitea`, `forgejo`, `azure-devops`, `bitbucket-cloud` or "
-        "`bitbucket-data-center`",
+        "`github`, `gitlab`, `gitea` or `forgejo`",
         "",
         "For this project's own tests: its kind.",
     ),

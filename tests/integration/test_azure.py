@@ -87,3 +87,12 @@ def test_a_text_of_4_000_characters_keeps_what_people_read_first(host: AzureServ
     assert pull.body.startswith("first line\n")
     assert len(pull.body) <= 4_000
     assert "cut here" in pull.body
+
+
+def test_who_may_pass_policies_may_commit(host: AzureServer) -> None:
+    host.takes_pushes, host.required = False, ("mlflow-gitops/metrics",)
+    forge = opened(host)
+    assert "Minimum reviewers" in forge.protection("main").refuses
+    host.is_exempt = True
+    found = forge.protection("main")
+    assert (found.refuses, found.required) == ("", ("mlflow-gitops/metrics",))

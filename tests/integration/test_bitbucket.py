@@ -156,3 +156,31 @@ def test_another_conflict_is_no_second_pull_request(server: BitbucketServer) -> 
     server.write_answers.append((409, JSON, body))
     with pytest.raises(ForgeError, match="nothing to merge"):
         opened(server).open(BRANCH, "main", Draft("t", "b"))
+
+
+def test_the_scopes_of_a_token_are_checked(cloud: BitbucketCloudServer) -> None:
+    forge = opened(cloud)
+    for scopes in ("", "pullrequest:write, repository:admin", "write:repository:bitbucket"):
+        cloud.scopes = scopes
+        if scopes.startswith("write"):
+            cloud.scopes += ", write:pullrequest:bitbucket, read:user:bitbucket"
+        assert forge.check() == "mlflow-gitops"
+    for scopes in ("repository:write", "pullrequest, repository", "read:repository:bitbucket"):
+        cloud.scopes = scopes
+        with pytest.raises(ForgeError, match="its scopes are") as caught:
+            forge.check()
+        assert "pullrequest:write" in caught.value.hint
+
+
+def test_whose_groups_may_push_is_not_told(cloud: BitbucketCloudServer) -> None:
+    cloud.takes_pushes, cloud.groups = False, [{"slug": "deployers"}]
+    found = opened(cloud).protection("main")
+    assert (found.refuses, bool(found.unknown)) == ("", True)
+
+
+def test_a_rule_of_another_branch_is_none_of_this_one(either: Bitbucket) -> None:
+    either.takes_pushes = False
+    base, either.base = either.base, "release"
+    git("branch", "release", "main", cwd=either.bare)
+    assert opened(either).protection(base).refuses == ""
+    assert opened(either).protection("release").refuses

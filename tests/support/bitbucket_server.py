@@ -46,7 +46,9 @@ KNOWN: Mapping[str, set[str]] = {
     rf"GET {REST}/required-builds/latest/{BELOW}/conditions": PAGED,
     rf"GET {REST}/api/1.0/repos": {"name", "projectname", "projectkey", "permission", *PAGED},
     rf"GET {BUILDS}/[0-9a-f]+": {"orderBy", *PAGED},
-    rf"POST {BUILDS}/[0-9a-f]+": {"key", "name", "state", "description", "url"},
+    rf"POST {ROOT}/commits/[0-9a-f]+/builds": {
+        *("key", "name", "state", "description", "url", "parent", "ref"),
+    },
 }
 STATES: Any = {"SUCCESSFUL": "success", "FAILED": "failure", "INPROGRESS": "pending"}
 
@@ -157,7 +159,8 @@ class BitbucketServer(LocalForge):
         for pull in self.pulls:
             self._known(pull.number)
         if asked.path.startswith(BUILDS):
-            return self._build(asked, fields)
+            sent = self.sent.get(asked.path.rpartition("/")[2], [])
+            return 200, self._page(list({each["key"]: each for each in sent}.values()), fields)
         if asked.path == f"{REST}/api/1.0/repos":
             assert fields["permission"] == "REPO_WRITE"
             return 200, self._page([{"id": 7}] if self.may_write else [], fields)
@@ -185,20 +188,16 @@ class BitbucketServer(LocalForge):
                 assert (fields["state"], fields["direction"]) == ("ALL", "OUTGOING")
                 found = [each for each in self.pulls[::-1] if HEADS + each.branch == fields["at"]]
                 return 200, self._page([self._shown(each) for each in found], fields)
+            case "POST", ["commits", commit, "builds"]:
+                assert fields["url"].startswith(("https://", "http://"))
+                self.sent.setdefault(commit, []).append(dict(fields))
+                return 204, None
             case "GET", ["commits", commit, "pull-requests"]:
                 found = [each for each in self.pulls if commit == each.merge_commit]
                 return 200, self._page([self._shown(each) for each in found], fields)
         if int(rest[1]) > len(self.pulls):
             return 404, _error("No such pull request.", "NoSuchPullRequestException")
         return self._pull(asked.verb, self.pulls[int(rest[1]) - 1], rest[2:], fields)
-
-    def _build(self, asked: Asked, fields: Mapping[str, Any]) -> Reply:
-        sent = self.sent.setdefault(asked.path.rpartition("/")[2], [])
-        if asked.verb == "GET":
-            return 200, self._page(list({each["key"]: each for each in sent}.values()), fields)
-        assert fields["url"].startswith(("https://", "http://"))
-        sent.append(dict(fields))
-        return 204, None
 
     def _opened(self, fields: Mapping[str, Any]) -> Reply:
         here = {"slug": "manifests", "project": {"key": "ml"}}

@@ -154,7 +154,8 @@ class BitbucketServerForge:
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         there = self._client.pages(f"{self._builds}/{commit}")
         for fields in builds(statuses, there, f"{self._client.web}/commits/{commit}"):
-            self._client.send("POST", f"{self._builds}/{commit}", fields)
+            build = {**fields, "parent": fields["key"]}  # by which required builds know it
+            self._client.send("POST", f"/commits/{commit}/builds", build)
 
     @told
     def verdicts(self, commit: str) -> Sequence[CommitStatus]:
@@ -174,7 +175,8 @@ class BitbucketServerForge:
         if required:
             heads = self._client.pages("/branches", {"filterText": branch})
             head = next(row["latestCommit"] for row in heads if row["displayId"] == branch)
-            there = [row["key"] for row in self._client.pages(f"{self._builds}/{head}")]
+            rows = self._client.pages(f"{self._builds}/{head}")
+            there = [row.get("parent") or row["key"] for row in rows]
         missing = unset(required, there)
         path = f"{self._client.rest}/branch-permissions/2.0/{below}/restrictions"
         try:

@@ -35,7 +35,7 @@ LONGEST = 300  # characters of the forge's own words
 LIMIT_WAIT = 60.0  # seconds: what GitHub asks for where it does not say
 AGAIN = "it is tried again"
 API_URL = "set `url` of `forge:` in the settings to the API's address"
-SIGN_IN = re.compile(r"(?i)/(_?sign[-_]?in|log[-_]?in|sso|saml2?|oauth2?|adfs|idp)\b")
+SIGN_IN = re.compile(r"(?i)/(_?sign[-_]?in|log[-_]?in|sso|saml2?|oauth2?|adfs|idp)(?=[/.]|$)")
 
 
 class AnswerError(ForgeError):

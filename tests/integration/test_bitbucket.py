@@ -184,3 +184,16 @@ def test_a_rule_of_another_branch_is_none_of_this_one(either: Bitbucket) -> None
     git("branch", "release", "main", cwd=either.bare)
     assert opened(either).protection(base).refuses == ""
     assert opened(either).protection("release").refuses
+
+
+def test_an_approval_of_a_commit_that_is_gone_is_none_of_the_head(
+    cloud: BitbucketCloudServer,
+) -> None:
+    """After a rebase Bitbucket may forget the old head."""
+    forge = opened(cloud)
+    number = forge.open(BRANCH, "main", Draft("t", "b")).number
+    cloud.approve(number)
+    cloud.pulls[0].activity[0]["update"]["source"]["commit"]["hash"] = "0" * 12
+    pull = forge.get(number)
+    assert [approval.by for approval in pull.approvals] == ["rita"]
+    assert not pull.is_approved

@@ -231,6 +231,8 @@ class BitbucketCloudServer(LocalForge):
         self, asked: Asked, commit: str, rest: list[str], fields: Mapping[str, Any]
     ) -> Reply:
         if not rest:
+            if set(commit) == {"0"}:
+                return 404, _error("Commit not found")
             shown = git("log", "-1", "--format=%H%n%B", commit, cwd=self.bare)
             found, _, message = shown.partition("\n")
             whole = {"hash": found, "message": message}

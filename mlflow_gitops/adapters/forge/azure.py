@@ -24,7 +24,7 @@ from mlflow_gitops.adapters.forge.azure_rows import (
     pull_of,
     status_of,
 )
-from mlflow_gitops.adapters.forge.bodies import shortened
+from mlflow_gitops.adapters.forge.bodies import plain, shortened
 from mlflow_gitops.adapters.forge.closing import closing_comment
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
@@ -119,11 +119,12 @@ class AzureForge:
         path = f"/pullRequests/{pull.number}"
         now = self._client.get(path)
         wanted = {"title": draft.title, "description": shortened(draft.body, BODY_LIMIT)}
-        fields = {key: each for key, each in wanted.items() if (now.get(key) or "") != each}
+        there = {key: plain(now.get(key) or "") for key in wanted}
+        fields = {key: text for key, text in wanted.items() if plain(text) != there[key]}
         if fields:
             self._client.send("PATCH", path, fields)
-        there = self._labels(pull.number)
-        self._label(pull.number, [label for label in draft.labels if label not in there])
+        labels = self._labels(pull.number)
+        self._label(pull.number, [label for label in draft.labels if label not in labels])
         self._ask_reviewers(pull.number, draft.reviewers, now["reviewers"])
 
     @told

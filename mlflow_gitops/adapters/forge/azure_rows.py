@@ -99,7 +99,7 @@ def approvals_of(
     found = []
     for each in reviewers:
         if each["vote"] in APPROVING and not each.get("isContainer"):
-            time = times.get(each["id"].lower(), "")
+            time = times.get(_plain_id(each["id"]), "")
             found.append(Approval(name_of(each), head_at(heads, time) if time else head, time))
     return tuple(found)
 
@@ -113,7 +113,12 @@ def _votes(threads: Iterable[Json]) -> Iterator[tuple[str, str]]:
         people = thread.get("identities") or {}
         voter = people.get(str(told.get("CodeReviewVotedByIdentity")))
         by = voter["id"] if voter else told.get("CodeReviewVotedByTfId", "")
-        yield str(by).lower(), utc(thread["publishedDate"])
+        yield _plain_id(str(by)), utc(thread["publishedDate"])
+
+
+def _plain_id(text: str) -> str:
+    """Azure writes the same one with dashes and without."""
+    return text.replace("-", "").lower()
 
 
 def comments_of(threads: Iterable[Json]) -> Iterator[Comment]:

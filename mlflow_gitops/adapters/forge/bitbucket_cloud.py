@@ -10,24 +10,32 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Literal
 from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bitbucket_cloud_client import RIGHTS, BitbucketCloudClient
+from mlflow_gitops.adapters.forge.bitbucket_cloud_rows import (
+    approvals_of,
+    decided_at,
+    is_own,
+    may_write,
+    name_of,
+    said_of,
+)
 from mlflow_gitops.adapters.forge.bitbucket_rows import builds, status_of
-from mlflow_gitops.adapters.forge.bitbucket_text import plain, read, written
-from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
+from mlflow_gitops.adapters.forge.bitbucket_text import read, written
+from mlflow_gitops.adapters.forge.bodies import plain
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.rest import Json
 from mlflow_gitops.adapters.forge.statuses import own_statuses
-from mlflow_gitops.adapters.forge.versions import head_at, utc
+from mlflow_gitops.adapters.forge.versions import utc
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import (
     WITHDRAWN,
-    Approval,
     CommitStatus,
     Draft,
     Protection,
@@ -70,7 +78,7 @@ class BitbucketCloudForge:
         name = branch.replace("\\", "\\\\").replace('"', '\\"')
         query = {"q": f'source.branch.name = "{name}"', "state": STATES, "sort": "-created_on"}
         found = self._client.pages("/pullrequests", query)
-        ours = [row for row in found if _is_own(row)]
+        ours = [row for row in found if is_own(row)]
         ours.sort(key=lambda row: (row["state"] == "OPEN", row["id"]), reverse=True)
         return self.get(ours[0]["id"]) if ours else None
 
@@ -82,9 +90,10 @@ class BitbucketCloudForge:
         needs_past = approved or state != "open"
         past = self._client.pages(f"/pullrequests/{number}/activity") if needs_past else []
         body, labels = read(row["description"] or "")
-        head, by = self._full(row["source"]["commit"]), _name(row.get("closed_by"))
-        decided = "" if state == "open" else _decided_at(past, row)
-        merge = row.get("merge_commit") if state == "merged" else None
+        head, by = self._full(row["source"]["commit"]["hash"]), name_of(row.get("closed_by"))
+        decided = "" if state == "open" else decided_at(past, row)
+        merge = (row.get("merge_commit") or {}) if state == "merged" else {}
+        approvals = approvals_of(approved, past, head)
         return PullRequest(
             number=int(row["id"]),
             url=row["links"]["html"]["href"],
@@ -95,15 +104,15 @@ class BitbucketCloudForge:
             title=row["title"],
             body=body,
             labels=labels,
-            author=_name(row["author"]),
-            approvals=self._approvals(approved, past, head),
-            merge_commit=self._full(merge),
+            author=name_of(row["author"]),
+            approvals=tuple(replace(each, commit=self._full(each.commit)) for each in approvals),
+            merge_commit=self._full(merge.get("hash", "")),
             decided_by="" if state == "open" else by,
             decided_at=decided,
-            comment=_said(row, past, by, decided) if state == "closed" else "",
+            comment=said_of(row, past, by, decided) if state == "closed" else "",
             created=utc(row["created_on"]),
             updated=utc(row["updated_on"]),
-            asked=(*map(_name, row["reviewers"]), *self._not_again.of(number)),
+            asked=(*map(name_of, row["reviewers"]), *self._not_again.of(number)),
         )
 
     @told
@@ -191,12 +200,11 @@ class BitbucketCloudForge:
     @told
     def check(self) -> str:
         answer, headers = self._client.ask("GET", "")
-        scopes = headers.get("X-OAuth-Scopes", "")
-        if scopes and not all(any(_gives(s, need) for s in scopes.split(", ")) for need in NEEDED):
-            given = scopes.split(", ")
-            raise failures.lacks_scopes(given, where=self._client.asked, rights=RIGHTS)
+        scopes = [scope for scope in headers.get("X-OAuth-Scopes", "").split(", ") if scope]
+        if scopes and not may_write(scopes):
+            raise failures.lacks_scopes(scopes, where=self._client.asked, rights=RIGHTS)
         try:
-            name = _name(self._client.get(f"{self._client.api}/user"))
+            name = name_of(self._client.get(f"{self._client.api}/user"))
             below = f"user/workspaces/{self._workspace}/permissions/repositories"
             query = {"q": f'repository.full_name = "{answer["full_name"]}"'}
             rows = self._client.get(f"{self._client.api}/{below}", query)["values"]
@@ -217,32 +225,19 @@ class BitbucketCloudForge:
             return None
         return found if found.state == "merged" else None
 
-    def _full(self, commit: Json | None) -> str:
-        """The whole hash: Bitbucket gives a part of it."""
-        part = str(commit["hash"]) if commit else ""
+    def _full(self, part: str) -> str:
+        """The whole hash, of which Bitbucket gives a part; the part where the commit is gone."""
         if not part or len(part) == HASH_LENGTH:
             return part
         if part not in self._hashes:
-            found = self._client.get(f"/commit/{part}", {"fields": "hash"})
-            self._hashes[part] = str(found["hash"])
+            try:
+                found = self._client.get(f"/commit/{part}", {"fields": "hash"})["hash"]
+            except failures.AnswerError as error:
+                if error.status != 404:
+                    raise
+                return part
+            self._hashes[part] = str(found)
         return self._hashes[part]
-
-    def _approvals(
-        self, users: Iterable[Json], past: Sequence[Json], head: str
-    ) -> tuple[Approval, ...]:
-        """Each counts for the head that was there at its time, and for today's where no time is
-        told, so that nothing is rewritten under somebody's approval.
-        """
-        updates = [each["update"] for each in past if "update" in each]
-        heads = sorted((utc(each["date"]), each["source"]["commit"]["hash"]) for each in updates)
-        given = [each["approval"] for each in past if "approval" in each]
-        times = {each["user"]["uuid"]: utc(each["date"]) for each in given[::-1]}
-        found = []
-        for user in users:
-            time = times.get(user["uuid"], "")
-            commit = self._full({"hash": head_at(heads, time)}) if time else head
-            found.append(Approval(_name(user), commit, time))
-        return tuple(found)
 
     def _put(self, row: Json, fields: Json) -> Json:
         """Change a pull request: what is not sent of these, Bitbucket would take away."""
@@ -257,7 +252,7 @@ class BitbucketCloudForge:
     def _ask_reviewers(self, row: Json, reviewers: Iterable[str]) -> None:
         """One by one: a reviewer whom Bitbucket refuses stops no delivery."""
         number = int(row["id"])
-        names = {_name(each).casefold() for each in row["reviewers"]}
+        names = {name_of(each).casefold() for each in row["reviewers"]}
         names |= {name.casefold() for name in self._not_again.of(number)}
         for reviewer in reviewers:
             if reviewer.casefold() in names:
@@ -282,7 +277,7 @@ class BitbucketCloudForge:
         members = self._client.pages(f"{self._client.api}/workspaces/{self._workspace}/members")
         name = reviewer.casefold()
         users = [each["user"] for each in members]
-        found = [user["uuid"] for user in users if _name(user).casefold() == name]
+        found = [user["uuid"] for user in users if name_of(user).casefold() == name]
         if len(found) != 1:
             raise ForgeError(
                 f"{len(found)} users of the workspace have this nickname",
@@ -290,38 +285,3 @@ class BitbucketCloudForge:
                 hint="name the user's UUID in `reviewers`",
             )
         return {"uuid": str(found[0])}
-
-
-NEEDED = ("repository", "pullrequest")
-
-
-def _gives(scope: str, needed: str) -> bool:
-    return scope in (f"{needed}:write", f"{needed}:admin", f"write:{needed}:bitbucket")
-
-
-def _is_own(row: Json) -> bool:
-    """Whether its branch is in the repository itself, and not in a fork."""
-    source = row["source"].get("repository")
-    return bool(source) and source["full_name"] == row["destination"]["repository"]["full_name"]
-
-
-def _name(user: Json | None) -> str:
-    """A user's nickname; an app and a token have a display name alone."""
-    return str(user.get("nickname") or user["display_name"]) if user else ""
-
-
-def _decided_at(past: Iterable[Json], row: Json) -> str:
-    updates = (each["update"] for each in past if "update" in each)
-    times = [utc(each["date"]) for each in updates if each["state"] == row["state"]]
-    return max(times, default=utc(row["updated_on"]))
-
-
-def _said(row: Json, past: Iterable[Json], by: str, time: str) -> str:
-    """At its closing, as a comment or as the reason that Bitbucket asks for."""
-    rows = [each["comment"] for each in past if "comment" in each]
-    said = [
-        Comment(_name(each["user"]), utc(each["created_on"]), each["content"]["raw"] or "")
-        for each in rows
-        if not each.get("deleted")
-    ]
-    return str(row.get("reason") or "") or closing_comment(said, by, time)

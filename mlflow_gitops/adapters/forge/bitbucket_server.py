@@ -7,17 +7,25 @@ activities alone, times are numbers, and there are no labels (`bitbucket_text`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bitbucket_rows import builds, status_of
 from mlflow_gitops.adapters.forge.bitbucket_server_client import RIGHTS, BitbucketServerClient
-from mlflow_gitops.adapters.forge.bitbucket_text import plain, read, written
-from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
+from mlflow_gitops.adapters.forge.bitbucket_server_rows import (
+    HEADS,
+    approvals_of,
+    comments_of,
+    is_own,
+    matches,
+    name_of,
+    time_of,
+)
+from mlflow_gitops.adapters.forge.bitbucket_text import read, written
+from mlflow_gitops.adapters.forge.bodies import plain
+from mlflow_gitops.adapters.forge.closing import closing_comment
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.rest import Json
@@ -25,7 +33,6 @@ from mlflow_gitops.adapters.forge.statuses import own_statuses, unset
 from mlflow_gitops.errors import ForgeError
 from mlflow_gitops.pull_requests import (
     WITHDRAWN,
-    Approval,
     CommitStatus,
     Draft,
     Protection,
@@ -37,7 +44,6 @@ __all__ = ["BitbucketServerForge"]
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds for one request
-HEADS = "refs/heads/"
 TEAM = "team:"
 NO_PUSH = ("read-only", "pull-request-only")
 DUPLICATE = "Only one pull request may be open"
@@ -72,7 +78,7 @@ class BitbucketServerForge:
     def newest(self, branch: str) -> PullRequest | None:
         query = {"at": HEADS + branch, "direction": "OUTGOING", "state": "ALL", "order": "NEWEST"}
         found = self._client.pages("/pull-requests", query)
-        ours = [row for row in found if _is_own(row)]
+        ours = [row for row in found if is_own(row)]
         ours.sort(key=lambda row: (row["state"] == "OPEN", row["id"]), reverse=True)
         return self.get(ours[0]["id"]) if ours else None
 
@@ -86,8 +92,8 @@ class BitbucketServerForge:
         needs_past = approved or state != "open"
         past = self._client.pages(f"{path}/activities") if needs_past else []
         decided = next((each for each in past if each["action"] == row["state"]), None)
-        by, at = (_name(decided["user"]), _time(decided["createdDate"])) if decided else ("", "")
-        at = at or _time(row.get("closedDate"))
+        by = name_of(decided["user"]) if decided else ""
+        at = time_of(decided["createdDate"] if decided else row.get("closedDate"))
         body, labels = read(row.get("description") or "")
         merge = (row.get("properties") or {}).get("mergeCommit") or {}
         return PullRequest(
@@ -100,16 +106,16 @@ class BitbucketServerForge:
             title=row["title"],
             body=body,
             labels=labels,
-            author=_name(row["author"]["user"]),
-            approvals=tuple(_approvals(approved, past, row["fromRef"]["latestCommit"])),
+            author=name_of(row["author"]["user"]),
+            approvals=tuple(approvals_of(approved, past, row["fromRef"]["latestCommit"])),
             mergeable=self._mergeable(path) if state == "open" else None,
             merge_commit=str(merge.get("id") or "") if state == "merged" else "",
             decided_by=by,
             decided_at=at,
-            comment=closing_comment(_comments(past), by, at) if state == "closed" else "",
-            created=_time(row["createdDate"]),
-            updated=_time(row["updatedDate"]),
-            asked=(*(_name(e["user"]) for e in row["reviewers"]), *self._not_again.of(number)),
+            comment=closing_comment(comments_of(past), by, at) if state == "closed" else "",
+            created=time_of(row["createdDate"]),
+            updated=time_of(row["updatedDate"]),
+            asked=(*(name_of(e["user"]) for e in row["reviewers"]), *self._not_again.of(number)),
         )
 
     @told
@@ -164,7 +170,7 @@ class BitbucketServerForge:
     @told
     def of_commit(self, commit: str) -> PullRequest | None:
         rows = self._client.pages(f"/commits/{commit}/pull-requests")
-        merged = [row["id"] for row in rows if row["state"] == "MERGED" and _is_own(row)]
+        merged = [row["id"] for row in rows if row["state"] == "MERGED" and is_own(row)]
         return self.get(max(merged)) if merged else None
 
     @told
@@ -186,10 +192,10 @@ class BitbucketServerForge:
                 raise
             unknown = "only a token of an administrator sees the branch's permissions"
             return Protection("", required, missing, unknown)
-        limits = [r for r in rows if r["type"] in NO_PUSH and _matches(r["matcher"], branch)]
+        limits = [r for r in rows if r["type"] in NO_PUSH and matches(r["matcher"], branch)]
         _, headers = self._client.ask("GET", "")
         user = headers.get("X-AUSERNAME", "")
-        if all(user in map(_name, row.get("users") or ()) for row in limits):
+        if all(user in map(name_of, row.get("users") or ()) for row in limits):
             return Protection("", required, missing)
         if any(row.get("groups") for row in limits):
             unknown = "some groups may push to it, and whose they are is not told"
@@ -219,7 +225,7 @@ class BitbucketServerForge:
             if error.status not in (401, 403, 404):
                 raise
             return ()
-        keys = [row["buildParentKeys"] for row in rows if _matches(row["refMatcher"], branch)]
+        keys = [row["buildParentKeys"] for row in rows if matches(row["refMatcher"], branch)]
         return tuple(dict.fromkeys(key for each in keys for key in each))
 
     def _mergeable(self, path: str) -> bool | None:
@@ -252,7 +258,7 @@ class BitbucketServerForge:
     def _ask_reviewers(self, row: Json, reviewers: Iterable[str]) -> None:
         """One by one: a reviewer whom Bitbucket refuses stops no delivery."""
         number = int(row["id"])
-        names = {_name(each["user"]).casefold() for each in row["reviewers"]}
+        names = {name_of(each["user"]).casefold() for each in row["reviewers"]}
         names |= {name.casefold() for name in self._not_again.of(number)}
         for reviewer in reviewers:
             if reviewer.casefold() in names:
@@ -267,43 +273,3 @@ class BitbucketServerForge:
             except ForgeError as error:
                 self._not_again.add(number, reviewer)
                 log.warning("no review is asked of %r: %s", reviewer, error.what)
-
-
-def _matches(matcher: Json, branch: str) -> bool:
-    """Whether a rule is for the branch; one for kinds of branches may be."""
-    kind, name = matcher["type"]["id"], str(matcher["id"])
-    if kind == "BRANCH":
-        return name.removeprefix(HEADS) == branch
-    return fnmatchcase(branch, name) if kind == "PATTERN" else kind == "ANY_REF"
-
-
-def _is_own(row: Json) -> bool:
-    """Whether its branch is in the repository itself, and not in a fork."""
-    return bool(row["fromRef"]["repository"]["id"] == row["toRef"]["repository"]["id"])
-
-
-def _name(user: Json) -> str:
-    return str(user["name"])
-
-
-def _time(milliseconds: int | None) -> str:
-    if not milliseconds:
-        return ""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _approvals(people: Iterable[Json], past: Sequence[Json], head: str) -> Iterator[Approval]:
-    """Each names the commit it was given on, where Bitbucket is not too old for that."""
-    given = [each for each in past if each["action"] == "APPROVED"]
-    times = {_name(each["user"]): _time(each["createdDate"]) for each in given[::-1]}
-    for each in people:
-        by = _name(each["user"])
-        yield Approval(by, each.get("lastReviewedCommit") or head, times.get(by, ""))
-
-
-def _comments(past: Iterable[Json]) -> Iterator[Comment]:
-    for each in past:
-        if each["action"] == "COMMENTED" and each.get("comment"):
-            said = each["comment"]
-            yield Comment(_name(said["author"]), _time(said["createdDate"]), said["text"])

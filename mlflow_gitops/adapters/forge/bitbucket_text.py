@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from mlflow_gitops.adapters.forge.bodies import shortened
+from mlflow_gitops.adapters.forge.bodies import plain, shortened
 
-__all__ = ["plain", "read", "written"]
+__all__ = ["read", "written"]
 
 LIMIT = 32_768  # characters
 ROOM = 1_024  # of them for labels and escapes
@@ -43,11 +43,6 @@ def read(description: str) -> tuple[str, tuple[str, ...]]:
         text = text[: lines[-1].start()] + text[lines[-1].end() :]
     labels = re.findall(r"`([^`\n]+)`", lines[-1][1]) if lines else ()
     return plain(HIDDEN.sub(_shown, text)), tuple(labels)
-
-
-def plain(text: str) -> str:
-    """Return it as Bitbucket keeps it: browsers write other line ends."""
-    return text.replace("\r\n", "\n").strip()
 
 
 def _hidden(found: re.Match[str]) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["shortened"]
+__all__ = ["plain", "shortened"]
 
 START = re.compile(r"<!--\s*mlflow-gitops \{")
 END = "-->"
 FOLDS = "\n\n</details>"
 LONGEST_LINE = 1_000  # characters; a longer one is cut
 CUT = "\n\n(cut here: the text was too long for the forge)\n\n"
+
+
+def plain(text: str) -> str:
+    """Return it as forges keep it: people's browsers write other line ends."""
+    return text.replace("\r\n", "\n").strip()
 
 
 def shortened(body: str, limit: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
-from mlflow_gitops.adapters.forge.bodies import shortened
+from mlflow_gitops.adapters.forge.bodies import plain, shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since
 from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient
@@ -99,7 +99,7 @@ class GitHubForge:
     @told
     def update(self, pull: PullRequest, draft: Draft) -> None:
         fields = {"title": draft.title, "body": shortened(draft.body, BODY_LIMIT)}
-        if any(_plain(fields[name]) != _plain(getattr(pull, name)) for name in fields):
+        if any(plain(fields[name]) != plain(getattr(pull, name)) for name in fields):
             self._client.send("PATCH", f"/pulls/{pull.number}", fields)
         now = self._client.get(f"/pulls/{pull.number}")
         asked = [*_asked(now), *_reviewers(self._reviews(pull.number))]
@@ -161,12 +161,14 @@ class GitHubForge:
     @told
     def check(self) -> str:
         row = self._client.get("")
+        if "full_name" not in row:
+            raise failures.not_the_api(self._client.name, where=self._client.asked)
         scopes = self._client.scopes
         if row.get("archived"):
             raise failures.read_only(where=self._client.asked)
         if scopes is not None and not {"repo", "public_repo"} & set(scopes):
             raise failures.lacks_scopes(scopes, where=self._client.asked, rights=RIGHTS)
-        rights = row.get("permissions") or {} if row["full_name"] else {}
+        rights = row.get("permissions") or {}
         if isinstance(self._auth, Installation):  # whose rights are looked at with each token
             return self._auth.account()
         of_app = self._auth.token.startswith(APP_TOKEN)
@@ -264,11 +266,6 @@ def _required_by(rules: Iterable[Json]) -> Iterator[str]:
         if rule["type"] == "required_status_checks":
             checks = rule["parameters"]["required_status_checks"]
             yield from (each["context"] for each in checks)
-
-
-def _plain(text: str) -> str:
-    """As GitHub keeps it: people's browsers write other line ends."""
-    return text.replace("\r\n", "\n").strip()
 
 
 def _asked(pull: Json) -> list[str]:

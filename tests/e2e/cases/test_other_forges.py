@@ -16,7 +16,6 @@ Names = Callable[[str], str]
 PATHS = {
     "azure-devops": "org/ml/_git/manifests",
     "bitbucket-cloud": "ml/manifests.git",
-    "bitbucket-data-center": "scm/ml/manifests.git",
 }
 
 

@@ -160,7 +160,7 @@ class ServiceReconciler:
                 found = self.forge.look(settings, self.reconciler.repository.default_branch)
             except GitOpsError:  # the repository or its settings: they have checks of their own
                 return ForgeReport()
-            again = AGAIN_FAILED if found.failure else AGAIN
+            again = AGAIN if found.user else AGAIN_FAILED
             self._report = (now + again, found)
         return self._report[1]
 

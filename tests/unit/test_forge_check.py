@@ -138,10 +138,15 @@ def test_readiness_has_the_forge_and_asks_it_rarely(parts: Parts) -> None:
 
 
 def test_a_forge_that_is_away_does_not_make_the_service_unready(parts: Parts) -> None:
-    served = service(parts, [0.0])
+    seconds = [0.0]
+    served = service(parts, seconds)
     parts.forge.failure = TransientError("the forge cannot be reached", where="GET https://x")
     assert "forge" not in served.ready()
     assert "cannot be reached" in served.warnings()["forge"]
+    parts.forge.failure = None
+    seconds[0] += AGAIN_FAILED
+    assert served.ready()["forge"] == ""
+    assert "forge" not in served.warnings()
 
 
 def test_readiness_says_nothing_of_a_forge_that_nobody_asks() -> None:

@@ -161,7 +161,7 @@ class GiteaForge:
         if any(is_foreign(name) for name in required):
             path = f"/commits/{row['commit']['id']}/status"
             there = [each["context"] for each in self._client.pages(path, "statuses")]
-        refuses = "" if row["user_can_push"] else "its protection lets this user not push"
+        refuses = "" if row["user_can_push"] else "its protection does not let this user push"
         return Protection(refuses, required, unset(required, there))
 
     @told

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_gitops.config import Process, parse_settings
 from mlflow_gitops.errors import ConfigError, TerminalError
+from mlflow_gitops.forge_check import ForgeCheck
 from mlflow_gitops.history import Historian
 from mlflow_gitops.looking_back import LookingBack
 from mlflow_gitops.observe import Observer
@@ -152,6 +153,9 @@ class Session:
             )
             self._forge = (wanted, made)
         return self._forge[1]
+
+    def forge_check(self) -> ForgeCheck:
+        return ForgeCheck(self.forge, self.process.has_forge_token)
 
     @cached_property
     def store(self) -> ArtifactStore:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_gitops.branches import Ahead
 from mlflow_gitops.errors import GitOpsError
-from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import CommitStatus, Draft, Protection, PullRequest
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import (
     BranchPush,
@@ -293,7 +293,7 @@ class Forge(Protocol):
 
     @property
     def kind(self) -> str:
-        """`github`, `gitlab`, `gitea` or `forgejo`."""
+        """One of the kinds that the setting `forge.kind` takes."""
 
     def newest(self, branch: str) -> PullRequest | None:
         """The pull request of this branch of the repository that counts: an open one before
@@ -325,7 +325,12 @@ class Forge(Protocol):
         """The merged pull request that brought a commit, for who approved it; None for none."""
 
     def check(self) -> str:
-        """Who the token belongs to. Raises ForgeError where it may not do its work here."""
+        """Who the token belongs to. Raises ForgeError where it may not do its work here, as far
+        as the forge tells without a write.
+        """
+
+    def protection(self, branch: str) -> Protection:
+        """Return what the forge asks of whoever changes the branch."""
 
 
 class Renderer(Protocol):

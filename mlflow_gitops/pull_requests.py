@@ -1,4 +1,4 @@
-"""What a forge (GitHub, GitLab, Gitea, Forgejo) knows of a pull request: values without I/O.
+"""What a forge, GitHub for example, knows of a pull request: values without I/O.
 
 GitLab calls it a merge request; here it is a pull request everywhere, and `number` is GitLab's
 `iid`. Names and texts come from the forge, where people may write: they are shown escaped.
@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["WITHDRAWN", "Approval", "CommitStatus", "Draft", "PullRequest", "Verdict"]
+__all__ = [
+    "WITHDRAWN",
+    "Approval",
+    "CommitStatus",
+    "Draft",
+    "Protection",
+    "PullRequest",
+    "Verdict",
+]
 
 WITHDRAWN = "mlflow-gitops/withdrawn"
 """The label that our own closing sets first: a closing without it is a person's rejection."""
@@ -93,3 +101,19 @@ class CommitStatus:
     verdict: Verdict
     text: str
     url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a forge asks of whoever changes a branch.
+
+    `refuses` says why it takes no direct push from this token's user, "" where it takes one or
+    nobody knows. `required` are the names of the statuses that a merge needs, patterns on some
+    forges; `unset` are those of them that are not ours and that nothing set on the branch's newest
+    commit. `unknown` says what the token may not see, "" for nothing.
+    """
+
+    refuses: str = ""
+    required: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
+    unknown: str = ""

@@ -6,10 +6,12 @@ which environments the last resync blocked.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlflow_gitops.adapters.git_address import Address
+from mlflow_gitops.adapters.repository_paths import bare_path
 from mlflow_gitops.errors import (
     ConfigError,
     GitOpsError,
@@ -17,6 +19,7 @@ from mlflow_gitops.errors import (
     TerminalError,
     TransientError,
 )
+from mlflow_gitops.forge_check import ForgeCheck, ForgeReport
 from mlflow_gitops.planning.naming import OURS, branch_of
 from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
@@ -25,12 +28,17 @@ from mlflow_gitops.state import Environment, Settings, State
 
 __all__ = ["ServiceReconciler"]
 
+AGAIN, AGAIN_FAILED = 600.0, 60.0  # seconds until the forge is looked at again
+
 
 @dataclass(slots=True)
 class ServiceReconciler:
     """Satisfies the protocol of the webhook service's worker. Safe for several threads."""
 
     reconciler: Reconciler
+    forge: ForgeCheck | None = None
+    ticks: Callable[[], float] = time.monotonic
+    _report: tuple[float, ForgeReport] | None = None
     _survey: Survey = field(default_factory=lambda: Survey({}, {}, {}, 0))
 
     def reconcile(self, model: str, *, reason: str) -> float | None:
@@ -66,8 +74,8 @@ class ServiceReconciler:
 
     def is_own(self, urls: Collection[str]) -> bool:
         """By the path alone: inside a cluster the forge may have another host name."""
-        own = _path_of(self.reconciler.repository.identity)
-        return own in {_path_of(_identity(url)) for url in urls}
+        own = bare_path(self.reconciler.repository.identity)
+        return own in {bare_path(_identity(url)) for url in urls}
 
     def model_of(self, branch: str) -> str | None:
         settings = self.reconciler.observer.settings()
@@ -125,13 +133,36 @@ class ServiceReconciler:
                 found[name] = ""
             except GitOpsError as error:
                 found[name] = str(error)
+        report = self.forge_report()
+        if report.user or report.failure:
+            found["forge"] = str(report.failure or "")
         return found
 
     def warnings(self) -> Mapping[str, str]:
         """Return each part that is missing to the reason, where the service works without it."""
         renderer = self.reconciler.renderer
-        why = cannot_build(renderer) if renderer is not None else ""
-        return {"renderer": why} if why else {}
+        found = {
+            "renderer": cannot_build(renderer) if renderer is not None else "",
+            "forge": "\n".join(self.forge_report().warnings),
+        }
+        return {name: why for name, why in found.items() if why}
+
+    def forge_report(self) -> ForgeReport:
+        """What the last look at the forge found. It is looked at rarely: probes come often, and
+        each look is some requests.
+        """
+        now = self.ticks()
+        if self.forge is None:
+            return ForgeReport()
+        if self._report is None or now >= self._report[0]:
+            try:
+                settings = self.reconciler.observer.settings()
+                found = self.forge.look(settings, self.reconciler.repository.default_branch)
+            except GitOpsError:  # the repository or its settings: they have checks of their own
+                return ForgeReport()
+            again = AGAIN if found.user else AGAIN_FAILED
+            self._report = (now + again, found)
+        return self._report[1]
 
     def _allowed(self, reason: str) -> Collection[str] | None:
         if reason != "resync" or not self._survey.blocked:
@@ -153,11 +184,6 @@ def _identity(url: str) -> str:
         return Address.parse(url).identity
     except ConfigError:
         return ""
-
-
-def _path_of(identity: str) -> str:
-    """Forges take upper and lower case for the same."""
-    return identity.partition("/")[2].casefold()
 
 
 def _next_look(found: Sequence[Outcome] | GitOpsError, now: str) -> float | GitOpsError | None:

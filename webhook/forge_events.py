@@ -24,6 +24,9 @@ REPOSITORY_URLS: Final = ("clone_url", "ssh_url", "html_url")
 PROJECT_URLS: Final = ("git_http_url", "git_ssh_url", "web_url")
 MERGE_PIPELINE: Final = "merge_request_event"  # the source of such a pipeline, a train's too
 UNFINISHED: Final = ("created", "waiting_for_resource", "preparing", "pending", "running")
+AZURE_URLS: Final = ("remoteUrl", "sshUrl", "webUrl")
+AZURE_COMMENT: Final = "ms.vss-code.git-pullrequest-comment-event"
+PLACE: Final = "https://bitbucket.org/"  # only the path below it is compared
 REVIEWS: Final = ("pull_request", "pull_request_review")  # of GitHub; Gitea has a dozen
 
 
@@ -61,6 +64,10 @@ def parse(sender: Sender, body: bytes) -> Changed | Queued | Ping | Ignored:
         return Ping()
     if sender.kind == "github" and event == "merge_group":
         return _merge_group(object_at(decode(body), "body"))
+    if sender.kind == "bitbucket":
+        return _bitbucket(event, body)
+    if sender.kind == "azure":
+        return _azure(object_at(decode(body), "body"))
     if sender.kind == "gitlab":
         if event == "Push Hook":
             return _push(object_at(decode(body), "body"), "project", PROJECT_URLS)
@@ -72,7 +79,117 @@ def parse(sender: Sender, body: bytes) -> Changed | Queued | Ping | Ignored:
         return _push(object_at(decode(body), "body"), "repository", REPOSITORY_URLS)
     elif event in REVIEWS or (sender.kind == "gitea" and event.startswith("pull_request")):
         return _pull_request(event, object_at(decode(body), "body"))
+    return _other(event)
+
+
+def _other(event: str) -> Ignored:
     return Ignored(f"{event} is not an event that this service acts on")
+
+
+def _bitbucket(event: str, body: bytes) -> Changed | Ping | Ignored:
+    if event == "diagnostics:ping":
+        return Ping()
+    if event == "repo:push":
+        return _cloud_push(object_at(decode(body), "body"))
+    if event == "repo:refs_changed":
+        return _server_push(object_at(decode(body), "body"))
+    if event.startswith("pullrequest:"):
+        return _cloud_pull(event, object_at(decode(body), "body"))
+    if event.startswith("pr:"):
+        return _server_pull(event, object_at(decode(body), "body"))
+    return _other(event)
+
+
+def _cloud_push(data: Mapping[str, Any]) -> Changed | Ignored:
+    """Bitbucket names no files; of several branches the first counts."""
+    push = object_at(data.get("push"), "push")
+    for change in _objects(push.get("changes")):
+        new = change.get("new") or change.get("old")
+        if isinstance(new, dict) and new.get("type") == "branch":
+            return _pushed(_cloud_url(data), text(new, "name", LONGEST_BRANCH, "push.changes.new."))
+    return Ignored("repo:push: no branch changed")
+
+
+def _cloud_pull(event: str, data: Mapping[str, Any]) -> Changed | Ignored:
+    pull = object_at(data.get("pullrequest"), "pullrequest")
+    source = object_at(pull.get("source"), "pullrequest.source")
+    own, place = object_at(data.get("repository"), "repository"), source.get("repository")
+    if not isinstance(place, dict) or place.get("full_name") != own.get("full_name"):
+        return Ignored(f"{event}: the pull request is from a fork")
+    branch = object_at(source.get("branch"), "pullrequest.source.branch")
+    name = text(branch, "name", LONGEST_BRANCH, "pullrequest.source.branch.")
+    return Changed(_cloud_url(data), name, _reason(event, pull.get("id"), "#"))
+
+
+def _cloud_url(data: Mapping[str, Any]) -> tuple[str, ...]:
+    repository = object_at(data.get("repository"), "repository")
+    return (PLACE + text(repository, "full_name", LONGEST_URL, "repository."),)
+
+
+def _server_push(data: Mapping[str, Any]) -> Changed | Ignored:
+    """Bitbucket names no files; of several branches the first counts."""
+    url = _server_url(data.get("repository"), "repository")
+    for change in _objects(data.get("changes")):
+        ref = text(change, "refId", LONGEST_BRANCH, "changes.")
+        if ref.startswith(BRANCHES):
+            return _pushed(url, ref.removeprefix(BRANCHES))
+    return Ignored("repo:refs_changed: no branch changed")
+
+
+def _server_pull(event: str, data: Mapping[str, Any]) -> Changed | Ignored:
+    pull = object_at(data.get("pullRequest"), "pullRequest")
+    source = object_at(pull.get("fromRef"), "pullRequest.fromRef")
+    target = object_at(pull.get("toRef"), "pullRequest.toRef")
+    urls = _server_url(target.get("repository"), "pullRequest.toRef.repository")
+    if urls != _server_url(source.get("repository"), "pullRequest.fromRef.repository"):
+        return Ignored(f"{event}: the pull request is from a fork")
+    branch = text(source, "id", LONGEST_BRANCH, "pullRequest.fromRef.").removeprefix(BRANCHES)
+    return Changed(urls, branch, _reason(event, pull.get("id"), "#"))
+
+
+def _server_url(value: Any, where: str) -> tuple[str, ...]:
+    repository = object_at(value, where)
+    project = object_at(repository.get("project"), f"{where}.project")
+    key = text(project, "key", LONGEST_URL, f"{where}.project.")
+    return (f"{PLACE}{key}/{text(repository, 'slug', LONGEST_URL, f'{where}.')}",)
+
+
+def _azure(data: Mapping[str, Any]) -> Changed | Ignored:
+    """Azure DevOps names the event in the body, and no files."""
+    event = text(data, "eventType", LONGEST_BRANCH)
+    if event == "git.push":
+        return _azure_push(object_at(data.get("resource"), "resource"))
+    if event.startswith("git.pullrequest.") or event == AZURE_COMMENT:
+        resource = object_at(data.get("resource"), "resource")
+        pull = resource.get("pullRequest", resource)
+        return _azure_pull(event, object_at(pull, "resource.pullRequest"))
+    return _other(event)
+
+
+def _azure_push(resource: Mapping[str, Any]) -> Changed | Ignored:
+    urls = _urls(object_at(resource.get("repository"), "resource.repository"), AZURE_URLS)
+    for update in _objects(resource.get("refUpdates")):
+        ref = text(update, "name", LONGEST_BRANCH, "resource.refUpdates.")
+        if ref.startswith(BRANCHES):
+            return _pushed(urls, ref.removeprefix(BRANCHES))
+    return Ignored("git.push: no branch changed")
+
+
+def _azure_pull(event: str, pull: Mapping[str, Any]) -> Changed | Ignored:
+    if pull.get("forkSource"):
+        return Ignored(f"{event}: the pull request is from a fork")
+    urls = _urls(object_at(pull.get("repository"), "resource.repository"), AZURE_URLS)
+    branch = text(pull, "sourceRefName", LONGEST_BRANCH, "resource.").removeprefix(BRANCHES)
+    return Changed(urls, branch, _reason(event, pull.get("pullRequestId"), "#"))
+
+
+def _pushed(urls: tuple[str, ...], branch: str) -> Changed:
+    return Changed(urls, branch, f"push to {branch}")
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    rows = value if isinstance(value, list) else []
+    return (row for row in rows if isinstance(row, dict))
 
 
 def _pull_request(event: str, data: Mapping[str, Any]) -> Changed | Ignored:

@@ -1,7 +1,8 @@
 """Which forge sent a delivery, and whether it did: decided before the body is parsed.
 
-GitHub, Gitea and Forgejo sign the raw body with HMAC-SHA256. GitLab sends its secret token as it
-is, or signs `id.timestamp.body` with a signing token (`whsec_…`, as Standard Webhooks have it).
+GitHub, Gitea, Forgejo and Bitbucket sign the raw body with HMAC-SHA256. GitLab sends its secret
+token as it is, or signs `id.timestamp.body` with a signing token (`whsec_…`, as Standard Webhooks
+have it). Azure DevOps signs nothing: it sends a password.
 None of the event's name and the delivery's id is signed, but for GitLab's: they choose what is
 read of the body, and what counts as sent before, and nothing else. No I/O here.
 """
@@ -22,12 +23,12 @@ from webhook.signature import SignatureError
 
 __all__ = ["Kind", "Sender", "sender", "verify"]
 
-Kind = Literal["github", "gitlab", "gitea"]
+Kind = Literal["github", "gitlab", "gitea", "bitbucket", "azure"]
 
 SIGNING_TOKEN: Final = "whsec_"  # noqa: S105 - what such tokens begin with
 HINT: Final = "give the forge's webhook and MLFLOW_GITOPS_FORGE_WEBHOOK_SECRET the same secret"
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
-_EVENT = re.compile(r"[A-Za-z0-9_ -]{1,64}", re.ASCII)
+_EVENT = re.compile(r"[A-Za-z0-9_: -]{1,64}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 # Gitea and Forgejo send GitHub's headers too, and Forgejo Gitea's: the first row that fits counts.
@@ -36,18 +37,22 @@ _EVENTS: Final[tuple[tuple[str, Kind], ...]] = (
     ("x-gitea-event", "gitea"),
     ("x-gitlab-event", "gitlab"),
     ("x-github-event", "github"),
+    ("x-event-key", "bitbucket"),
 )
 _DELIVERIES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "gitea": ("x-forgejo-delivery", "x-gitea-delivery"),
     # GitLab's event UUID is the same for what one webhook's event brings about: the last choice.
     "gitlab": ("webhook-id", "idempotency-key", "x-gitlab-event-uuid"),
     "github": ("x-github-delivery",),
+    "bitbucket": ("x-request-uuid", "x-request-id"),  # of Cloud, of Data Center
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Forgejo counts as `gitea`. `delivery` is "" where there is no usable id."""
+    """Forgejo counts as `gitea`. `delivery` is "" where there is no usable id, `event` where only
+    the body says it, as Azure DevOps does.
+    """
 
     kind: Kind
     event: str
@@ -61,10 +66,14 @@ def sender(headers: Mapping[str, str]) -> Sender:
         if _EVENT.fullmatch(event):
             ids = (headers.get(each, "") for each in _DELIVERIES[kind])
             return Sender(kind, event, next((i for i in ids if _ID.fullmatch(i)), ""))
+    is_basic = headers.get("authorization", "").lower().startswith("basic ")
+    if is_basic or headers.get("user-agent", "").startswith("VSServices"):
+        return Sender("azure", "", "")
     raise EventError(
         "no header tells which forge sent this",
-        where="X-GitHub-Event, X-Gitlab-Event, X-Gitea-Event, X-Forgejo-Event",
-        hint="send it from a webhook of GitHub, GitLab, Gitea or Forgejo",
+        where="X-GitHub-Event, X-Gitlab-Event, X-Gitea-Event, X-Forgejo-Event, X-Event-Key",
+        hint="send it from a webhook of GitHub, GitLab, Gitea, Forgejo or Bitbucket, or from a "
+        "service hook of Azure DevOps that has a password",
     )
 
 
@@ -85,6 +94,11 @@ def verify(
         name = "X-Forgejo-Signature" if "x-forgejo-signature" in headers else "X-Gitea-Signature"
         given = _required(headers, name)
         _check(name, given, (_hex(secret, body) for secret in secrets))
+    elif kind == "bitbucket":
+        given = _required(headers, "X-Hub-Signature").removeprefix("sha256=")
+        _check("X-Hub-Signature", given, (_hex(secret, body) for secret in secrets))
+    elif kind == "azure":
+        _check("Authorization", _password(_required(headers, "Authorization")), secrets)
     else:
         _verify_gitlab(headers, body, secrets, now, window)
 
@@ -113,6 +127,15 @@ def _verify_gitlab(
             where="webhook-timestamp",
             hint="compare the clocks of GitLab and of this service",
         )
+
+
+def _password(authorization: str) -> str:
+    """The password of basic authentication; "" where there is none."""
+    try:
+        pair = base64.b64decode(authorization[len("Basic ") :].strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return ""
+    return pair.decode("utf-8", "surrogateescape").partition(":")[2]
 
 
 def _signing_key(secret: str) -> bytes:

@@ -50,7 +50,8 @@ def check(app: App, file: Path | None, as_json: bool) -> int:
     Reads FILE, or without it the repository's settings, from its default branch. Warns of what the
     settings allow and will not work: in the manifests, in the Argo CD and Flux objects that
     override them, and on this machine. Where MLFLOW_TRACKING_URI names a server, also of selectors
-    and patterns that match nothing there.
+    and patterns that match nothing there. With a token for the forge, also asks the forge: whether
+    the token may do its work, and whether the protection of the branches fits the delivery.
     """
     session = _session(app, is_needed=file is None)
     if file is not None:
@@ -58,10 +59,14 @@ def check(app: App, file: Path | None, as_json: bool) -> int:
     else:
         assert session is not None
         where, text, branch = _from_git(session)
-    problems = check_settings(text, default_branch=branch)
+    problems = list(check_settings(text, default_branch=branch))
     warnings = _warnings(session, text, branch)
     if session is not None and file is None:
         warnings += _of_repository(session, text, branch)
+        if not problems:
+            report = session.forge_check().look(parse_settings(text, default_branch=branch), branch)
+            problems += _of_forge(report.failure)
+            warnings += report.warnings
     if as_json:
         found = [asdict(problem) for problem in problems]
         print_json({"where": where, "problems": found, "warnings": warnings})
@@ -103,6 +108,13 @@ def _of_repository(session: Session, text: str, branch: str) -> list[str]:
         found += _of_manifests(session.repository, parse_settings(text, default_branch=branch))
     why = cannot_build(session.renderer)
     return [*found, why] if why else found
+
+
+def _of_forge(failure: GitOpsError | None) -> list[Problem]:
+    if failure is None:
+        return []
+    what = f"{failure.what} ({failure.where})" if failure.where else failure.what
+    return [Problem("forge", 0, what, hint=failure.hint)]
 
 
 def _of_manifests(repository: Repository, settings: Settings) -> list[str]:
@@ -153,7 +165,7 @@ def _tell(where: str, problems: Sequence[Problem]) -> None:
     if not problems:
         click.echo(f"{clean(where)}: no problems.")
         return
-    rows = ((str(p.line), p.path or "-", p.what, p.allowed, p.hint) for p in problems)
+    rows = ((str(p.line or "-"), p.path or "-", p.what, p.allowed, p.hint) for p in problems)
     print_table(COLUMNS, rows, sys.stdout)
     count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
     click.echo(f"{clean(where)}: {count}.", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.service import ServiceReconciler
 
 __all__ = ["serve"]
+
+log = logging.getLogger(__name__)
 
 QUEUE = "queue.db"
 LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
@@ -48,7 +51,7 @@ def serve(app: App, host: str | None, port: int | None, allow_unsigned: bool) ->
     _log_to_stderr(debug=app.debug)
     counters = Counters()
     session = app.connect(process, PublishedCounts(counters))
-    reconciler = ServiceReconciler(session.reconciler)
+    reconciler = ServiceReconciler(session.reconciler, session.forge_check())
     queue = Queue(_folder(process) / QUEUE)
     worker = Worker(
         queue,
@@ -66,6 +69,7 @@ def serve(app: App, host: str | None, port: int | None, allow_unsigned: bool) ->
         allow_unsigned=allow_unsigned,
         notes=reconciler.warnings,
     )
+    threading.Thread(target=_log_checks, args=(reconciler,), daemon=True).start()
     return web.serve(flask, host or process.host, process.port if port is None else port)
 
 
@@ -80,6 +84,15 @@ def _folder(process: Process) -> Path:
             hint="let MLFLOW_GITOPS_STATE_DIR name a folder that this user may write to",
         ) from error
     return folder
+
+
+def _log_checks(reconciler: ServiceReconciler) -> None:
+    """Say at the start what /readyz would say; a check may take its time."""
+    for name, wrong in reconciler.ready().items():
+        if wrong:
+            log.error("%s: %s", name, wrong, extra={"action": "ready.failed"})
+    for name, why in reconciler.warnings().items():
+        log.warning("%s: %s", name, why, extra={"action": "ready.warning"})
 
 
 def _log_to_stderr(*, debug: bool) -> None:

@@ -10,11 +10,15 @@ from mlflow_gitops.config.reference_settings import SETTINGS
 
 __all__ = ["delivery_complaint", "read_forge", "read_pull_request"]
 
-KINDS = ("github", "gitlab", "gitea", "forgejo")
+KINDS = (
+    *("github", "gitlab", "gitea", "forgejo"),
+    *("azure-devops", "bitbucket-cloud", "bitbucket-data-center"),
+)
 DELIVERIES = ("commit", "pull-request")
 FORMS = {row.key: row.form for row in SETTINGS}
 PULL_REQUEST = "environments.<name>.pull-request"
-REVIEWER = re.compile(r"(team:)?[A-Za-z0-9_][A-Za-z0-9_./-]{0,100}")
+NAME = r"[A-Za-z0-9_./@+:{}\\-]"
+REVIEWER = re.compile(rf"(team:)?[A-Za-z0-9_{{]({NAME}|[ ](?=[^ ])){{0,100}}")
 MOST = 100
 
 

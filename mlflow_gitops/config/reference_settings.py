@@ -145,7 +145,8 @@ SETTINGS = (
     ),
     Setting(
         "forge.kind",
-        "`github`, `gitlab`, `gitea` or `forgejo`",
+        "`github`, `gitlab`, `gitea`, `forgejo`, `azure-devops`, `bitbucket-cloud` or "
+        "`bitbucket-data-center`",
         "",
         "Which API it speaks.",
         "Without it, what the repository's host name tells.",
@@ -446,7 +447,8 @@ SETTINGS = (
         "environments.<name>.pull-request.reviewers",
         "list of user names, or `team:<name>`",
         "[]",
-        "Who is asked to review.",
+        "Who is asked to review. On Azure DevOps a user's name is an address, on Bitbucket Cloud a "
+        "nickname or a UUID with its braces.",
         "CODEOWNERS asks for reviews already.",
     ),
     Setting(

@@ -150,7 +150,8 @@ VARIABLES = (
         "text without spaces",
         "",
         "The token for the forge's API, for environments that deliver by pull requests. Never in a "
-        "URL, a log or a commit.",
+        "URL, a log or a commit. On Bitbucket it may be `<user>:<password>` too, for an API token "
+        "`<address>:<token>`.",
         "Environments that deliver by commits need none.",
     ),
     Variable("MLFLOW_GITOPS_FORGE_TOKEN_FILE", SECRET_FILE, "", "Instead of the variable above."),

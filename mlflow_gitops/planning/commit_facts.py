@@ -18,6 +18,9 @@ FORGES = (
     re.compile(r"\AMerge pull request #(\d+) from "),  # GitHub
     re.compile(r"\AMerge pull request '.*' \(#(\d+)\) from "),  # Gitea, Forgejo
     re.compile(r"\AMerged in .* \(pull request #(\d+)\)\s*$", re.MULTILINE),  # Bitbucket
+    re.compile(r"\AMerge pull request #(\d+) in \S+ from "),  # Bitbucket Data Center
+    re.compile(r"\APull request #(\d+): .*\n\nMerge in \S+ from "),  # and its later versions
+    re.compile(r"\AMerged PR (\d+): "),  # Azure DevOps
     re.compile(r"^See merge request (\S+!\d+)\s*$", re.MULTILINE),  # GitLab
 )
 REVERT = re.compile(r"^This reverts commit ([0-9a-f]{7,64})[.,\s]", re.MULTILINE)

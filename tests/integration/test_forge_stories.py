@@ -327,7 +327,8 @@ def test_an_approved_one_in_conflict_is_made_again_in_place(story: Story) -> Non
     assert not story.pull().mergeable
     story.look()
     pull = story.pull()
-    assert (pull.state, pull.mergeable) == ("open", True)
+    assert pull.state == "open"
+    assert pull.mergeable or not host.tells_conflicts
     assert git("rev-parse", f"{BRANCH}^", cwd=host.bare) == host.head("main")
 
 

@@ -8,6 +8,7 @@ needs a second person there, or an answer that it does not give, is skipped.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,16 @@ from mlflow_gitops.adapters.forge import open_forge
 from mlflow_gitops.errors import ConfigError, ForgeError, GitOpsError, TransientError
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.ports import Forge
-from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import (
+    WITHDRAWN,
+    CommitStatus,
+    Draft,
+    Protection,
+    PullRequest,
+)
+from tests.support.azure_server import azure_server
+from tests.support.bitbucket_cloud_server import bitbucket_cloud_server
+from tests.support.bitbucket_server import bitbucket_server
 from tests.support.forge_host import BRANCH, Answer, Host, How, LocalForge, Update, opened
 from tests.support.git import git, make_bare
 from tests.support.gitea_server import gitea_server
@@ -36,6 +46,9 @@ SERVERS: Mapping[str, Serve] = {
     "github": github_server,
     "gitlab": gitlab_server,
     "gitea": gitea_server,
+    "azure-devops": azure_server,
+    "bitbucket-cloud": bitbucket_cloud_server,
+    "bitbucket-data-center": bitbucket_server,
 }
 DRAFT = Draft("production: v1 -> v2", "why", ("ml",))
 JSON = {"Content-Type": "application/json"}
@@ -125,7 +138,8 @@ def test_one_is_opened_and_found(forge: Forge, host: Host) -> None:
     assert forge.newest(host.branch) is None
     pull = proposed(forge, host)
     assert (pull.state, pull.branch, pull.base) == ("open", host.branch, host.base)
-    assert (pull.head, pull.mergeable) == (host.head(host.branch), True)
+    mergeable = True if host.tells_conflicts else None
+    assert (pull.head, pull.mergeable) == (host.head(host.branch), mergeable)
     assert (pull.title, pull.body, pull.labels) == (DRAFT.title, "why", ("ml",))
     assert (pull.approvals, pull.merge_commit, pull.decided_by) == ((), "", "")
     assert forge.newest(host.branch) == pull == forge.get(pull.number)
@@ -281,6 +295,8 @@ def test_the_last_verdict_of_a_person_counts(forge: Forge, host: Host) -> None:
 
 
 def test_a_conflict_is_told(forge: Forge, host: Host) -> None:
+    if not host.tells_conflicts:
+        pytest.skip(f"{host.kind} does not tell of conflicts")
     number = proposed(forge, host).number
     host.person(host.base).commits({"b.yaml": "b: 1\n"})
     assert settles(host, lambda: forge.get(number).mergeable, True)  # only behind
@@ -318,6 +334,8 @@ def test_an_approval_before_an_update_is_not_of_the_new_head(forge: Forge, host:
 def test_while_it_looks_nothing_is_said_of_a_conflict(forge: Forge, host: Host) -> None:
     if not isinstance(host, LocalForge):
         pytest.skip("a real forge looks when it does")
+    if not host.tells_conflicts:
+        pytest.skip(f"{host.kind} does not tell of conflicts")
     number = proposed(forge, host).number
     host.lags = 1
     is_asked_again = host.kind == "gitea"  # it says false then
@@ -387,6 +405,91 @@ def test_the_token_s_rights_are_checked(forge: Forge, host: Host) -> None:
     host.may_write = False
     with pytest.raises(ForgeError, match="may not write"):
         forge.check()
+
+
+def local(host: Host) -> LocalForge:
+    if not isinstance(host, LocalForge):
+        pytest.skip("a real forge is protected as it is")
+    return host
+
+
+def test_an_unprotected_branch_asks_for_nothing(forge: Forge, host: Host) -> None:
+    local(host)
+    assert forge.protection(host.base) == Protection()
+    assert writes(host) == []
+
+
+def test_a_branch_that_takes_no_pushes_is_told(forge: Forge, host: Host) -> None:
+    local(host).takes_pushes = False
+    assert forge.protection(host.base).refuses
+
+
+def test_required_statuses_are_told_and_which_of_them_nobody_set(forge: Forge, host: Host) -> None:
+    if not local(host).names_required:
+        pytest.skip(f"{host.kind} requires no statuses by their names")
+    local(host).required = ("mlflow-gitops/metrics", "ci/build")
+    found = forge.protection(host.base)
+    assert found.required == ("mlflow-gitops/metrics", "ci/build")
+    if host.kind == "azure-devops":
+        return  # what a policy requires is set on pull requests alone
+    assert found.unset == ("ci/build",)
+    forge.set_statuses(host.head(host.base), [CommitStatus("ci/build", "success", "built")])
+    assert forge.protection(host.base).unset == ()
+
+
+def test_what_the_token_may_not_see_is_told(forge: Forge, host: Host) -> None:
+    if local(host).tells_protection:
+        pytest.skip(f"{host.kind} tells everybody who may write")
+    local(host).hides = True
+    found = forge.protection(host.base)
+    assert found.unknown
+    assert not found.refuses
+
+
+def test_a_repository_that_nobody_can_write_to_is_told(forge: Forge, host: Host) -> None:
+    if host.kind == "bitbucket-cloud":
+        pytest.skip("it archives no repositories")
+    local(host).is_archived = True
+    with pytest.raises(ForgeError, match="nobody can write"):
+        forge.check()
+
+
+LOOK_ALIKES: Mapping[str, tuple[Answer, str]] = {
+    "a page": ((200, {"Content-Type": "text/html"}, "<html>Welcome</html>"), "not .*API"),
+    "no such page": ((404, {"Content-Type": "text/html; charset=utf-8"}, "<html>"), "not .*API"),
+    "a proxy's refusal": ((403, {"Content-Type": "text/html"}, "<html>"), "not .*API"),
+    "another API": ((200, JSON, '{"status": "ok"}'), "not .*API"),
+    "a list": ((200, JSON, "[]"), "not .*API"),
+    "a proxy's login": (
+        (302, {"Location": "https://sso.example.com/login?token=hunter2"}, ""),
+        "page to sign in",
+    ),
+    "an identity provider": (
+        (303, {"Location": "https://id.example.com/adfs/ls?x=hunter2"}, ""),
+        "page to sign in",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_what_is_not_the_api_is_told_with_its_request(forge: Forge, host: Host, name: str) -> None:
+    answer, text = LOOK_ALIKES[name]
+    local(host).answers += [answer] * 2
+    with pytest.raises(ForgeError, match=text) as caught:
+        forge.check()
+    assert caught.value.where.startswith(f"GET {urlsplit(host.url).scheme}://")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_error_names_the_request_that_failed(forge: Forge, host: Host) -> None:
+    with pytest.raises(ForgeError) as caught:
+        forge.get(4711)
+    where = caught.value.where
+    assert re.fullmatch(r"GET http://\S+/4711 \(HTTP 404\)", where), where
+    host.write_answers.append((403, JSON, said("not for you")))
+    with pytest.raises(ForgeError) as caught:
+        proposed(forge, host)
+    assert re.fullmatch(r"POST http://\S+ \(HTTP 403\)", caught.value.where)
 
 
 def test_the_token_is_read_for_each_request(host: Host) -> None:

@@ -208,3 +208,27 @@ def test_github_enterprise_s_api_is_the_same(
     forge.withdraw(pull, "version 3 is asked for")
     assert forge.newest(BRANCH) == forge.get(1)
     assert forge.of_commit(pull.head) is None
+
+
+@pytest.mark.parametrize(
+    ("scopes", "is_enough"),
+    [(None, True), ("repo", True), ("gist, repo", True), ("public_repo", True), ("gist", False)],
+)
+def test_the_scopes_of_a_classic_token_are_checked(
+    forge: GitHubForge, server: GitHubServer, scopes: str | None, is_enough: bool
+) -> None:
+    server.scopes = scopes
+    if is_enough:
+        assert forge.check() == "mlflow-gitops"
+        return
+    with pytest.raises(ForgeError, match="its scopes are gist"):
+        forge.check()
+
+
+def test_who_may_bypass_a_ruleset_may_commit(forge: GitHubForge, server: GitHubServer) -> None:
+    server.takes_pushes = False
+    assert "ruleset" in forge.protection("main").refuses
+    server.bypass = "pull_requests_only"
+    assert forge.protection("main").refuses
+    server.bypass = "always"
+    assert forge.protection("main").refuses == ""

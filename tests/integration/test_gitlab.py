@@ -182,3 +182,11 @@ def test_a_token_of_the_project_may_not_know_its_name(forge: Forge, host: GitLab
     assert forge.check() == "mlflow-gitops"
     host.knows_user = False
     assert forge.check() == "a token"
+
+
+def test_the_scopes_of_a_token_are_checked(forge: Forge, host: GitLabServer) -> None:
+    host.scopes = None  # of an old GitLab, or of OAuth
+    assert forge.check()
+    host.scopes = ("read_api", "read_repository")
+    with pytest.raises(ForgeError, match="its scopes are read_api, read_repository"):
+        forge.check()

@@ -70,6 +70,8 @@ class Host(Protocol):
     branch: str
     me: str
     colleagues: Sequence[str]
+    tells_conflicts: ClassVar[bool]
+    """Whether the forge says that a pull request is in conflict."""
     may_write: bool
     answers: list[Answer]
     write_answers: list[Answer]
@@ -140,6 +142,11 @@ class LocalForge:
     secret: ClassVar[str]
     me: ClassVar[str] = "rita"
     colleagues: ClassVar[Sequence[str]] = ("rita", "raj")
+    tells_conflicts: ClassVar[bool] = True
+    names_required: ClassVar[bool] = True
+    """Whether statuses are required by their names, and the API tells them."""
+    tells_protection: ClassVar[bool] = True
+    """Whether everybody who may write sees how a branch is protected."""
     published: ClassVar[Published | None]
     """The description of its API, that requests and replies are held to where it is to be had."""
 
@@ -150,6 +157,13 @@ class LocalForge:
     base: str = "main"
     branch: str = BRANCH
     may_write: bool = True
+    is_archived: bool = False
+    takes_pushes: bool = True
+    """Whether the base takes direct pushes from the token's user."""
+    required: tuple[str, ...] = ()
+    """The statuses that a merge into the base needs."""
+    hides: bool = False
+    """Whether the token may not see how the base is protected."""
     answers: list[Answer] = field(default_factory=list)
     write_answers: list[Answer] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
@@ -307,7 +321,9 @@ def serving(forge: LocalForge, prefix: str = "") -> Iterator[None]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else {}
             parts = urlsplit(self.path)
-            query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            query: dict[str, str] = {}
+            for name, value in parse_qsl(parts.query, keep_blank_values=True):
+                query[name] = f"{query[name]},{value}" if name in query else value
             asked = Asked(self.command, parts.path, query, body, dict(self.headers))
             with lock:
                 found = forge.reply(asked)

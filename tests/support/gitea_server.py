@@ -154,7 +154,17 @@ class GiteaServer(LocalForge):
             return 200, self._page(_shown_labels(self.shared), fields)
         rest = asked.path.removeprefix(ROOT).split("/")[1:]
         if not rest:
-            return 200, {"permissions": {"push": self.may_write, "pull": True, "admin": False}}
+            rights = {"push": self.may_write, "pull": True, "admin": False}
+            return 200, {"permissions": rights, "archived": self.is_archived}
+        if rest[0] == "branches":
+            return 200, {
+                "name": self.base,
+                "commit": {"id": self.head(self.base)},
+                "protected": bool(self.required) or not self.takes_pushes,
+                "user_can_push": self.takes_pushes,
+                "enable_status_check": bool(self.required),
+                "status_check_contexts": list(self.required),
+            }
         if rest[0] == "labels":
             return self._labels(asked.verb, fields)
         if rest[0] in ("commits", "statuses"):

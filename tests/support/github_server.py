@@ -20,6 +20,7 @@ __all__ = ["ENTERPRISE", "TOKEN", "GitHubServer", "Pull", "github_server"]
 
 TOKEN = "ghp_s3cr3t-of-the-forge"
 ROOT = "/repos/ml/manifests"
+STRICT = "strict_required_status_checks_policy"
 OURS = "mlflow-gitops"
 API = Published(
     "npm",
@@ -109,11 +110,15 @@ class GitHubServer(LocalForge):
     kind = "github"
     secret = TOKEN
     published = API
+    tells_protection = False  # of a classic one
 
     pulls: list[Pull] = field(default_factory=list)
     sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """The statuses of each commit."""
     app: App | None = None
+    scopes: str | None = None
+    """Those of a classic token."""
+    bypass: str = "never"
 
     # What people do
 
@@ -222,7 +227,12 @@ class GitHubServer(LocalForge):
         if path == "/user":
             return 200, {"login": OURS}
         if not rest:
-            return 200, {"full_name": self.repository, "permissions": {"push": self.may_write}}
+            if self.scopes is not None:
+                self.headers["X-OAuth-Scopes"] = self.scopes
+            row = {"full_name": self.repository, "permissions": {"push": self.may_write}}
+            return 200, {**row, "archived": self.is_archived}
+        if rest[0] in ("branches", "rules", "rulesets"):
+            return 200, self._protected(rest)
         if rest[0] in ("commits", "statuses"):
             return self._of_commit(verb, rest, fields)
         if len(rest) == 1:
@@ -231,6 +241,21 @@ class GitHubServer(LocalForge):
         if number > len(self.pulls):
             return 404, {"message": "Not Found"}
         return self._pull(verb, rest[0], self.pulls[number - 1], rest[2:], fields)
+
+    def _protected(self, rest: list[str]) -> object:
+        if rest[0] == "branches":
+            commit = {"sha": self.head(self.base)}
+            return {"name": self.base, "commit": commit, "protected": self.hides}
+        if rest[0] == "rulesets":
+            return {"id": int(rest[1]), "current_user_can_bypass": self.bypass}
+        rules: list[Any] = []
+        if self.required:
+            checks = [{"context": name} for name in self.required]
+            fields = {"required_status_checks": checks, STRICT: False}
+            rules.append({"type": "required_status_checks", "ruleset_id": 5, "parameters": fields})
+        if not self.takes_pushes:
+            rules.append({"type": "pull_request", "ruleset_id": 6})
+        return rules
 
     def _pulls(self, verb: str, fields: Mapping[str, Any]) -> Reply:
         if verb == "GET":
@@ -294,6 +319,8 @@ class GitHubServer(LocalForge):
             return 200, [self._listed(p) for p in self.pulls if p.merge_commit == commit]
         if rest[-1] == "statuses":
             return 200, [{"id": n, **each} for n, each in enumerate(self.sent.get(commit, []))]
+        if rest[-1] == "check-runs":
+            return 200, {"total_count": 0, "check_runs": []}
         if verb == "GET":
             newest = list({each["context"]: each for each in self.sent.get(commit, [])}.values())
             page, size = int(fields.get("page", 1)), int(fields.get("per_page", 30))

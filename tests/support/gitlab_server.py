@@ -27,6 +27,8 @@ PAGED = {"page", "per_page"}
 PROJECT = "/api/v4/projects/ml%2Fmanifests"
 KNOWN: Mapping[str, set[str]] = {
     r"GET /api/v4/user": set(),
+    r"GET /api/v4/personal_access_tokens/self": set(),
+    rf"GET {PROJECT}/repository/branches/\w+": set(),
     r"GET /api/v4/users": {"username", "search", "active"} | PAGED,
     rf"GET {PROJECT}": {"statistics", "license"},
     rf"GET {PROJECT}/merge_requests": {
@@ -84,12 +86,14 @@ class MergeRequest:
 class GitLabServer(LocalForge):
     """`tells_times` is whether an approval says when it was given, as newer GitLabs do.
     `is_idempotent` is whether a pending status may be sent again, which GitLab refuses;
-    `knows_user` whether the token may ask whose it is.
+    `knows_user` whether the token may ask whose it is; `scopes` are its own, None where this
+    GitLab does not tell them.
     """
 
     kind = "gitlab"
     secret = TOKEN
     published = None
+    names_required = False
 
     requests: list[MergeRequest] = field(default_factory=list)
     sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -98,6 +102,7 @@ class GitLabServer(LocalForge):
     tells_times: bool = True
     is_idempotent: bool = True
     knows_user: bool = True
+    scopes: tuple[str, ...] | None = ("api",)
 
     # What people do
 
@@ -210,6 +215,9 @@ class GitLabServer(LocalForge):
         fields = {**asked.query, **asked.body}
         if asked.path == "/api/v4/user" and not self.knows_user:
             return 403, {"error": "insufficient_scope"}
+        if asked.path == "/api/v4/personal_access_tokens/self":
+            known = self.scopes is not None
+            return (200, {"scopes": self.scopes}) if known else (404, {"message": "404 Not Found"})
         if asked.path == "/api/v4/user":
             return 200, {**_user(OURS), "is_admin": False}
         if asked.path == "/api/v4/users":
@@ -219,7 +227,10 @@ class GitLabServer(LocalForge):
         if not rest:
             level = {"access_level": 30 if self.may_write else 20}
             access = {"project_access": level, "group_access": None}
-            return 200, {"id": HERE, "path_with_namespace": "ml/manifests", "permissions": access}
+            row = {"id": HERE, "path_with_namespace": "ml/manifests", "permissions": access}
+            return 200, {**row, "archived": self.is_archived}
+        if rest[:2] == ["repository", "branches"]:
+            return 200, {"name": self.base, "can_push": self.takes_pushes}
         if rest[0] in ("repository", "statuses"):
             return self._of_commit(asked.verb, rest, fields)
         if len(rest) == 1:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mlflow_gitops.errors import ForgeError, GitOpsError, TransientError
-from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import (
+    WITHDRAWN,
+    Approval,
+    CommitStatus,
+    Draft,
+    Protection,
+    PullRequest,
+)
 from tests.support.memory_repository import MemoryRepository
 
 __all__ = ["MemoryForge"]
@@ -23,6 +30,7 @@ class MemoryForge:
     pulls: dict[int, PullRequest] = field(default_factory=dict)
     statuses: dict[str, Sequence[CommitStatus]] = field(default_factory=dict)
     comments: dict[int, list[str]] = field(default_factory=dict)
+    protections: dict[str, Protection] = field(default_factory=dict)
     failure: GitOpsError | None = None
     asked: int = 0
 
@@ -121,6 +129,10 @@ class MemoryForge:
     def check(self) -> str:
         self._ask()
         return "mlflow-gitops"
+
+    def protection(self, branch: str) -> Protection:
+        self._ask()
+        return self.protections.get(branch, Protection())
 
     def _ask(self) -> None:
         self.asked += 1

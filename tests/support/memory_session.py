@@ -13,9 +13,9 @@ from mlflow_gitops.cli.app import App
 from mlflow_gitops.config import Process
 from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.observe import Observer
-from mlflow_gitops.ports import Progress
+from mlflow_gitops.ports import Forge, Progress
 from mlflow_gitops.reconcile import Reconciler
-from mlflow_gitops.state import EMPTY
+from mlflow_gitops.state import EMPTY, Settings
 from tests.support.memory_forge import MemoryForge
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_repository import MemoryRepository
@@ -52,6 +52,9 @@ class MemorySession(Session):
     @property
     def shelf(self) -> MemoryShelf:  # type: ignore[override]
         return MemoryShelf(self.parts.store.objects)
+
+    def forge(self, settings: Settings) -> Forge:
+        return self.parts.forge
 
     @property
     def observer(self) -> Observer:  # type: ignore[override]

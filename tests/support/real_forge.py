@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -85,6 +85,8 @@ def variable(name: str) -> str:
 @dataclass
 class RealForge:
     """Implements `forge_host.Host`. `remote` is a Git address, without credentials."""
+
+    tells_conflicts: ClassVar[bool] = True
 
     kind: str
     url: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import pytest
@@ -91,6 +92,24 @@ def test_the_keys_of_an_environment_win_over_those_of_all() -> None:
         "both": "team-models",
         "all": "prod-ml-models",
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rita",
+        "team:risk",
+        "group/subgroup.x_y-z",
+        "rita+ml@example.com",
+        "EXAMPLE\\rita",
+        "team:ML Platform Team",
+        "{1f2e3d4c-0000-4000-8000-000000000001}",
+        "557058:1f2e3d4c-0000-4000-8000-000000000001",
+    ],
+)
+def test_a_reviewer_is_named_as_each_forge_does(name: str) -> None:
+    text = environment(pull_request=json.dumps({"reviewers": [name]}))
+    assert parse_settings(text).environments["staging"].reviewers == (name,)
 
 
 def test_an_endpoint_is_a_template() -> None:
@@ -294,6 +313,12 @@ WRONG = [
         "environments.staging.pull-request.labels[0]",
         6,
         "only the tool",
+    ),
+    (
+        environment(pull_request='{reviewers: ["rita "]}'),
+        "environments.staging.pull-request.reviewers[0]",
+        6,
+        "no name of a user",
     ),
     (
         environment(pull_request='{reviewers: ["@rita"]}'),

@@ -88,7 +88,7 @@ def test_where_it_moved_to_is_told_without_a_secret(location: str, told: str) ->
 def test_what_the_network_raises_is_told(
     raised: Exception, kind: type[Exception], told: str
 ) -> None:
-    with pytest.raises(kind, match=told) as caught, talking("GitHub", "https://forge"):
+    with pytest.raises(kind, match=told) as caught, talking("GitHub", lambda: "https://forge"):
         raise raised
     assert "s3cr3t" not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -103,6 +103,43 @@ def test_a_text_is_cut_before_its_mark(after: str) -> None:
     assert len(cut) <= 300
     assert read_marker(cut) == {"request": "r1"}
     assert shortened("x" * 500, 300).startswith("x" * 200)
+
+
+def test_a_cut_text_leaves_no_part_folded() -> None:
+    mark = marker({"request": "r1"})
+    rows = "| row | 1 |\n" * 99
+    body = f"Verdict\n\n<details><summary>All</summary>\n\n{rows}\n</details>\n\n{mark}"
+    cut = shortened(body, 400)
+    assert len(cut) <= 400
+    assert cut.count("<details") == cut.count("</details>") == 1
+    assert "| row | 1 |\n\n</details>" in cut  # at the end of a line
+    assert cut.index("</details>") < cut.index("cut here")
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_a_page_for_people_is_no_api(status: int) -> None:
+    page = failed(status, {"Content-Type": "text/html; charset=utf-8"}, "", **HERE)
+    assert "not the forge's API" in str(page)
+    assert page.where == f"https://forge (HTTP {status})"
+    answer = failed(status, {"Content-Type": "application/json"}, "", **HERE)
+    assert "not the forge's API" not in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("location", "is_sign_in"),
+    [
+        ("https://sso.example.com/login?next=x", True),
+        ("https://id.example.com/oauth2/authorize", True),
+        ("/users/sign_in", True),
+        ("https://gateway.example.com/saml2/idp", True),
+        ("https://git.example.com/api/v3/repos/ml/login-service", False),
+        ("https://git.example.com/repositories/7", False),
+    ],
+)
+def test_a_page_to_sign_in_is_no_new_address(location: str, is_sign_in: bool) -> None:
+    error = moved(location, where="https://forge")
+    assert ("page to sign in" in error.what) is is_sign_in
+    assert "next=x" not in str(error)
 
 
 def said(by: str, time: str, text: str) -> Comment:

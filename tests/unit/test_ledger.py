@@ -170,6 +170,11 @@ def test_a_merged_commit_is_undone_by_either_name() -> None:
         ("Merge pull request #12 from team/branch\n\ntitle", True, "#12"),
         ("Merge pull request 'Ship it' (#12) from x into main", True, "#12"),
         ("Merged in x (pull request #12)\n\ntitle", True, "#12"),
+        ("Merge pull request #12 in ML/manifests from x to main\n\n* commit", True, "#12"),
+        ("Pull request #12: Ship it\n\nMerge in ML/manifests from x to main", True, "#12"),
+        ("Pull request #12: Ship it\n\nWe merged it", True, ""),
+        ("Merged PR 12: title", True, "#12"),
+        ("Merged PR 12: title", False, ""),
         (
             "Merge branch 'x' into 'main'\n\nShip\n\nSee merge request team/ml!12",
             True,

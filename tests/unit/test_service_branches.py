@@ -83,11 +83,18 @@ def test_files_name_models_only_in_the_environments_of_their_branch() -> None:
         (["http://forge.internal:3000/ml/manifests"], True),
         (["https://git.example.com/ml/other", "x", ""], False),
         (["https://user:secret@git.example.com/ml/manifests"], False),
+        (["https://bitbucket.example.com/scm/ML/manifests.git"], True),
         ([], False),
     ],
 )
 def test_the_repository_is_known_by_its_path(urls: list[str], is_own: bool) -> None:
     assert service().is_own(urls) is is_own
+
+
+def test_the_repository_is_known_by_either_address_of_azure() -> None:
+    own = service("ssh.dev.azure.com/v3/org/ml/manifests")
+    assert own.is_own(["https://org@dev.azure.com/org/ml/_git/manifests"])
+    assert not own.is_own(["https://org@dev.azure.com/org/ml/_git/other"])
 
 
 def test_the_longest_wait_that_is_asked_for_is_kept() -> None:

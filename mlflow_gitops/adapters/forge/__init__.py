@@ -1,6 +1,6 @@
 """The forge that has the manifests repository, found from its address or named in the settings.
 
-A new forge is a row in OPENERS and, where host names tell it, in HOSTS or WORDS.
+A new forge is a row in OPENERS and, where host names tell it, in HOSTS, ENDINGS or WORDS.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from mlflow_gitops.adapters.repository_paths import azure_path
 from mlflow_gitops.config.github_app import GitHubApp
 from mlflow_gitops.errors import ConfigError
 from mlflow_gitops.ports import Forge
@@ -21,9 +22,19 @@ HOSTS: Mapping[str, str] = {
     "github.com": "github",
     "gitlab.com": "gitlab",
     "codeberg.org": "forgejo",
+    "dev.azure.com": "azure-devops",
+    "bitbucket.org": "bitbucket-cloud",
 }
-WORDS = ("github", "gitlab", "gitea", "forgejo")
-GHE = ".ghe.com"
+WORDS: Mapping[str, str] = {
+    "github": "github",
+    "gitlab": "gitlab",
+    "gitea": "gitea",
+    "forgejo": "forgejo",
+    "bitbucket": "bitbucket-data-center",
+}
+GHE, VISUAL_STUDIO = ".ghe.com", ".visualstudio.com"
+ENDINGS: Mapping[str, str] = {GHE: "github", VISUAL_STUDIO: "azure-devops"}
+AZURE = "https://dev.azure.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +59,7 @@ class Place:
         """The last two names. Raises ConfigError."""
         names = self.path.split("/")[-2:]
         if len(names) < 2 or not all(names):
-            raise ConfigError(
-                f"{self.host}/{self.path} is no repository of a forge: it has no owner and name",
-                where="MLFLOW_GITOPS_REPOSITORY",
-                hint="deliver by commits, or set it to a URL like "
-                "https://github.com/<owner>/<name>",
-            )
+            raise _no_repository(self, "https://github.com/<owner>/<name>")
         return "/".join(names)
 
 
@@ -72,15 +78,19 @@ def open_forge(
     Raises ConfigError.
     """
     place = _place(identity, api_url, token, scheme, app)
-    return OPENERS[kind or kind_of(place.host)](place)
+    return OPENERS[kind or kind_of(place.host, place.path)](place)
 
 
-def kind_of(address: str) -> str:
-    """From the host's name. Raises ConfigError where it does not tell."""
+def kind_of(address: str, path: str = "") -> str:
+    """From the host's name, or a path that only one forge has. Raises ConfigError where neither
+    tells.
+    """
     host = _plain(address)
-    if host.endswith(GHE):
-        return "github"
-    found = {HOSTS[host]} if host in HOSTS else {word for word in WORDS if word in host}
+    found = {kind for ending, kind in ENDINGS.items() if host.endswith(ending)}
+    found = found or ({HOSTS[host]} if host in HOSTS else set())
+    found = found or {kind for word, kind in WORDS.items() if word in host}
+    if not found and host and azure_path(host, path):
+        found = {"azure-devops"}
     if len(found) != 1:
         which = f"host {host} does" if host else "address has no host, and does"
         raise ConfigError(
@@ -107,6 +117,14 @@ def _place(
     if scheme in ("http", "https"):
         return Place(address, path, api_url, token, scheme, app)
     return Place(_without_port(address), path, api_url, token, "https", app)  # that port is SSH's
+
+
+def _no_repository(place: Place, example: str) -> ConfigError:
+    return ConfigError(
+        f"{place.host}/{place.path} is no repository of a forge: it has no owner and name",
+        where="MLFLOW_GITOPS_REPOSITORY",
+        hint=f"deliver by commits, or set it to a URL like {example}",
+    )
 
 
 def _github(place: Place) -> Forge:
@@ -152,6 +170,38 @@ def _gitea_of(kind: Literal["gitea", "forgejo"], place: Place) -> Forge:
     return GiteaForge(place.owner_and_name(), f"{api}/api/v1", place.token, kind=kind)
 
 
+def _azure(place: Place) -> Forge:
+    """The collection's address is the API's: on Azure DevOps Services it is the organization's."""
+    from mlflow_gitops.adapters.forge.azure import AzureForge
+
+    host = _plain(place.host)
+    path = azure_path(host, place.path)
+    if path is None:
+        raise _no_repository(place, f"{AZURE}/<organization>/<project>/_git/<name>")
+    web, collection = place.web, path.collection
+    if HOSTS.get(host) == "azure-devops" or host.endswith(VISUAL_STUDIO):
+        web, collection = AZURE, path.collection or host.partition(".")[0]
+    url = place.api_url.rstrip("/") or f"{web}/{quote(collection)}"
+    return AzureForge(url, path.project, path.repository, place.token)
+
+
+def _bitbucket_cloud(place: Place) -> Forge:
+    from mlflow_gitops.adapters.forge.bitbucket_cloud import BitbucketCloudForge
+
+    api = (place.api_url or "https://api.bitbucket.org/2.0").rstrip("/")
+    return BitbucketCloudForge(place.owner_and_name(), api, place.token)
+
+
+def _bitbucket_server(place: Place) -> Forge:
+    """It may be below a path, which its HTTPS address for Git has before `/scm/`."""
+    from mlflow_gitops.adapters.forge.bitbucket_server import BitbucketServerForge
+
+    below, scm, _ = f"/{place.path}".rpartition("/scm/")
+    base = place.api_url.rstrip("/").removesuffix("/rest") or place.web + (below if scm else "")
+    project, _, name = place.owner_and_name().partition("/")
+    return BitbucketServerForge(base, project, name, place.token)
+
+
 def _plain(address: str) -> str:
     """A host's name, without a port and without what stands before it for SSH or the web."""
     host = _without_port(address).lower()
@@ -170,4 +220,7 @@ OPENERS: Mapping[str, Callable[[Place], Forge]] = {
     "gitlab": _gitlab,
     "gitea": _gitea,
     "forgejo": _forgejo,
+    "azure-devops": _azure,
+    "bitbucket-cloud": _bitbucket_cloud,
+    "bitbucket-data-center": _bitbucket_server,
 }

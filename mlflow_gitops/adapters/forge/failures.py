@@ -5,7 +5,8 @@ What a client library or the network raises is told apart where that library is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -19,11 +20,13 @@ __all__ = [
     "busy",
     "failed",
     "just_opened",
+    "lacks_scopes",
     "may_not_write",
     "moved",
     "no_answer",
     "no_token",
     "not_the_api",
+    "read_only",
     "unreachable",
     "untrusted",
 ]
@@ -31,6 +34,8 @@ __all__ = [
 LONGEST = 300  # characters of the forge's own words
 LIMIT_WAIT = 60.0  # seconds: what GitHub asks for where it does not say
 AGAIN = "it is tried again"
+API_URL = "set `url` of `forge:` in the settings to the API's address"
+SIGN_IN = re.compile(r"(?i)/(_?sign[-_]?in|log[-_]?in|sso|saml2?|oauth2?|adfs|idp)(?=[/.]|$)")
 
 
 class AnswerError(ForgeError):
@@ -49,12 +54,20 @@ def failed(
     status: int, headers: Mapping[str, str], said: object, *, where: str, rights: str
 ) -> GitOpsError:
     """For a status of 300 or more. `said` are the forge's own words, never a page of it; `rights`
-    says which ones the token needs.
+    says which ones the token needs. `where` is the request: its verb and address.
     """
+    where = f"{where} (HTTP {status})"
     known = {name.lower(): value for name, value in headers.items()}
     words = clean(str(said or ""), LONGEST) or "it does not say why"
     if status < 400:
         return moved(known.get("location", ""), where=where)
+    if status in (403, 404, 405) and known.get("content-type", "").startswith("text/html"):
+        return AnswerError(
+            status,
+            "a page for people answers there, not the forge's API",
+            where=where,
+            hint=f"{API_URL}, and let no proxy ask this machine to sign in",
+        )
     wait = _asked_wait(known)
     if _is_limit(status, known, words):
         wait = LIMIT_WAIT if wait is None else wait
@@ -102,6 +115,12 @@ def moved(location: str, *, where: str) -> ForgeError:
         shown = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
     except ValueError:
         shown = ""
+    if SIGN_IN.search(shown):
+        return ForgeError(
+            f"the API is behind a page to sign in: {exact(shown)}",
+            where=where,
+            hint=f"let the proxy pass what this machine asks the API, or {API_URL}",
+        )
     to = f", to {exact(shown)}" if shown else ""
     return ForgeError(
         f"the repository has moved or was renamed{to}",
@@ -122,6 +141,23 @@ def no_token() -> ConfigError:
 
 def may_not_write(*, where: str, rights: str) -> ForgeError:
     return ForgeError("the token may not write to the repository", where=where, hint=rights)
+
+
+def lacks_scopes(scopes: Iterable[str], *, where: str, rights: str) -> ForgeError:
+    given = clean(", ".join(scopes), LONGEST) or "none"
+    return ForgeError(
+        f"the token may not write to the repository: its scopes are {given}",
+        where=where,
+        hint=rights,
+    )
+
+
+def read_only(*, where: str) -> ForgeError:
+    return ForgeError(
+        "nobody can write to the repository: it is archived, disabled or a mirror",
+        where=where,
+        hint="set MLFLOW_GITOPS_REPOSITORY to the repository that people write to",
+    )
 
 
 def just_opened(branch: str, *, where: str) -> TransientError:
@@ -156,7 +192,7 @@ def not_the_api(forge: str, *, where: str) -> ForgeError:
     return ForgeError(
         f"what answers there is not {forge}'s API",
         where=where,
-        hint="set `url` of `forge:` in the settings to the API's address",
+        hint=API_URL,
     )
 
 

@@ -19,9 +19,16 @@ from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_
 from mlflow_gitops.adapters.forge.gitea_client import RIGHTS, GiteaClient
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
-from mlflow_gitops.adapters.forge.statuses import news, own_statuses
+from mlflow_gitops.adapters.forge.statuses import is_foreign, news, own_statuses, unset
 from mlflow_gitops.errors import ForgeError
-from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import (
+    WITHDRAWN,
+    Approval,
+    CommitStatus,
+    Draft,
+    Protection,
+    PullRequest,
+)
 
 __all__ = ["GiteaForge"]
 
@@ -152,10 +159,23 @@ class GiteaForge:
         return self.get(found["number"]) if found["merged"] else None
 
     @told
+    def protection(self, branch: str) -> Protection:
+        row = self._client.get(f"/branches/{quote(branch)}")
+        required = tuple(row.get("status_check_contexts") or ()) if _checks(row) else ()
+        there: Iterable[str] = ()
+        if any(is_foreign(name) for name in required):
+            path = f"/commits/{row['commit']['id']}/status"
+            there = [each["context"] for each in self._client.pages(path, "statuses")]
+        refuses = "" if row["user_can_push"] else "its protection does not let this user push"
+        return Protection(refuses, required, unset(required, there))
+
+    @told
     def check(self) -> str:
-        rights = self._client.get("").get("permissions") or {}
-        if not rights.get("push"):
-            raise failures.may_not_write(where=self._client.where, rights=RIGHTS)
+        row = self._client.get("")
+        if row.get("archived") or row.get("mirror"):
+            raise failures.read_only(where=self._client.asked)
+        if not (row["permissions"] or {}).get("push"):
+            raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
         try:
             return _login(self._anywhere.get("/user"))
         except ForgeError:  # it may have no scope for that
@@ -281,6 +301,10 @@ class GiteaForge:
                     raise
                 self._not_again.add(number, reviewer)
                 log.warning("no review is asked of %r: %s", reviewer, error.what)
+
+
+def _checks(row: Json) -> bool:
+    return bool(row["protected"] and row.get("enable_status_check"))
 
 
 def _branch(row: Json) -> str:

@@ -7,19 +7,26 @@ used, since they ask for missing parts by themselves. A write is never sent twic
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
 from mlflow_gitops.adapters.forge import failures
-from mlflow_gitops.adapters.forge.bodies import shortened
+from mlflow_gitops.adapters.forge.bodies import plain, shortened
 from mlflow_gitops.adapters.forge.closing import Comment, closing_comment, said_since, was_said
 from mlflow_gitops.adapters.forge.github_auth import Installation, Rotating
 from mlflow_gitops.adapters.forge.github_client import PAGE, RIGHTS, TIMEOUT, GitHubClient
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
-from mlflow_gitops.adapters.forge.statuses import news, own_statuses
-from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+from mlflow_gitops.adapters.forge.statuses import is_foreign, news, own_statuses, unset
+from mlflow_gitops.pull_requests import (
+    WITHDRAWN,
+    Approval,
+    CommitStatus,
+    Draft,
+    Protection,
+    PullRequest,
+)
 
 __all__ = ["GitHubForge"]
 
@@ -29,6 +36,9 @@ BODY_LIMIT = 65_000  # characters; GitHub takes 65,536
 APP_TOKEN = "ghs_"  # how the token of an app's installation begins; it has no user  # noqa: S105
 TEXT_LIMIT = 140  # characters of a status
 TEAM = "team:"
+
+NO_PUSH = ("pull_request", "required_status_checks", "update", "merge_queue")
+"""The rules of a ruleset that a direct push does not fulfil."""
 
 Json = Mapping[str, Any]
 
@@ -90,7 +100,7 @@ class GitHubForge:
     @told
     def update(self, pull: PullRequest, draft: Draft) -> None:
         fields = {"title": draft.title, "body": shortened(draft.body, BODY_LIMIT)}
-        if any(_plain(fields[name]) != _plain(getattr(pull, name)) for name in fields):
+        if any(plain(fields[name]) != plain(getattr(pull, name)) for name in fields):
             self._client.send("PATCH", f"/pulls/{pull.number}", fields)
         now = self._client.get(f"/pulls/{pull.number}")
         asked = [*_asked(now), *_reviewers(self._reviews(pull.number))]
@@ -133,16 +143,58 @@ class GitHubForge:
         return self.get(merged[-1]["number"]) if merged else None
 
     @told
+    def protection(self, branch: str) -> Protection:
+        """Classic protection and rulesets; of the first only administrators see all."""
+        name = quote(branch, safe="")
+        row = self._client.get(f"/branches/{name}")
+        rules = self._client.pages(f"/rules/branches/{name}")
+        checks = (row.get("protection") or {}).get("required_status_checks") or {}
+        is_checked = checks.get("enforcement_level", "off") != "off"
+        contexts = checks["contexts"] if is_checked else ()
+        required = tuple(dict.fromkeys([*contexts, *_required_by(rules)]))
+        refuses = "it requires statuses" if is_checked else ""
+        unknown = ""
+        if not refuses:
+            sets = dict.fromkeys(each["ruleset_id"] for each in rules if each["type"] in NO_PUSH)
+            if any(not self._passes(number) for number in sets):
+                refuses = "a ruleset wants a pull request, or statuses"
+            elif row["protected"] and not rules:
+                unknown = "GitHub shows a classic protection to administrators only"
+        there: list[str] = []
+        if any(map(is_foreign, required)):
+            path = f"/commits/{row['commit']['sha']}"
+            there = [e["context"] for e in self._client.pages(f"{path}/status", "statuses")]
+            runs = self._client.pages(f"{path}/check-runs", "check_runs")
+            there += [each["name"] for each in runs]
+        return Protection(refuses, required, unset(required, there), unknown)
+
+    @told
     def check(self) -> str:
-        rights = self._client.get("").get("permissions") or {}
+        row = self._client.get("")
+        if "full_name" not in row:
+            raise failures.not_the_api(self._client.name, where=self._client.asked)
+        scopes = self._client.scopes
+        if row.get("archived"):
+            raise failures.read_only(where=self._client.asked)
+        if scopes is not None and not {"repo", "public_repo"} & set(scopes):
+            raise failures.lacks_scopes(scopes, where=self._client.asked, rights=RIGHTS)
+        rights = row.get("permissions") or {}
         if isinstance(self._auth, Installation):  # whose rights are looked at with each token
             return self._auth.account()
         of_app = self._auth.token.startswith(APP_TOKEN)
         if not (rights.get("push") or of_app):
-            raise failures.may_not_write(where=self._client.where, rights=RIGHTS)
+            raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
         return "an app" if of_app else str(self._anywhere.get("/user")["login"])
 
     # Parts
+
+    def _passes(self, ruleset: int) -> bool:
+        """Whether the token's user may pass a ruleset; not where GitHub does not say so."""
+        try:
+            row = self._client.get(f"/rulesets/{ruleset}")
+        except failures.AnswerError:
+            return False
+        return str(row.get("current_user_can_bypass")) == "always"
 
     def _whole(self, pull: Json) -> PullRequest:
         number, is_merged = pull["number"], bool(pull["merged_at"])
@@ -233,9 +285,11 @@ class GitHubForge:
         return bool(source) and source["full_name"] == pull["base"]["repo"]["full_name"]
 
 
-def _plain(text: str) -> str:
-    """As GitHub keeps it: people's browsers write other line ends."""
-    return text.replace("\r\n", "\n").strip()
+def _required_by(rules: Iterable[Json]) -> Iterator[str]:
+    for rule in rules:
+        if rule["type"] == "required_status_checks":
+            checks = rule["parameters"]["required_status_checks"]
+            yield from (each["context"] for each in checks)
 
 
 def _asked(pull: Json) -> list[str]:

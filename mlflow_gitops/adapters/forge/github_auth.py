@@ -126,7 +126,7 @@ class Installation(Auth):
     @contextmanager
     def _installed(self) -> Iterator[None]:
         """Says in an app's words what GitHub refuses it."""
-        with talking(GitHubClient.name, self._where):
+        with talking(GitHubClient.name, lambda: self._where):
             try:
                 yield
             except failures.AnswerError as error:

@@ -85,6 +85,17 @@ class GitHubClient:
             lazy=True,
         ).requester
 
+    @property
+    def asked(self) -> str:
+        """The last request of this thread, for errors: its verb and address, without a query."""
+        return str(getattr(self._local, "asked", self.where))
+
+    @property
+    def scopes(self) -> list[str] | None:
+        """What the last answer of this thread says of the token; None where it has no scopes."""
+        text = self._local.headers.get("x-oauth-scopes")
+        return None if text is None else [part for part in text.split(", ") if part]
+
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Any:
         return self._ask("GET", path, query=query)
 
@@ -110,7 +121,8 @@ class GitHubClient:
         query: Mapping[str, object] | None = None,
         fields: Mapping[str, object] | None = None,
     ) -> Any:
-        with talking(self.name, self.where):
+        self._local.asked = f"{verb} {self.where}{path}"
+        with talking(self.name, lambda: self.asked):
             status, headers, text = self._requester.requestJson(
                 verb,
                 self._root + path,
@@ -118,11 +130,12 @@ class GitHubClient:
                 input=None if fields is None else dict(fields),
                 cnx=self._connection(),
             )
+            self._local.headers = headers
             if status == 401:
                 self._refused()
             if status >= 300:
                 said = _said(text)
-                raise failures.failed(status, headers, said, where=self.where, rights=RIGHTS)
+                raise failures.failed(status, headers, said, where=self.asked, rights=RIGHTS)
             return json.loads(text) if text else None
 
     def _connection(self) -> Connection:
@@ -142,7 +155,7 @@ class GitHubClient:
     def _stays(self, response: requests.Response, **_: object) -> None:
         if 300 <= response.status_code < 400:
             response.close()
-            raise failures.moved(response.headers.get("Location", ""), where=self.where)
+            raise failures.moved(response.headers.get("Location", ""), where=self.asked)
 
 
 def _said(text: str) -> str:

@@ -27,7 +27,14 @@ from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.statuses import own_statuses
 from mlflow_gitops.errors import ForgeError
-from mlflow_gitops.pull_requests import WITHDRAWN, Approval, CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import (
+    WITHDRAWN,
+    Approval,
+    CommitStatus,
+    Draft,
+    Protection,
+    PullRequest,
+)
 
 __all__ = ["GitLabForge"]
 
@@ -161,15 +168,26 @@ class GitLabForge:
         return self.get(max(merged)) if merged else None
 
     @told
+    def protection(self, branch: str) -> Protection:
+        """GitLab requires a whole pipeline, never statuses by their names."""
+        row = self._client.get(f"/repository/branches/{quote(branch, safe='')}")
+        refuses = "" if row["can_push"] else "it is protected, and this user may not push to it"
+        return Protection(refuses)
+
+    @told
     def check(self) -> str:
-        rights = self._client.get("")["permissions"]
+        row = self._client.get("")
+        rights = row["permissions"]
+        if row.get("archived"):
+            raise failures.read_only(where=self._client.asked)
+        self._check_scopes()
         levels = [(rights.get(key) or {}).get("access_level") or 0 for key in ACCESS]
         try:
             user = self._anywhere.get("/user")
         except ForgeError:
             user = {"username": "a token"}
         if max(levels) < DEVELOPER and not user.get("is_admin"):
-            raise failures.may_not_write(where=self._client.where, rights=RIGHTS)
+            raise failures.may_not_write(where=self._client.asked, rights=RIGHTS)
         return name_of(user)
 
     # Parts
@@ -181,6 +199,17 @@ class GitLabForge:
         rows = self._client.pages(f"/repository/commits/{commit}/statuses")
         newest = max((row.get("pipeline_id") or 0 for row in rows), default=0)
         return [row for row in rows if (row.get("pipeline_id") or 0) == newest]
+
+    def _check_scopes(self) -> None:
+        """A token of OAuth, or of an old GitLab, does not tell them."""
+        try:
+            token = self._anywhere.get("/personal_access_tokens/self")
+        except failures.AnswerError as error:
+            if error.status not in (400, 403, 404):
+                raise
+            return
+        if "api" not in token["scopes"]:
+            raise failures.lacks_scopes(token["scopes"], where=self._anywhere.asked, rights=RIGHTS)
 
     def _asked(self, number: int) -> list[str]:
         row = self._client.get(f"/merge_requests/{number}")

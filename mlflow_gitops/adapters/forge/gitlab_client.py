@@ -52,6 +52,11 @@ class GitLabClient:
         self._local = threading.local()
         self.where = f"{self._url}/api/v4{root}"
 
+    @property
+    def asked(self) -> str:
+        """The last request of this thread, for errors: its verb and address, without a query."""
+        return str(getattr(self._local, "asked", self.where))
+
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Any:
         return self._ask("get", path, {"query_data": dict(query or {})})
 
@@ -61,7 +66,7 @@ class GitLabClient:
         for page in range(1, PAGES + 1):
             part = self.get(path, {**query, "per_page": PAGE, "page": page})
             if not isinstance(part, list):
-                raise failures.not_the_api("GitLab", where=self.where)
+                raise failures.not_the_api("GitLab", where=self.asked)
             found += part
             if len(part) < PAGE:
                 break
@@ -71,7 +76,8 @@ class GitLabClient:
         return self._ask(verb, path, {"post_data": dict(fields)})
 
     def _ask(self, verb: str, path: str, data: Mapping[str, Any]) -> Any:
-        with talking(self.name, self.where):
+        self._local.asked = f"{verb.upper()} {self.where}{path}"
+        with talking(self.name, lambda: self.asked):
             token = self._token()
             if not token:
                 raise failures.no_token()
@@ -95,7 +101,7 @@ class GitLabClient:
         words = "" if isinstance(said, bytes) else _flat(said)
         headers: Mapping[str, str] = self._local.headers
         status = error.response_code or 500
-        return failures.failed(status, headers, words, where=self.where, rights=RIGHTS)
+        return failures.failed(status, headers, words, where=self.asked, rights=RIGHTS)
 
     def _session(self) -> requests.Session:
         """This thread's; a redirect is an error, and its address is told."""
@@ -110,7 +116,7 @@ class GitLabClient:
         self._local.headers = dict(response.headers)
         if 300 <= response.status_code < 400:
             response.close()
-            raise failures.moved(response.headers.get("Location", ""), where=self.where)
+            raise failures.moved(response.headers.get("Location", ""), where=self.asked)
 
 
 def _flat(said: object) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 
+from mlflow_gitops.adapters.forge.versions import head_at, utc
 from mlflow_gitops.pull_requests import Approval, PullRequest
 
 __all__ = ["approvals_of", "inert", "is_own", "name_of", "pull_of"]
@@ -56,10 +56,10 @@ def pull_of(row: Json, approvals: tuple[Approval, ...] = (), comment: str = "") 
         mergeable=_mergeable(row) if state == "open" else None,
         merge_commit=str(made) if state == "merged" else "",
         decided_by=decided_by,
-        decided_at=_utc(row.get(f"{state}_at")),
+        decided_at=utc(row.get(f"{state}_at")),
         comment=comment,
-        created=_utc(row["created_at"]),
-        updated=_utc(row.get("updated_at")),
+        created=utc(row["created_at"]),
+        updated=utc(row.get("updated_at")),
         asked=tuple(name_of(user) for user in row.get("reviewers") or ()),
         results=_results(row) if state == "open" else (),
     )
@@ -95,25 +95,14 @@ def approvals_of(
         for note in notes
         if note["system"] and note["body"] == APPROVED
     }
+    ordered = sorted(versions, key=lambda each: (utc(each["created_at"]), each["id"]))
+    heads = [(utc(each["created_at"]), str(each["head_commit_sha"])) for each in ordered]
     found = []
     for row in rows:
         by = name_of(row["user"])
-        time = _utc(row.get("approved_at") or told.get(by))
-        found.append(Approval(by, _version_at(versions, time) if time else head, time))
+        time = utc(row.get("approved_at") or told.get(by))
+        found.append(Approval(by, head_at(heads, time) if time else head, time))
     return tuple(found)
-
-
-def _version_at(versions: Sequence[Json], time: str) -> str:
-    before = [each for each in versions if _utc(each["created_at"]) <= time]
-    last = max(before, key=lambda each: (_utc(each["created_at"]), each["id"]), default=None)
-    return str(last["head_commit_sha"]) if last else ""
-
-
-def _utc(text: object) -> str:
-    if not text:
-        return ""
-    moment = datetime.fromisoformat(str(text)).astimezone(UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def inert(text: str) -> str:

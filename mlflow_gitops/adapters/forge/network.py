@@ -26,7 +26,7 @@ class _Client(Protocol):
     def name(self) -> str: ...
 
     @property
-    def where(self) -> str: ...
+    def asked(self) -> str: ...
 
 
 class _Adapter(Protocol):
@@ -42,26 +42,26 @@ def told(act: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P], R]:
 
     @wraps(act)
     def acting(adapter: A, /, *args: P.args, **named: P.kwargs) -> R:
-        with talking(adapter._client.name, adapter._client.where):
+        with talking(adapter._client.name, lambda: adapter._client.asked):
             return act(adapter, *args, **named)
 
     return acting
 
 
 @contextmanager
-def talking(forge: str, where: str) -> Iterator[None]:
-    """Whatever is raised inside comes out as a GitOpsError."""
+def talking(forge: str, asked: Callable[[], str]) -> Iterator[None]:
+    """Whatever is raised inside comes out as a GitOpsError; `asked` gives the request in hand."""
     try:
         yield
     except GitOpsError:
         raise
     except requests.exceptions.SSLError:
-        raise failures.untrusted(where=where) from None
+        raise failures.untrusted(where=asked()) from None
     except requests.exceptions.Timeout:
-        raise failures.no_answer(where=where) from None
+        raise failures.no_answer(where=asked()) from None
     except requests.exceptions.JSONDecodeError:
-        raise failures.not_the_api(forge, where=where) from None
+        raise failures.not_the_api(forge, where=asked()) from None
     except (requests.exceptions.RequestException, OSError):
-        raise failures.unreachable(where=where) from None
+        raise failures.unreachable(where=asked()) from None
     except (LookupError, TypeError, ValueError, AttributeError, AssertionError, RecursionError):
-        raise failures.not_the_api(forge, where=where) from None
+        raise failures.not_the_api(forge, where=asked()) from None

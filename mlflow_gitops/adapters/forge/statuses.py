@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
 from mlflow_gitops.pull_requests import CommitStatus, Verdict
 
-__all__ = ["news", "own_statuses"]
+__all__ = ["is_foreign", "news", "own_statuses", "unset"]
 
 OURS = "mlflow-gitops/"
 VERDICTS: Mapping[str, Verdict] = {"success": "success", "failure": "failure", "failed": "failure"}
@@ -33,3 +34,18 @@ def news(
             continue
         fields = {"context": status.name, "state": status.verdict, "description": text}
         yield {**fields, "target_url": status.url} if status.url else fields
+
+
+def is_foreign(name: str) -> bool:
+    """Whether others set the status of this name, or of this pattern."""
+    return not name.startswith(OURS) and not fnmatchcase(OURS, name)
+
+
+def unset(required: Iterable[str], there: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the required names, or patterns, that others should set and did not."""
+    known = list(there)
+    return tuple(
+        name
+        for name in required
+        if is_foreign(name) and not any(fnmatchcase(each, name) for each in known)
+    )

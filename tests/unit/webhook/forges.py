@@ -124,6 +124,63 @@ def gitea(
     return headers, body
 
 
+def bitbucket(event: str, data: Any, delivery: str = ID) -> tuple[Mapping[str, str], bytes]:
+    """Of Cloud; Data Center's id is in another header."""
+    body = json.dumps(data).encode()
+    return {
+        "content-type": "application/json",
+        "x-event-key": event,
+        "x-request-uuid": delivery,
+        "x-hub-signature": f"sha256={digest(body)}",
+    }, body
+
+
+def azure(data: Any, secret: str = SECRET) -> tuple[Mapping[str, str], bytes]:
+    pair = base64.b64encode(f"mlflow-gitops:{secret}".encode()).decode()
+    return {
+        "content-type": "application/json; charset=utf-8",
+        "authorization": f"Basic {pair}",
+        "user-agent": "VSServices/19.225.34309.2 (w3wp.exe)",
+    }, json.dumps(data).encode()
+
+
+CLOUD = {"full_name": "ml/manifests", "uuid": "{7}"}
+SERVER = {"id": 7, "slug": "manifests", "project": {"key": "ML"}}
+AZURE = {"id": "7", "name": "manifests", "remoteUrl": "https://dev.azure.com/org/ml/_git/manifests"}
+
+
+def cloud_pull(branch: str = BRANCH, fork: str = "ml/manifests") -> dict[str, Any]:
+    source = {"branch": {"name": branch}, "repository": {"full_name": fork}}
+    return {"pullrequest": {"id": 12, "state": "MERGED", "source": source}, "repository": CLOUD}
+
+
+def cloud_push(name: str = "main", kind: str = "branch") -> dict[str, Any]:
+    changes = [{"new": {"type": "tag", "name": "v1"}}, {"new": {"type": kind, "name": name}}]
+    return {"push": {"changes": changes}, "repository": CLOUD}
+
+
+def server_pull(branch: str = BRANCH, key: str = "ML") -> dict[str, Any]:
+    source = {**SERVER, "project": {"key": key}}
+    refs = {"fromRef": {"id": f"refs/heads/{branch}", "repository": source}}
+    return {"pullRequest": {"id": 12, **refs, "toRef": {"repository": SERVER}}}
+
+
+def server_push(ref: str = "refs/heads/main") -> dict[str, Any]:
+    changes = [{"refId": "refs/tags/v1"}, {"refId": ref}]
+    return {"eventKey": "repo:refs_changed", "repository": SERVER, "changes": changes}
+
+
+def azure_pull(branch: str = BRANCH, event: str = "git.pullrequest.merged") -> dict[str, Any]:
+    resource = {"pullRequestId": 12, "sourceRefName": f"refs/heads/{branch}", "repository": AZURE}
+    return {"id": ID, "eventType": event, "resource": resource}
+
+
+def azure_push(ref: str = "refs/heads/main") -> dict[str, Any]:
+    updates = [{"name": "refs/tags/v1"}, {"name": ref}]
+    resource = {"refUpdates": updates, "repository": AZURE}
+    return {"id": ID, "eventType": "git.push", "resource": resource}
+
+
 def digest(body: bytes, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 

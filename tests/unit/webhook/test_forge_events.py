@@ -90,6 +90,63 @@ def test_a_push_names_branch_and_files(kind: Kind, event: str) -> None:
     assert ignored(kind, event, forges.push("refs/tags/v1")) == "push: refs/tags/v1 is no branch"
 
 
+@pytest.mark.parametrize(
+    ("kind", "event", "data", "reason"),
+    [
+        ("bitbucket", "pullrequest:fulfilled", forges.cloud_pull(), "pullrequest:fulfilled #12"),
+        ("bitbucket", "pullrequest:approved", forges.cloud_pull(), "pullrequest:approved #12"),
+        ("bitbucket", "pr:merged", forges.server_pull(), "pr:merged #12"),
+        ("bitbucket", "pr:reviewer:approved", forges.server_pull(), "pr:reviewer:approved #12"),
+        ("azure", "", forges.azure_pull(), "git.pullrequest.merged #12"),
+        (
+            "azure",
+            "",
+            {
+                "eventType": "ms.vss-code.git-pullrequest-comment-event",
+                "resource": {"pullRequest": forges.azure_pull()["resource"], "comment": {}},
+            },
+            "ms.vss-code.git-pullrequest-comment-event #12",
+        ),
+    ],
+)
+def test_theirs_names_its_branch_too(kind: Kind, event: str, data: Any, reason: str) -> None:
+    found = changed(kind, event, data)
+    assert (found.branch, found.reason) == (forges.BRANCH, reason)
+    assert found.urls[0].lower().endswith("manifests")
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "pushed", "none"),
+    [
+        ("bitbucket", "repo:push", forges.cloud_push(), forges.cloud_push(kind="tag")),
+        (
+            "bitbucket",
+            "repo:refs_changed",
+            forges.server_push(),
+            forges.server_push("refs/tags/v2"),
+        ),
+        ("azure", "", forges.azure_push(), forges.azure_push("refs/tags/v2")),
+    ],
+)
+def test_a_push_without_files_names_its_branch(
+    kind: Kind, event: str, pushed: Any, none: Any
+) -> None:
+    found = changed(kind, event, pushed)
+    assert (found.branch, found.paths, found.reason) == ("main", (), "push to main")
+    assert ignored(kind, event, none).endswith("no branch changed")
+
+
+def test_their_forks_and_other_events_are_passed_over() -> None:
+    fork = forges.azure_pull()
+    fork["resource"]["forkSource"] = {"name": "refs/heads/x"}
+    assert "fork" in ignored("azure", "", fork)
+    assert "fork" in ignored("bitbucket", "pullrequest:created", forges.cloud_pull(fork="a/b"))
+    assert "fork" in ignored("bitbucket", "pr:opened", forges.server_pull(key="~RAJ"))
+    assert "acts on" in ignored("azure", "", {"eventType": "build.complete"})
+    assert "acts on" in ignored("bitbucket", "repo:fork", b"no JSON")
+    assert read("bitbucket", "diagnostics:ping", {"test": True}) == Ping()
+
+
 def test_a_large_push_is_cut() -> None:
     data = forges.push() | {"commits": [{"added": [f"{n}" for n in range(10 * MOST_PATHS)]}]}
     assert len(changed("github", "push", data).paths) == MOST_PATHS

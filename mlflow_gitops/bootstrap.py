@@ -227,13 +227,19 @@ class Session:
     def looking_back(self, environment: Environment, settings: Settings) -> LookingBack:
         """The history of one environment, from Git alone, as last fetched."""
         from mlflow_gitops.adapters.history_index import SqliteIndex, index_file
+        from mlflow_gitops.progress import told_now_and_then
 
         branch = environment.branch or self._git.default_branch
         file = index_file(Path(self.process.state_dir), self._git.identity, branch)
         if file not in self._indexes:
             self._indexes[file] = SqliteIndex(file)
         historian = Historian(
-            self._git.log, self._indexes[file], environment, branch, settings.names
+            self._git.log,
+            self._indexes[file],
+            environment,
+            branch,
+            settings.names,
+            told_now_and_then("Reading the history"),
         )
         found = LookingBack(historian, settings)
         found.start()

@@ -6,12 +6,11 @@ Reads Git alone. Writes nothing but the index.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
 from mlflow_gitops.config import parse_settings
-from mlflow_gitops.errors import GitOpsError, ManifestError, RequestError
+from mlflow_gitops.errors import GitOpsError, RequestError
 from mlflow_gitops.history import Historian
 from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.ledger import Row, held, ledger_row, undone
@@ -51,11 +50,7 @@ class LookingBack:
     end: int = -1
 
     def start(self) -> None:
-        """The first look at an environment reads all of its services, once."""
         self.end = self.historian.sync()
-        if self.end >= 0 and not self.historian.known_services():
-            with suppress(ManifestError):  # told of each service that is asked for
-                self.historian.read_all(self.end)
 
     @property
     def environment(self) -> Environment:

@@ -36,7 +36,7 @@ class GitLog:
     def head(self, branch: str) -> str:
         return self.heads(branch)
 
-    def touched(self, head: str, since: str = "") -> Iterator[Touched]:
+    def touched(self, head: str, since: str = "", *, most: int = 0) -> Iterator[Touched]:
         mark = secrets.token_hex(16)  # a path can hold anything
         git = self.git if since else replace(self.git, timeout=self.git.timeout * ALL_OF_IT)
         answer = git.run(
@@ -48,6 +48,7 @@ class GitLog:
             "--no-renames",
             "--reverse",
             f"--format={mark} %H %ct %P",
+            *([f"--max-count={most}"] if most else []),
             head,
             *(["--not", since] if since else []),
         )
@@ -83,10 +84,11 @@ class GitLog:
         self._check(commits[-1].commit, answer)
         yield from _added(answer.out.decode("utf-8", "surrogateescape"), f"{mark} ")
 
-    def first_parents(self, head: str) -> Sequence[str]:
-        answer = self.git.run("rev-list", "--first-parent", "--reverse", head)
+    def line(self, head: str) -> Sequence[tuple[str, int]]:
+        answer = self.git.run("rev-list", "--first-parent", "--reverse", "--timestamp", head)
         self._check(head, answer)
-        return answer.out.decode().split()
+        words = answer.out.decode().split()
+        return [(commit, int(time)) for time, commit in zip(words[::2], words[1::2], strict=True)]
 
     def facts(self, commits: Sequence[str]) -> Sequence[CommitFacts]:
         raw = self.objects.raw(commits)

@@ -62,7 +62,9 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Merge:
     """What the forge says of the pull request that brought a commit. `reference` is like `#12`, ""
-    where none did. `approvers` approved what was merged, `earlier` an older commit of it.
+    where none did. `approvers` approved what was merged, `earlier` an older commit of it. `time` is
+    when it was merged (ISO 8601 in UTC), `head` the newest commit of its branch then. `why` is what
+    a person wrote into the text of a revert.
     """
 
     reference: str = ""
@@ -70,6 +72,9 @@ class Merge:
     merger: str = ""
     approvers: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
+    time: str = ""
+    head: str = ""
+    why: str = ""
 
 
 class HistoryReader(Protocol):
@@ -93,6 +98,9 @@ class HistoryReader(Protocol):
         """All first parents with their times in seconds, oldest first, `head` last."""
 
     def facts(self, commits: Sequence[str]) -> Sequence[CommitFacts]: ...
+
+    def message(self, commit: str) -> str:
+        """The message of a commit by its name, which may be short; "" where there is none."""
 
     def narrow(self, commit: str, paths: Iterable[str]) -> Tree:
         """Only those files of the commit that are named."""

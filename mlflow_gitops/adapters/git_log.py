@@ -5,6 +5,7 @@ Implements `past.HistoryReader`. Reads the clone that the repository keeps, and 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ __all__ = ["GitLog"]
 
 ALL_OF_IT = 15  # times the timeout, for what is read once: every commit's paths
 PATHS_AT_ONCE = 1000
+NAME = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ class GitLog:
     def facts(self, commits: Sequence[str]) -> Sequence[CommitFacts]:
         raw = self.objects.raw(commits)
         return [_facts(commit, data) for commit, data in zip(commits, raw, strict=True)]
+
+    def message(self, commit: str) -> str:
+        if not NAME.fullmatch(commit):
+            return ""
+        answer = self.git.run("log", "-1", "--format=%B", commit)
+        return answer.out.decode("utf-8", "replace") if answer.code == 0 else ""
 
     def touching(
         self, paths: Iterable[str], head: str, since: str, most: int

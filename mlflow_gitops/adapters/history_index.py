@@ -281,8 +281,8 @@ class SqliteIndex:
         rows = self._rows("SELECT said FROM merges WHERE hash = ?", commit)
         if not rows:
             return None
-        reference, url, merger, approvers, earlier = json.loads(rows[0][0])
-        return Merge(reference, url, merger, tuple(approvers), tuple(earlier))
+        reference, url, merger, approvers, earlier, *more = json.loads(rows[0][0])
+        return Merge(reference, url, merger, tuple(approvers), tuple(earlier), *more)
 
     def keep_merge(self, commit: str, merge: Merge) -> None:
         said = json.dumps(astuple(merge))

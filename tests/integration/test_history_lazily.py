@@ -15,6 +15,7 @@ import pytest
 from mlflow_gitops.adapters.history_index import SqliteIndex
 from mlflow_gitops.adapters.repository import GitRepository
 from mlflow_gitops.config import parse_settings
+from mlflow_gitops.crediting import Crediting
 from mlflow_gitops.history import Historian
 from mlflow_gitops.looking_back import LookingBack
 from tests.support.git import git, make_bare
@@ -151,7 +152,8 @@ def looking_back(
     historian = Historian(
         repository.log, index, environment, "main", settings.names, shows, at_once
     )
-    back = LookingBack(historian, settings)
+    crediting = Crediting(repository.landing, repository.message)
+    back = LookingBack(historian, settings, crediting)
     back.start()
     return back
 
@@ -194,13 +196,12 @@ def test_only_what_a_question_needs_is_read(bare: Path, tmp_path: Path) -> None:
     back = looking_back(repository, tmp_path / "parts.db", 4, shown)
     index = back.historian.index
     assert index.low() == len(changes) + 1
-    after = back.why("fraud", back.end).row
-    assert after is not None
-    assert after.after is not None
-    assert (after.after.version, index.low() > 20) == ("3", True)
-    assert shown == [(len(changes) + 1 - index.low(), len(changes) + 1)]
+    newest = next(back.rows("fraud", back.end))
+    assert newest.after is not None
+    assert (newest.after.version, index.low() > 20) == ("3", True)
+    assert shown[-1] == (len(changes) + 1 - index.low(), len(changes) + 1)
     again = looking_back(repository, tmp_path / "parts.db", 4)
-    assert again.why("fraud", again.end) == back.why("fraud", back.end)
+    assert next(again.rows("fraud", again.end)) == newest
     assert again.why("churn", again.end).row is not None
     assert index.low() == 0
 

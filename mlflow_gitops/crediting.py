@@ -53,9 +53,12 @@ class Crediting:
         is_numbered = bool(pull_requests(facts.message)) and not row.pull_request
         if row.is_ours and not is_numbered:
             return None
-        branch = branch_of(row.key.environment, row.service)
+        return self.landed(facts, sources, branch_of(row.key.environment, row.service))
+
+    def landed(self, facts: CommitFacts, sources: Collection[str], branch: str) -> Landing | None:
+        """The pull request that became a commit; `branch` is where ours come from."""
         found = self.landing(facts, sources, branch, "")
-        if found is None and not row.is_ours and self.merge is not None:
+        if found is None and self.merge is not None:
             merge = self.merge(facts.commit, facts.time)
             if merge is not None and merge.head:
                 found = self.landing(facts, sources, "", merge.head)

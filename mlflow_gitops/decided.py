@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from mlflow_gitops.crediting import Crediting, Merges
+from mlflow_gitops.crediting import Crediting
 from mlflow_gitops.errors import TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache, narrowed
 from mlflow_gitops.past import Standing, Step
@@ -47,8 +47,7 @@ Said = tuple[ServiceSpec | None, str | None]
 class Search:
     """For one service at one head, where `manifests` is what Git says.
 
-    `whole` and `narrow` keep what was parsed: of whole trees, and of a service's few files. `merge`
-    asks the forge, where there is one.
+    `whole` and `narrow` keep what was parsed: of whole trees, and of a service's few files.
     """
 
     repository: Repository
@@ -59,7 +58,7 @@ class Search:
     service: str
     whole: ParseCache
     narrow: ParseCache
-    merge: Merges | None = None
+    crediting: Crediting
 
     def complete(self, decision: Decision, delivered: Delivered | None) -> Decision:
         """The decision with who, when and why."""
@@ -73,9 +72,9 @@ class Search:
         facts, before, paths = found
         merged = self.repository.merged(facts.commit, paths) if facts.is_merge else ()
         step = Step(0, facts.commit, Standing(before), Standing(decision.stands))
-        crediting = Crediting(self.repository.landing, self.repository.message, self.merge)
-        row = crediting.row(decision.key, self.service, step, facts, merged, paths)
-        if self.merge is not None and (merge := self.merge(facts.commit, facts.time)):
+        row = self.crediting.row(decision.key, self.service, step, facts, merged, paths)
+        ask = self.crediting.merge
+        if ask is not None and (merge := ask(facts.commit, facts.time)):
             row = with_merge(row, merge)
         is_taken_back = delivered is not None and before == delivered.spec  # by any of its names
         ours = delivered.commit if delivered and not is_taken_back else ""

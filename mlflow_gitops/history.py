@@ -1,9 +1,9 @@
 """When a service changed: walks a branch back from what stands, and compares the trees.
 
 A commit is compared only where it touched a file that the service's values come from. Which commit
-touched which files is read from the newest commit on, only as far as a question needs it. It is kept,
-like what was read of a service at a commit, so that the next look reads only what is new. Decides
-nothing: `planning/ledger.py` says what a change was.
+touched which files is read from the newest commit on, only as far as a question needs it. It is
+kept, like what was read of a service at a commit, so that the next look reads only what is new.
+Decides nothing: `planning/ledger.py` says what a change was.
 """
 
 from __future__ import annotations

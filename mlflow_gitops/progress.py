@@ -24,7 +24,14 @@ from rich.progress import (
 from mlflow_gitops.planning.figures import size_text
 from mlflow_gitops.render import clean
 
-__all__ = ["BarProgress", "LineProgress", "counted", "make_progress", "told_now_and_then", "tracked"]
+__all__ = [
+    "BarProgress",
+    "LineProgress",
+    "counted",
+    "make_progress",
+    "told_now_and_then",
+    "tracked",
+]
 
 LINE_EVERY = 100  # items
 TELL_EVERY = 10.0  # seconds

@@ -31,7 +31,7 @@ FORGES = (
 )
 SQUASHED = (
     *FORGES,
-    re.compile(r"\A[^\n]*\(([#!]\d+)\)[ \t]*$", re.MULTILINE),  # GitHub, Gitea: at the subject's end
+    re.compile(r"\A[^\n]*\(([#!]\d+)\)[ \t]*$", re.MULTILINE),  # GitHub, Gitea, Forgejo
     re.compile(r"\AMerged PR (\d+): "),  # Azure DevOps
     re.compile(r"^Reviewed-on: \S+/pulls/(\d+)\s*$", re.MULTILINE),  # Gitea, Forgejo
 )
@@ -48,7 +48,7 @@ PULL = re.compile(
     re.MULTILINE,
 )
 TITLE = re.compile(
-    r"""\A(?:Revert|Reapply)[ ]["'](?P<of>.*)["'](?:[ ]\((?:pull[ ]request[ ])?[#!]\d+\))?[ \t]*$""",
+    r"\A(?:Revert|Reapply) [\"'](?P<of>.*)[\"'](?: \((?:pull request )?[#!]\d+\))?[ \t]*$",
     re.MULTILINE,
 )
 NUMBER = re.compile(r"\((?:pull request )?[#!](\d+)\)\s*\Z")

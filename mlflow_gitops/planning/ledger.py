@@ -24,7 +24,16 @@ from mlflow_gitops.planning.messages import SERVICE, clean, exact, parse_trailer
 from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.state import CommitFacts, Landing, ServiceKey, ServiceSpec
 
-__all__ = ["TIME_OF_PROPOSAL", "Change", "Row", "held", "ledger_row", "merge_of", "undone", "with_merge"]
+__all__ = [
+    "TIME_OF_PROPOSAL",
+    "Change",
+    "Row",
+    "held",
+    "ledger_row",
+    "merge_of",
+    "undone",
+    "with_merge",
+]
 
 TEXT = 500
 SAID_BY_HOSTS = ("Revert", "Reapply", "revert ")
@@ -102,7 +111,7 @@ def ledger_row(
     source = made or facts
     trailers, doubt = _trusted(source.message, exact(f"{key.environment}/{service}"), after)
     taken_back = None if trailers else reverted(facts.message) or reverted(source.message)
-    notes = [*(() if taken_back else doubt), *_notes(step, facts, merged)]
+    notes = [*(() if taken_back else doubt), *_notes(step, merged)]
     undoes = taken_back.commit if taken_back else trailers.get("Undoes", "")
     if trailers:
         change = Change.ROLLBACK if undoes else Change.DELIVERY
@@ -216,7 +225,7 @@ def _trusted(
     return trailers, []
 
 
-def _notes(step: Step, facts: CommitFacts, merged: Sequence[CommitFacts]) -> Iterable[str]:
+def _notes(step: Step, merged: Sequence[CommitFacts]) -> Iterable[str]:
     if step.before.problem:
         yield f"what stood before cannot be read: {clean(step.before.problem, TEXT)}"
     if step.after.problem:

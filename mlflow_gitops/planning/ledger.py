@@ -195,6 +195,7 @@ def with_merge(row: Row, merge: Merge) -> Row:
     """
     if not merge.reference:
         return row
+    others = [each for each in row.approvers if each.partition(" <")[0] not in merge.approvers]
     notes = [note for note in row.notes if note != TIME_OF_PROPOSAL or not merge.time]
     old = [f"{', '.join(merge.earlier)} approved an older commit of it"] if merge.earlier else []
     return replace(
@@ -202,7 +203,7 @@ def with_merge(row: Row, merge: Merge) -> Row:
         pull_request=merge.reference,
         pull_url=merge.url,
         merger=merge.merger or row.merger,
-        approvers=tuple(dict.fromkeys([*merge.approvers, *row.approvers])),
+        approvers=tuple(dict.fromkeys([*merge.approvers, *others])),
         time=max(row.time, merge.time),
         why=merge.why if merge.why and row.why.startswith(SAID_BY_HOSTS) else row.why,
         notes=(*notes, *old),

@@ -1,10 +1,11 @@
-"""`why` after the first run, against looking the same up with `git log` by hand.
+"""A first `why`, and those after it, against looking the same up with `git log` by hand.
 
 5,000 models and 50,000 promotions in one bare repository. By hand is what a person does who knows
 the file already: `git log` for its newest commits, then `git show`. Both take turns in one run,
-each time with another model; medians are compared.
+each time with another model; medians are compared. A first `why` has the clone, and nothing that
+was read of its history; the others have all of that.
 
-    python benchmarks/why.py [--models 5000] [--commits 50000] [--rounds 10]
+    python benchmarks/why.py [--models 5000] [--commits 50000] [--rounds 10] [--first-rounds 3]
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from mlflow_gitops.state import Identity, ModelVersion, Request, ServiceSpec
 from tests.support.git import clean_environment, git
 
 TARGET = 1.0  # seconds
+FIRST = 5.0  # seconds, with a clone that is there and no history that was read
 BUCKET = "models"
 START = 1_700_000_000
 
@@ -93,6 +96,13 @@ def _version(text: str) -> str:
     return text.split('"version": "')[1].split('"')[0]
 
 
+def read_all(environ: Mapping[str, str]) -> None:
+    """Read the rest of the history, as an audit of any time does."""
+    days = ("--from", "2001-01-01", "--to", "2001-01-02")
+    command = [sys.executable, "-m", "mlflow_gitops.cli", "audit", *days]
+    subprocess.run(command, env=environ, capture_output=True, check=True)
+
+
 def in_process(environ: Mapping[str, str], model: str) -> None:
     """A new session each time: what the command does after its imports."""
     session = Session(Process.from_environ(environ))
@@ -121,6 +131,7 @@ def main() -> int:
     parser.add_argument("--models", type=int, default=5000)
     parser.add_argument("--commits", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--first-rounds", type=int, default=3)
     options = parser.parse_args()
     models = [f"model-{number:05}" for number in range(options.models)]
     with tempfile.TemporaryDirectory() as name:
@@ -134,28 +145,41 @@ def main() -> int:
             "MLFLOW_GITOPS_REPOSITORY": str(bare),
             "MLFLOW_GITOPS_STATE_DIR": str(folder / "state"),
         }
-        first = seconds(lambda: as_command(environ, models[0]))
-        rows: dict[str, list[float]] = {}
+        state = folder / "state"
+        cloning = seconds(lambda: Session(Process.from_environ(environ)).settings_from_git())
+        rows: dict[str, list[float]] = {"why, the first": [], "git log by hand, beside it": []}
+        for number in range(options.first_rounds):
+            model = models[(number * 1009 + 998) % len(models)]
+            shutil.rmtree(state / "history", ignore_errors=True)
+            sides = list(rows.values())
+            sides[0].append(seconds(lambda: as_command(environ, model)))  # noqa: B023
+            sides[1].append(seconds(lambda: by_hand(bare, model)))  # noqa: B023
+        reading = seconds(lambda: read_all(environ))
         for number in range(options.rounds):
             model = models[(number * 997 + 1) % len(models)]
-            sides = {
+            works = {
                 "why, the command": lambda: as_command(environ, model),  # noqa: B023
                 "why, in a process that runs": lambda: in_process(environ, model),  # noqa: B023
                 "git log -2 -- path, git show": lambda: by_hand(bare, model),  # noqa: B023
             }
-            for side, work in sides.items():
+            for side, work in works.items():
                 rows.setdefault(side, []).append(seconds(work))
     show(
         f"Why, {options.models} models, {options.commits} commits, {options.rounds} rounds",
         ("", "median ms", "least ms", "most ms"),
         [
-            ("why, the first run", f"{1000 * first:.0f}", "", ""),
+            ("the clone", f"{1000 * cloning:.0f}", "", ""),
+            ("the rest of the history, once", f"{1000 * reading:.0f}", "", ""),
             *((side, *_milliseconds(taken)) for side, taken in rows.items()),
         ],
     )
-    ours, _, theirs = (median(taken) for taken in rows.values())
-    against = f"git log and git show by hand; target: {TARGET:g} s after the first run"
-    return close("why", ours / theirs, TARGET, against, ok=ours < TARGET)
+    first, _, ours, _, theirs = (median(taken) for taken in rows.values())
+    against = (
+        f"git log and git show by hand; {ours:.1f} s (target {TARGET:g} s), the first why "
+        f"{first:.1f} s (target {FIRST:g} s)"
+    )
+    is_met = ours < TARGET and first < FIRST
+    return close("why", ours / theirs, TARGET, against, ok=is_met)
 
 
 def _milliseconds(taken: list[float]) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_gitops.config import Process, parse_settings
+from mlflow_gitops.crediting import Crediting
 from mlflow_gitops.errors import ConfigError, TerminalError
 from mlflow_gitops.forge_check import ForgeCheck
 from mlflow_gitops.history import Historian
@@ -228,18 +229,30 @@ class Session:
         self.repository.fetch()
         return self.observer.settings()
 
-    def looking_back(self, environment: Environment, settings: Settings) -> LookingBack:
-        """The history of one environment, from Git alone, as last fetched."""
+    def looking_back(
+        self, environment: Environment, settings: Settings, reviewed: Reviewed | None = None
+    ) -> LookingBack:
+        """The history of one environment, as last fetched: from Git, and from what `reviewed` asks
+        the forge.
+        """
         from mlflow_gitops.adapters.history_index import SqliteIndex, index_file
+        from mlflow_gitops.progress import told_now_and_then
 
         branch = environment.branch or self._git.default_branch
         file = index_file(Path(self.process.state_dir), self._git.identity, branch)
         if file not in self._indexes:
             self._indexes[file] = SqliteIndex(file)
         historian = Historian(
-            self._git.log, self._indexes[file], environment, branch, settings.names
+            self._git.log,
+            self._indexes[file],
+            environment,
+            branch,
+            settings.names,
+            told_now_and_then("Reading the history"),
         )
-        found = LookingBack(historian, settings)
+        merge = partial(reviewed.merge, index=historian.index) if reviewed else None
+        crediting = Crediting(self._git.landing, self._git.message, merge)
+        found = LookingBack(historian, settings, crediting)
         found.start()
         return found
 

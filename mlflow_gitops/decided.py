@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from mlflow_gitops.crediting import Crediting
 from mlflow_gitops.errors import TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache, narrowed
 from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.decisions import Decided, Decision, found_in, who_text
-from mlflow_gitops.planning.ledger import ledger_row
+from mlflow_gitops.planning.ledger import with_merge
 from mlflow_gitops.planning.naming import in_layout, name_or_none
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.ports import Repository, Tree
@@ -57,6 +58,7 @@ class Search:
     service: str
     whole: ParseCache
     narrow: ParseCache
+    crediting: Crediting
 
     def complete(self, decision: Decision, delivered: Delivered | None) -> Decision:
         """The decision with who, when and why."""
@@ -70,9 +72,13 @@ class Search:
         facts, before, paths = found
         merged = self.repository.merged(facts.commit, paths) if facts.is_merge else ()
         step = Step(0, facts.commit, Standing(before), Standing(decision.stands))
-        row = ledger_row(decision.key, self.service, step, facts, merged)
-        ours = delivered.commit if delivered else ""
-        return found_in(decision, row, ours, facts.author if facts.is_merge else "")
+        row = self.crediting.row(decision.key, self.service, step, facts, merged, paths)
+        ask = self.crediting.merge
+        if ask is not None and (merge := ask(facts.commit, facts.time)):
+            row = with_merge(row, merge)
+        is_taken_back = delivered is not None and before == delivered.spec  # by any of its names
+        ours = delivered.commit if delivered and not is_taken_back else ""
+        return found_in(decision, row, ours)
 
     def _change(
         self, decision: Decision, since: str

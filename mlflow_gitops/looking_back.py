@@ -6,15 +6,16 @@ Reads Git alone. Writes nothing but the index.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice, takewhile
 
 from mlflow_gitops.config import parse_settings
-from mlflow_gitops.errors import GitOpsError, ManifestError, RequestError
+from mlflow_gitops.crediting import Crediting
+from mlflow_gitops.errors import GitOpsError, RequestError
 from mlflow_gitops.history import Historian
 from mlflow_gitops.past import Standing, Step
-from mlflow_gitops.planning.ledger import Row, held, ledger_row, undone
+from mlflow_gitops.planning.ledger import TIME_OF_PROPOSAL, Change, Row, held, undone
 from mlflow_gitops.state import CommitFacts, Environment, ServiceKey, Settings
 from mlflow_gitops.wish import did_you_mean
 
@@ -48,14 +49,11 @@ class LookingBack:
 
     historian: Historian
     settings: Settings
+    crediting: Crediting
     end: int = -1
 
     def start(self) -> None:
-        """The first look at an environment reads all of its services, once."""
         self.end = self.historian.sync()
-        if self.end >= 0 and not self.historian.known_services():
-            with suppress(ManifestError):  # told of each service that is asked for
-                self.historian.read_all(self.end)
 
     @property
     def environment(self) -> Environment:
@@ -75,20 +73,61 @@ class LookingBack:
     def known(self) -> frozenset[str]:
         return self.historian.known_services()
 
+    def position_at(self, seconds: float) -> int:
+        """The last commit that was on the branch by then, or -1.
+
+        A fast-forward keeps the time of the proposal: where the forge tells, that of the merge
+        counts.
+        """
+        position = self.historian.position_at(seconds)
+        while position >= 0 and self._merged_after(position, seconds):
+            position -= 1
+        return position
+
+    def _merged_after(self, position: int, seconds: float) -> bool:
+        ask = self.crediting.merge
+        if ask is None:
+            return False
+        (facts,) = self.historian.reader.facts([self._commit(position)])
+        merge = None if facts.is_merge else ask(facts.commit, facts.time)
+        if merge is None or not merge.time:
+            return False
+        return datetime.fromisoformat(merge.time).timestamp() > seconds
+
     def rows(self, service: str, until: int) -> Iterator[Row]:
         """Every change up to the position, newest first."""
+        for row in self._rows(service, until):
+            yield self._with_undone(service, row)
+
+    def _rows(self, service: str, until: int) -> Iterator[Row]:
         key = ServiceKey(self.name, self.settings.names.model(service, self.environment))
         for step in self.historian.steps(service, until):
             yield self._row(key, service, step)
+
+    def _with_undone(self, service: str, row: Row) -> Row:
+        """The forges' reverts name a pull request, or nothing: its commit is looked for."""
+        if row.change is not Change.REVERT or row.undoes:
+            return row
+        older = islice(self._rows(service, row.position - 1), OLDER_READ)
+        found = undone(row, older)
+        return replace(row, undoes=found.commit) if found else row
 
     def _row(self, key: ServiceKey, service: str, step: Step) -> Row:
         reader = self.historian.reader
         (facts,) = reader.facts([step.commit])
         sources = step.before.sources | step.after.sources
         commits = reader.merged(step.commit, sources) if facts.is_merge else ()
-        row = ledger_row(key, service, step, facts, reader.facts(commits))
+        merged = reader.facts(commits)
+        row = self.crediting.row(key, service, step, facts, merged, sources)
+        if self._is_proposals(row, facts):
+            row = replace(row, notes=(*row.notes, TIME_OF_PROPOSAL))
         moved = self._moved(facts) if step.before.said == (None, False) else ""
         return replace(row, notes=(*row.notes, moved)) if moved else row
+
+    def _is_proposals(self, row: Row, facts: CommitFacts) -> bool:
+        """Whether it is our own commit, where only pull requests change the branch."""
+        is_own = row.is_ours and not facts.is_merge and facts.author == facts.committer
+        return is_own and self.environment.delivery == "pull-request"
 
     def _moved(self, facts: CommitFacts) -> str:
         """Why nothing is known of what stood before: the settings pointed to another folder."""

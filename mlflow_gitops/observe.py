@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from mlflow_gitops.config import parse_settings
+from mlflow_gitops.crediting import Crediting, Merges
 from mlflow_gitops.decided import Decisions, Search
 from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, TerminalError
 from mlflow_gitops.manifests import Manifests, ParseCache
+from mlflow_gitops.past import Merge
 from mlflow_gitops.planning.decisions import Decision
 from mlflow_gitops.planning.desired import desired_service, laid_out
+from mlflow_gitops.planning.ledger import merge_of
 from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import as_published, branch_of
@@ -28,6 +32,7 @@ from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.planning.service_names import long_host, too_long
 from mlflow_gitops.ports import Clock, Forge, Registry, Repository, Tree
 from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
+from mlflow_gitops.recovering import Recovery
 from mlflow_gitops.slugs import MOST
 from mlflow_gitops.state import (
     CommitStyle,
@@ -47,7 +52,6 @@ from mlflow_gitops.state import (
 __all__ = ["Observer", "View", "selected"]
 
 READERS = 8  # models read from the registry at once
-DELIVERIES_READ = 20  # commits with our trailer that may prove to have delivered nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +224,30 @@ class Observer:
             view.plan.place.service,
             self._parsed,
             self._narrow,
+            self._crediting(view.environment, settings),
         )
         return self._decisions.complete(view.plan, search, view.delivered, view.snapshot)
+
+    def _crediting(self, environment: Environment, settings: Settings) -> Crediting:
+        merges = self._merges(environment, settings)
+        return Crediting(self.repository.landing, self.repository.message, merges)
+
+    def _merges(self, environment: Environment, settings: Settings) -> Merges | None:
+        """Asks the forge who merged and approved a commit; what it does not say now stays open."""
+        if self.open_forge is None or environment.delivery != "pull-request":
+            return None
+
+        @cache
+        def merge(commit: str, time: str) -> Merge | None:
+            del time
+            try:
+                forge = self.forge(settings)
+                pull = forge.of_commit(commit)
+            except GitOpsError:
+                return None
+            return merge_of(pull, forge.kind) if pull else None
+
+        return merge
 
     def forge(self, settings: Settings) -> Forge:
         if self.open_forge is None:
@@ -288,25 +314,30 @@ class Observer:
         delivered: Delivered | None,
     ) -> Delivered | None:
         since = delivered.head if delivered and delivered.branch == place.branch else ""
-        name = f"{environment.name}/{place.service}"
-        for index, delivery in enumerate(self.repository.deliveries(name, tree.head, since)):
-            if index == DELIVERIES_READ:
-                break
-            after = self._spec_at(delivery.commit, environment, settings, place)
-            before = self._spec_at(delivery.parent, environment, settings, place)
-            if after == before:
-                continue  # a copied trailer: the commit did not touch this service
-            return recovered(
-                delivery,
-                after,
-                place=place,
-                snapshot=snapshot,
-                selected=selected(snapshot, environment),
-                requests=self.requests(snapshot, environment),
-                delivered=delivered,
-                settings=settings,
-            )
-        return None
+        manifests = self._manifests_of(tree, place.branch, settings)
+        recovery = Recovery(
+            self.repository,
+            f"{environment.name}/{place.service}",
+            branch_of(environment.name, place.service),
+            tree.head,
+            manifests.sources(environment.name, place.service),
+            lambda commit: self._spec_at(commit, environment, settings, place),
+            self._crediting(environment, settings) if place.by_pull_request else None,
+        )
+        found = recovery.newest(since)
+        if found is None:
+            return None
+        delivery, after = found
+        return recovered(
+            delivery,
+            after,
+            place=place,
+            snapshot=snapshot,
+            selected=selected(snapshot, environment),
+            requests=self.requests(snapshot, environment),
+            delivered=delivered,
+            settings=settings,
+        )
 
     def _spec_at(
         self, commit: str, environment: Environment, settings: Settings, place: Place

@@ -62,7 +62,9 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Merge:
     """What the forge says of the pull request that brought a commit. `reference` is like `#12`, ""
-    where none did. `approvers` approved what was merged, `earlier` an older commit of it.
+    where none did. `approvers` approved what was merged, `earlier` an older commit of it. `time` is
+    when it was merged (ISO 8601 in UTC), `head` the newest commit of its branch then. `why` is what
+    a person wrote into the text of a revert.
     """
 
     reference: str = ""
@@ -70,6 +72,9 @@ class Merge:
     merger: str = ""
     approvers: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
+    time: str = ""
+    head: str = ""
+    why: str = ""
 
 
 class HistoryReader(Protocol):
@@ -78,18 +83,24 @@ class HistoryReader(Protocol):
     def head(self, branch: str) -> str:
         """Raises RepositoryError where there is no such branch."""
 
-    def touched(self, head: str, since: str = "") -> Iterable[Touched]:
-        """The commits of head's first parents that are not reachable from `since`, oldest first."""
+    def touched(self, head: str, since: str = "", *, most: int = 0) -> Iterable[Touched]:
+        """The commits of head's first parents that are not reachable from `since`, oldest first.
+
+        With `most`, only that many of the newest.
+        """
 
     def added_lines(
         self, commits: Sequence[Touched], names: Sequence[str]
     ) -> Iterator[tuple[str, str, Sequence[str]]]:
         """(commit, path, lines) of each file of such a name that a commit only added lines to."""
 
-    def first_parents(self, head: str) -> Sequence[str]:
-        """All of them, oldest first, `head` last."""
+    def line(self, head: str) -> Sequence[tuple[str, int]]:
+        """All first parents with their times in seconds, oldest first, `head` last."""
 
     def facts(self, commits: Sequence[str]) -> Sequence[CommitFacts]: ...
+
+    def message(self, commit: str) -> str:
+        """The message of a commit by its name, which may be short; "" where there is none."""
 
     def narrow(self, commit: str, paths: Iterable[str]) -> Tree:
         """Only those files of the commit that are named."""
@@ -101,13 +112,31 @@ class HistoryReader(Protocol):
 
 
 class HistoryIndex(Protocol):
-    """What is kept between two looks at one branch: it can be lost at any time."""
+    """What is kept between two looks at one branch: it can be lost at any time.
+
+    It knows every commit, and the paths of those from the position `low` on.
+    """
 
     def end(self) -> tuple[int, str]:
         """The newest position and its commit; (-1, "") while it is empty."""
 
     def extend(self, commits: Iterable[Touched], keep: int) -> None:
         """Forget every position from `keep` on, and go on from there."""
+
+    def restart(self, line: Sequence[tuple[str, int]], keep: int, last: str) -> None:
+        """Store the commits of a branch, and the paths of none. Positions before `keep` stay.
+
+        Does nothing where the newest known commit is no longer `last`.
+        """
+
+    def low(self) -> int:
+        """The position from which on the paths of every commit are known."""
+
+    def deepen(self, commits: Sequence[Touched], first: int) -> None:
+        """Store the paths of the commits from `first` up to `low`, which becomes `first`.
+
+        Does nothing where `low` is no longer where they end.
+        """
 
     def commits(self) -> Sequence[str]:
         """All of them, the oldest first."""
@@ -118,7 +147,7 @@ class HistoryIndex(Protocol):
         """The newest position that was committed by then, or -1."""
 
     def last_touch(self, paths: Iterable[str], until: int) -> int:
-        """The newest position up to `until` that touched one of the paths, or -1.
+        """The newest known position up to `until` that touched one of the paths, or -1.
 
         One that only listed other files in it does not count.
         """
@@ -139,6 +168,12 @@ class HistoryIndex(Protocol):
 
     def services(self, scope: str) -> Iterator[str]:
         """Every service that was ever seen by these settings."""
+
+    def has_all(self, scope: str) -> bool:
+        """Whether all services of a commit were read once."""
+
+    def keep_all(self, scope: str) -> None:
+        """Remember that they were. Best effort."""
 
     def merge(self, commit: str) -> Merge | None:
         """What was kept of it; None where nothing was."""

@@ -21,6 +21,7 @@ from mlflow_gitops.state import (
     Delivered,
     Delivery,
     Edit,
+    Landing,
     ModelFiles,
     ModelVersion,
     Publication,
@@ -239,6 +240,17 @@ class Repository(Protocol):
 
     def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
         """What a merge commit brought to the paths: commits that are no merges, newest first."""
+
+    def message(self, commit: str) -> str:
+        """The message of a commit by its name, which may be short; "" where there is none."""
+
+    def landing(
+        self, facts: CommitFacts, paths: Collection[str], branch: str = "", head: str = ""
+    ) -> Landing | None:
+        """The pull request that became the commit, where Git has it and it changed the same lines
+        of these files. `branch` is the one that it may have been made from, `head` what the forge
+        says of its newest commit. None where it is not known; never an error of the remote's.
+        """
 
     def mentions(self, text: str, since: str) -> Iterable[tuple[str, str]]:
         """Lines that hold the text, each with where it is: at the head of any branch, or among what

@@ -24,10 +24,18 @@ from rich.progress import (
 from mlflow_gitops.planning.figures import size_text
 from mlflow_gitops.render import clean
 
-__all__ = ["BarProgress", "LineProgress", "counted", "make_progress", "tracked"]
+__all__ = [
+    "BarProgress",
+    "LineProgress",
+    "counted",
+    "make_progress",
+    "told_now_and_then",
+    "tracked",
+]
 
 LINE_EVERY = 100  # items
 TELL_EVERY = 10.0  # seconds
+SHOW_EVERY = 3.0  # seconds
 
 Item = TypeVar("Item")
 
@@ -69,6 +77,23 @@ def counted(total: int, what: str, out: IO[str] | None = None) -> Iterator[Calla
             stream.flush()
 
     yield one_more
+
+
+def told_now_and_then(
+    what: str, out: IO[str] | None = None, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int, int], None]:
+    """Return a function of how much is done, of how much; it writes a line every few seconds."""
+    told = clock()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if clock() - told >= SHOW_EVERY and done < total:
+            told = clock()
+            stream = sys.stderr if out is None else out
+            stream.write(f"{what}: {done} of {total}\n")
+            stream.flush()
+
+    return tell
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.past import HistoryIndex, Merge
-from mlflow_gitops.planning.ledger import Row, with_merge
+from mlflow_gitops.planning.ledger import Row, merge_of, with_merge
 from mlflow_gitops.planning.messages import exact
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.ports import Clock, Forge, Repository
@@ -59,25 +59,29 @@ class Reviewed:
 
     def complete(self, row: Row, index: HistoryIndex) -> Row:
         """The row with what the forge knows of the pull request that brought it."""
-        merge = index.merge(row.commit) or self._of_commit(row, index)
+        merge = self.merge(row.commit, row.time, index)
         return with_merge(row, merge) if merge else row
 
-    def _of_commit(self, row: Row, index: HistoryIndex) -> Merge | None:
+    def merge(self, commit: str, time: str, index: HistoryIndex) -> Merge | None:
+        """What the forge says of the pull request that brought a commit of that time."""
+        return index.merge(commit) or self._of_commit(commit, time, index)
+
+    def _of_commit(self, commit: str, time: str, index: HistoryIndex) -> Merge | None:
         forge = self._forge()
         if forge is None:
             return None
         try:
-            pull = forge.of_commit(row.commit)
+            pull = forge.of_commit(commit)
         except GitOpsError as error:
             self.failure = error
             return None
-        merge = _merge(pull, forge.kind) if pull else Merge()
-        if pull or self._is_settled(row):
-            index.keep_merge(row.commit, merge)
+        merge = merge_of(pull, forge.kind) if pull else Merge()
+        if pull or self._is_settled(time):
+            index.keep_merge(commit, merge)
         return merge
 
-    def _is_settled(self, row: Row) -> bool:
-        age = datetime.fromisoformat(self.clock()) - datetime.fromisoformat(row.time)
+    def _is_settled(self, time: str) -> bool:
+        age = datetime.fromisoformat(self.clock()) - datetime.fromisoformat(time)
         return age.total_seconds() > SETTLED
 
     def proposal(
@@ -112,10 +116,3 @@ class Reviewed:
 
 def _version(ours: Delivery | None) -> str:
     return ours.trailers.get("Model-Version", "") if ours else ""
-
-
-def _merge(pull: PullRequest, kind: str) -> Merge:
-    on_head = [a.by for a in pull.approvals if a.commit == pull.head]
-    earlier = [a.by for a in pull.approvals if a.commit != pull.head]
-    mark = "!" if kind == "gitlab" else "#"
-    return Merge(f"{mark}{pull.number}", pull.url, pull.decided_by, tuple(on_head), tuple(earlier))

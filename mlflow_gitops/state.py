@@ -657,6 +657,18 @@ class CommitFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Landing:
+    """The pull request that brought a commit to its branch, as Git has it: its branch changed the
+    same lines. `reference` is like `#12`, "" where only the branch is known. `commits` are those of
+    the pull request, newest first and without merges, that touched the files in question.
+    """
+
+    reference: str
+    head: str
+    commits: tuple[CommitFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What the registry's tag says about one version in one environment.
 

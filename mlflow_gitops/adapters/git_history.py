@@ -16,6 +16,7 @@ from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Answer, GitProcess
 from mlflow_gitops.adapters.git_tree import is_commit
 from mlflow_gitops.errors import RepositoryError, TransientError
+from mlflow_gitops.planning.commit_facts import reverted
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers, trailer_lines
 from mlflow_gitops.state import Delivery
 
@@ -188,10 +189,11 @@ def delivery_of(
 ) -> Delivery | None:
     """What a commit says of the service, if it names it in its trailers.
 
-    Where it names several (people squashed commits) the other trailers could be anyone's.
+    A revert is a person's, also where the host repeats the message of what it takes back. Where a
+    commit names several services (people squashed commits) the other trailers could be anyone's.
     """
     services = [value for key, value in trailer_lines(message) if key == SERVICE]
-    if service not in services:
+    if service not in services or reverted(message):
         return None
     time = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     trailers = parse_trailers(message) if len(set(services)) == 1 else {SERVICE: service}

@@ -5,6 +5,7 @@ Implements `past.HistoryReader`. Reads the clone that the repository keeps, and 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ __all__ = ["GitLog"]
 
 ALL_OF_IT = 15  # times the timeout, for what is read once: every commit's paths
 PATHS_AT_ONCE = 1000
+NAME = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class GitLog:
     def head(self, branch: str) -> str:
         return self.heads(branch)
 
-    def touched(self, head: str, since: str = "") -> Iterator[Touched]:
+    def touched(self, head: str, since: str = "", *, most: int = 0) -> Iterator[Touched]:
         mark = secrets.token_hex(16)  # a path can hold anything
         git = self.git if since else replace(self.git, timeout=self.git.timeout * ALL_OF_IT)
         answer = git.run(
@@ -48,6 +50,7 @@ class GitLog:
             "--no-renames",
             "--reverse",
             f"--format={mark} %H %ct %P",
+            *([f"--max-count={most}"] if most else []),
             head,
             *(["--not", since] if since else []),
         )
@@ -83,14 +86,21 @@ class GitLog:
         self._check(commits[-1].commit, answer)
         yield from _added(answer.out.decode("utf-8", "surrogateescape"), f"{mark} ")
 
-    def first_parents(self, head: str) -> Sequence[str]:
-        answer = self.git.run("rev-list", "--first-parent", "--reverse", head)
+    def line(self, head: str) -> Sequence[tuple[str, int]]:
+        answer = self.git.run("rev-list", "--first-parent", "--reverse", "--timestamp", head)
         self._check(head, answer)
-        return answer.out.decode().split()
+        words = answer.out.decode().split()
+        return [(commit, int(time)) for time, commit in zip(words[::2], words[1::2], strict=True)]
 
     def facts(self, commits: Sequence[str]) -> Sequence[CommitFacts]:
         raw = self.objects.raw(commits)
         return [_facts(commit, data) for commit, data in zip(commits, raw, strict=True)]
+
+    def message(self, commit: str) -> str:
+        if not NAME.fullmatch(commit):
+            return ""
+        answer = self.git.run("log", "-1", "--format=%B", commit)
+        return answer.out.decode("utf-8", "replace") if answer.code == 0 else ""
 
     def touching(
         self, paths: Iterable[str], head: str, since: str, most: int

@@ -54,10 +54,10 @@ class Objects:
 
     def known(self, commit: str) -> bool:
         """Whether the commit was fetched. Raises TransientError where the clone is damaged."""
-        if self._has(commit):
+        if self.has(commit):
             return True
         sound = next(iter(self.expected), "")
-        if commit in self.expected or (sound and not self._has(sound)):
+        if commit in self.expected or (sound and not self.has(sound)):
             raise self.damage("a branch's commit is missing")
         return False
 
@@ -71,7 +71,8 @@ class Objects:
             hint="it is made again at the next fetch",
         )
 
-    def _has(self, commit: str) -> bool:
+    def has(self, commit: str) -> bool:
+        """Whether the commit is in the clone, be it sound or not."""
         return self._git.run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
 
     def close(self) -> None:

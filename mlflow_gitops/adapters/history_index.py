@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ __all__ = ["SqliteIndex", "index_file"]
 
 log = logging.getLogger(__name__)
 
-FORM = 2
+FORM = 3
 WAIT = 30.0  # seconds for another process that writes
 TABLES = """
 CREATE TABLE IF NOT EXISTS commits (position INTEGER PRIMARY KEY, hash TEXT NOT NULL,
@@ -37,7 +37,10 @@ CREATE INDEX IF NOT EXISTS touched_by ON touched (position);
 CREATE TABLE IF NOT EXISTS standings (scope TEXT, service TEXT, position INTEGER, hash TEXT,
   said TEXT, PRIMARY KEY (scope, service, position)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS merges (hash TEXT PRIMARY KEY, said TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+LOW, ALL = "low", "all of "
+"""Marks: where the known paths begin, and of which scopes every service was read."""
 
 T = TypeVar("T")
 
@@ -117,37 +120,87 @@ class SqliteIndex:
         self._ask(lambda: self._extend(known, keep))
 
     def _extend(self, commits: Sequence[Touched], keep: int) -> None:
-        base = self._base
-        base.execute("BEGIN IMMEDIATE")
+        with self._change():
+            self._forget_from(keep)
+            self._set(LOW, min(self._low(), keep))
+            if keep and not (commits and self._hash(keep - 1) == commits[0].parent):
+                return  # another process was here: what it found is looked at again
+            self._add_line([(each.commit, each.time) for each in commits], keep)
+            self._add_paths(commits, keep)
+
+    def restart(self, line: Sequence[tuple[str, int]], keep: int, last: str) -> None:
+        self._ask(lambda: self._restart(line, keep, last))
+
+    def _restart(self, line: Sequence[tuple[str, int]], keep: int, last: str) -> None:
+        with self._change():
+            newest = self._base.execute("SELECT hash FROM commits ORDER BY position DESC LIMIT 1")
+            if (newest.fetchone() or ("",))[0] != last:
+                return
+            self._forget_from(keep)
+            self._base.execute("DELETE FROM touched")
+            self._add_line(line[keep:], keep)
+            self._set(LOW, len(line))
+
+    def deepen(self, commits: Sequence[Touched], first: int) -> None:
+        self._ask(lambda: self._deepen(commits, first))
+
+    def _deepen(self, commits: Sequence[Touched], first: int) -> None:
+        with self._change():
+            is_next = self._low() == first + len(commits)
+            if is_next and commits and self._hash(first) == commits[0].commit:
+                self._add_paths(commits, first)
+                self._set(LOW, first)
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction."""
+        self._base.execute("BEGIN IMMEDIATE")
         try:
-            for table in ("commits", "touched", "standings"):
-                base.execute(f"DELETE FROM {table} WHERE position >= ?", (keep,))  # noqa: S608
-            last = base.execute(
-                "SELECT hash FROM commits WHERE position = ?", (keep - 1,)
-            ).fetchone()
-            if not keep or (last and commits and last[0] == commits[0].parent):
-                # else another process was here, and what it found is looked at again
-                ids = dict(base.execute("SELECT path, id FROM paths"))
-                new = {path for each in commits for path in each.paths if path not in ids}
-                base.executemany("INSERT INTO paths (path) VALUES (?)", ((p,) for p in sorted(new)))
-                ids = dict(base.execute("SELECT path, id FROM paths"))
-                base.executemany(
-                    "INSERT INTO commits VALUES (?, ?, ?)",
-                    ((keep + n, each.commit, each.time) for n, each in enumerate(commits)),
-                )
-                base.executemany(
-                    "INSERT OR IGNORE INTO touched VALUES (?, ?, ?)",
-                    (
-                        (ids[path], keep + n, _listed(each, path))
-                        for n, each in enumerate(commits)
-                        for path in each.paths
-                    ),
-                )
-            base.execute("COMMIT")
+            yield
+            self._base.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
-                base.execute("ROLLBACK")
+                self._base.execute("ROLLBACK")
             raise
+
+    def _forget_from(self, position: int) -> None:
+        for table in ("commits", "touched", "standings"):
+            self._base.execute(f"DELETE FROM {table} WHERE position >= ?", (position,))  # noqa: S608
+
+    def _hash(self, position: int) -> str:
+        found = self._base.execute("SELECT hash FROM commits WHERE position = ?", (position,))
+        return str((found.fetchone() or ("",))[0])
+
+    def _add_line(self, commits: Sequence[tuple[str, int]], first: int) -> None:
+        self._base.executemany(
+            "INSERT INTO commits VALUES (?, ?, ?)",
+            ((first + n, commit, time) for n, (commit, time) in enumerate(commits)),
+        )
+
+    def _add_paths(self, commits: Sequence[Touched], first: int) -> None:
+        base = self._base
+        ids = dict(base.execute("SELECT path, id FROM paths"))
+        new = {path for each in commits for path in each.paths if path not in ids}
+        base.executemany("INSERT INTO paths (path) VALUES (?)", ((p,) for p in sorted(new)))
+        ids = dict(base.execute("SELECT path, id FROM paths"))
+        base.executemany(
+            "INSERT OR IGNORE INTO touched VALUES (?, ?, ?)",
+            (
+                (ids[path], first + n, _listed(each, path))
+                for n, each in enumerate(commits)
+                for path in each.paths
+            ),
+        )
+
+    def _set(self, name: str, value: int) -> None:
+        self._base.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+
+    def low(self) -> int:
+        return self._ask(self._low)
+
+    def _low(self) -> int:
+        found = self._base.execute("SELECT value FROM marks WHERE name = ?", (LOW,)).fetchone()
+        return int(found[0]) if found else 0
 
     def commits(self) -> Sequence[str]:
         return [row[0] for row in self._rows("SELECT hash FROM commits ORDER BY position")]
@@ -216,14 +269,20 @@ class SqliteIndex:
         )
         return (row[0] for row in self._rows(statement, scope))
 
+    def has_all(self, scope: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM marks WHERE name = ?", f"{ALL}{scope}"))
+
+    def keep_all(self, scope: str) -> None:
+        self._keep("INSERT OR REPLACE INTO marks VALUES (?, ?)", [(f"{ALL}{scope}", 1)])
+
     # What the forge said
 
     def merge(self, commit: str) -> Merge | None:
         rows = self._rows("SELECT said FROM merges WHERE hash = ?", commit)
         if not rows:
             return None
-        reference, url, merger, approvers, earlier = json.loads(rows[0][0])
-        return Merge(reference, url, merger, tuple(approvers), tuple(earlier))
+        reference, url, merger, approvers, earlier, *more = json.loads(rows[0][0])
+        return Merge(reference, url, merger, tuple(approvers), tuple(earlier), *more)
 
     def keep_merge(self, commit: str, merge: Merge) -> None:
         said = json.dumps(astuple(merge))

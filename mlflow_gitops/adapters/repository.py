@@ -26,6 +26,7 @@ from mlflow_gitops.adapters.git_log import GitLog
 from mlflow_gitops.adapters.git_mentions import find_mentions
 from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Credentials, GitProcess
+from mlflow_gitops.adapters.git_pulls import Pulls
 from mlflow_gitops.adapters.git_remote import Got, Heads, Move, Remote
 from mlflow_gitops.adapters.git_tree import Trees
 from mlflow_gitops.branches import Ahead
@@ -37,7 +38,7 @@ from mlflow_gitops.errors import (
     TransientError,
 )
 from mlflow_gitops.ports import Tree
-from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit, People
+from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit, Landing, People
 
 __all__ = ["GitRepository"]
 
@@ -81,6 +82,7 @@ class GitRepository:
         self._trees = Trees(self._git, self._objects)
         self._history = History(self._git, self._objects)
         self._people = people
+        self._pulls = Pulls(self._git, self._cache, self.log)
         self._branches = Branches(self._git, self._objects, self.log, self._committer)
         self._signer = signer
         sign = signer.sign if signer else None
@@ -178,6 +180,17 @@ class GitRepository:
     def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
         self._known_heads()
         return self.log.facts(self.log.merged(merge, paths))
+
+    def message(self, commit: str) -> str:
+        self._known_heads()
+        return self.log.message(commit)
+
+    def landing(
+        self, facts: CommitFacts, paths: Collection[str], branch: str = "", head: str = ""
+    ) -> Landing | None:
+        with self._talking:
+            tip = self.branch_head(branch) if branch else ""
+            return self._pulls.landing(facts, paths, self._finished, tip, head)
 
     def mentions(self, text: str, since: str) -> Iterable[tuple[str, str]]:
         return find_mentions(self._git, self._known_heads().commits, text, since)

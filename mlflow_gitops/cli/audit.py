@@ -51,11 +51,12 @@ def audit(
         raise RequestError("--to is before --from", where="--to", hint="swap them")
     session = app.session()
     settings = session.settings_from_git()
+    reviewed = session.reviewed(settings, asks_forge=not no_forge)
     found: list[tuple[Row, HistoryIndex]] = []
-    for back in pasts(session, settings, environments).values():
-        at, index = back.historian.position_at, back.historian.index
+    for back in pasts(session, settings, environments, reviewed).values():
+        at, index = back.position_at, back.historian.index
         found += ((row, index) for row in back.audit(at(first - 1), at(last)))
-    rows = completed(found, session.reviewed(settings, asks_forge=not no_forge))
+    rows = completed(found, reviewed)
     rows.sort(key=lambda row: row.time, reverse=True)
     if as_json:
         print_json({"changes": [row_fields(row) for row in rows]})

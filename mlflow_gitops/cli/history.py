@@ -44,14 +44,15 @@ def history(
     """
     session = app.session()
     settings = session.settings_from_git()
-    backs = pasts(session, settings, environments)
+    reviewed = session.reviewed(settings, asks_forge=not no_forge)
+    backs = pasts(session, settings, environments, reviewed)
     name = check_model(model, settings, backs)
     found = [
         (row, back.historian.index)
         for back in backs.values()
         for row in islice(back.rows(settings.service(name, back.environment), back.end), limit)
     ]
-    rows = completed(found, session.reviewed(settings, asks_forge=not no_forge))
+    rows = completed(found, reviewed)
     rows.sort(key=lambda row: row.time, reverse=True)
     if as_json:
         print_json({"changes": [row_fields(row) for row in rows]})

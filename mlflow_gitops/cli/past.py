@@ -29,10 +29,13 @@ no_forge_option = click.option(
 
 
 def pasts(
-    session: Session, settings: Settings, environments: Sequence[str]
+    session: Session, settings: Settings, environments: Sequence[str], reviewed: Reviewed
 ) -> dict[str, LookingBack]:
     names = known_environments(environments, settings)
-    return {name: session.looking_back(settings.environments[name], settings) for name in names}
+    return {
+        name: session.looking_back(settings.environments[name], settings, reviewed)
+        for name in names
+    }
 
 
 def check_model(name: str, settings: Settings, backs: dict[str, LookingBack]) -> str:

@@ -29,6 +29,7 @@ COLUMNS = (
     "URI",
     "ROLLOUT",
     "NOTES",
+    "REASON",
 )
 UNKNOWN = "unknown"
 
@@ -54,6 +55,7 @@ def cells(row: Row) -> tuple[str, ...]:
         row.after.uri if row.after else "",
         row.after.rollout if row.after else "",
         "; ".join(row.notes),
+        row.why,
     )
 
 
@@ -93,4 +95,5 @@ def row_fields(row: Row) -> dict[str, object]:
         "merger": row.merger,
         "undoes": row.undoes,
         "notes": list(row.notes),
+        "reason": row.why,
     }

@@ -47,13 +47,13 @@ def why(
     moment = time_of(at, "--at", end_of_day=True) if at is not None else None
     session = app.session()
     settings = session.settings_from_git()
-    backs = pasts(session, settings, environments)
+    reviewed = session.reviewed(settings, asks_forge=not no_forge)
+    backs = pasts(session, settings, environments, reviewed)
     name = check_model(model, settings, backs)
     answers = [
-        back.why(name, back.historian.position_at(moment.timestamp()) if moment else back.end)
+        back.why(name, back.position_at(moment.timestamp()) if moment else back.end)
         for back in backs.values()
     ]
-    reviewed = session.reviewed(settings, asks_forge=not no_forge)
     answers = [_completed(a, backs[a.key.environment], reviewed) for a in answers]
     proposals = {} if moment else _proposals(answers, reviewed)
     tell_failure(reviewed)
@@ -166,6 +166,7 @@ def _row_lines(row: Row, answer: Answer) -> list[tuple[str, str]]:
         ("approvers", ", ".join(row.approvers) or UNKNOWN),
         ("merged by", row.merger or UNKNOWN),
         ("before", spec_text(row.before)),
+        ("reason", row.why),
         ("undoes", undid),
         ("notes", "; ".join(row.notes)),
     ]

@@ -1,30 +1,80 @@
 """What a commit's message says of people: who reviewed, which pull request, what it reverts. PURE.
 
 Anybody can write a message, so each of these is what Git *says*; `ledger.py` compares with the
-trees what can be compared.
+trees what can be compared. Each host writes a revert in a form of its own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from mlflow_gitops.planning.messages import trailer_lines
+from mlflow_gitops.planning.trailers import trailer_lines
 
-__all__ = ["approvers", "pull_request", "reason", "reverted"]
+__all__ = [
+    "Reverted",
+    "approvers",
+    "pull_request",
+    "pull_requests",
+    "quoted",
+    "reason",
+    "reverted",
+]
 
 REVIEWS = ("reviewed-by", "approved-by")
 FORGES = (
     re.compile(r"\AMerge pull request #(\d+) from "),  # GitHub
-    re.compile(r"\AMerge pull request '.*' \(#(\d+)\) from "),  # Gitea, Forgejo
+    re.compile(r"\AMerge pull request '.*' \([#!](\d+)\) from "),  # Gitea, Forgejo
     re.compile(r"\AMerged in .* \(pull request #(\d+)\)\s*$", re.MULTILINE),  # Bitbucket
     re.compile(r"\AMerge pull request #(\d+) in \S+ from "),  # Bitbucket Data Center
     re.compile(r"\APull request #(\d+): .*\n\nMerge in \S+ from "),  # and its later versions
     re.compile(r"\AMerged PR (\d+): "),  # Azure DevOps
-    re.compile(r"^See merge request (\S+!\d+)\s*$", re.MULTILINE),  # GitLab
+    re.compile(r"^See merge request (\S*!\d+)\s*$", re.MULTILINE),  # GitLab
 )
-REVERT = re.compile(r"^This reverts commit ([0-9a-f]{7,64})[.,\s]", re.MULTILINE)
+SQUASHED = (
+    *FORGES,
+    re.compile(r"\A[^\n]*\(([#!]\d+)\)[ \t]*$", re.MULTILINE),  # GitHub, Gitea, Forgejo
+    re.compile(r"^Reviewed-on: \S+/pulls/(\d+)\s*$", re.MULTILINE),  # Gitea, Forgejo
+)
 TRAILERS = ("pull-request", "merge-request")
+
+HASH = "([0-9a-f]{7,64})"
+COMMITS = (
+    re.compile(rf"^(?:This )?[Rr]everts commit `?{HASH}(?![0-9a-f])", re.MULTILINE),
+    re.compile(r"\A[Rr]evert:? ([0-9a-f]{40,64})[ \t]*$", re.MULTILINE),  # Gitea, Forgejo
+)
+PULL = re.compile(
+    r"^(?:This )?(?:pull request |merge request )?[Rr]everts "
+    r"(?:pull request |merge request )?[\w./-]*[#!](\d+)\b",
+    re.MULTILINE,
+)
+TITLE = re.compile(
+    r"\A(?:Revert|Reapply) [\"'](?P<of>.*)[\"'](?: \((?:pull request )?[#!]\d+\))?[ \t]*$",
+    re.MULTILINE,
+)
+NUMBER = re.compile(r"\((?:pull request )?[#!](\d+)\)\s*\Z")
+MACHINE = re.compile(
+    r"(?m)"
+    r"^(?:This )?[Rr]everts commit `?[0-9a-f]{7,64}`?"
+    r"(?:,\sreversing\schanges\smade\sto\s[0-9a-f]{7,64})?(?:\s\([^\n]*\))?[.,]?"
+    r"|^(?:This )?(?:pull request |merge request )?[Rr]everts "
+    r"(?:pull request |merge request )?[\w./-]*[#!]\d+\b\.?"
+    r"|^(?:\* )?(?:Revert|Reapply) \"[^\n]*\"(?: \([#!]\d+\))?$"
+    r"|^See merge request \S+$"
+    r"|^-{5,}$"
+)
+"""What hosts and Git write into the body of a revert by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """What a message says that it takes back: the commit as it names it, or the number of a pull
+    request, each "" where it names none.
+    """
+
+    commit: str = ""
+    pull: str = ""
 
 
 def approvers(message: str) -> tuple[str, ...]:
@@ -44,20 +94,46 @@ def pull_request(message: str, *, is_merge: bool) -> str:
     return " ".join(lines[0].split()) if lines else ""
 
 
-def reverted(message: str) -> str:
-    """The commit that `git revert` says it takes back, as it names it, or ""."""
-    found = REVERT.search(f"{message}\n")
-    return found[1] if found else ""
+def pull_requests(message: str) -> tuple[int, ...]:
+    """Numbers of pull requests that may have brought the commit, whatever way it was merged."""
+    found = (words.search(message) for words in SQUASHED)
+    numbers = (re.sub(r".*[#!]", "", each[1]) for each in found if each)
+    return tuple(dict.fromkeys(int(number) for number in numbers if len(number) < 10))
 
 
-def reason(message: str) -> str:
-    """Why, in its author's words: of a revert what was written beside Git's own text, else the
-    subject.
+def reverted(message: str) -> Reverted | None:
+    """What a revert says that it takes back; None where the message is none."""
+    for words in COMMITS:
+        if found := words.search(message):
+            return Reverted(commit=found[1])
+    if found := PULL.search(message):
+        return Reverted(pull=found[1])
+    title = TITLE.search(message)
+    if title is None:
+        return None
+    number = NUMBER.search(title["of"])
+    return Reverted(pull=number[1] if number else "")
+
+
+def reason(message: str, original: str = "") -> str:
+    """Why, in its author's words: of a revert what was written beside the words of Git and of the
+    hosts, else the subject. `original` is the message of what it takes back: some hosts repeat it.
     """
     subject, _, body = message.partition("\n")
-    if not reverted(message):
+    if reverted(message) is None:
         return subject.strip()
-    own = re.sub(r"(?ms)^This reverts commit [0-9a-f]{7,64}.*?(?:\.\n|\Z)", "", f"{body.strip()}\n")
     trailers = {f"{key}: {value}" for key, value in trailer_lines(message)}
-    words = [line.strip() for line in own.splitlines() if line.strip() not in trailers]
-    return " ".join(word for word in words if word) or subject.strip()
+    repeated = {line.strip() for line in original.splitlines()}
+    repeated |= {f"revert {line}" for line in repeated}
+    own = MACHINE.sub("\n", f"{body.strip()}\n")
+    words = [line.strip() for line in own.splitlines()]
+    words = [word for word in words if word and word not in trailers | repeated]
+    if not (TITLE.search(subject) or COMMITS[1].search(subject)):
+        words.insert(0, subject.strip())
+    return " ".join(words) or subject.strip()
+
+
+def quoted(message: str) -> str:
+    """The reason that somebody gave for a request, as a commit of ours quotes it; else ""."""
+    lines = (line for line in message.splitlines() if line.startswith("> "))
+    return " ".join(line.removeprefix("> ").strip() for line in lines)

@@ -112,13 +112,13 @@ def rejected(
     )
 
 
-def found_in(decision: Decision, row: Row, ours: str = "", merger: str = "") -> Decision:
+def found_in(decision: Decision, row: Row, ours: str = "") -> Decision:
     """With who, when and why, as the change says that made it. `ours` is the commit that was
     delivered: a revert counts as one where it names it.
     """
     is_revert = row.change is Change.REVERT and (not ours or ours.startswith(row.undoes))
     author = person(row.author)
-    merged_by = person(merger)
+    merged_by = person(row.merger)
     return replace(
         decision,
         kind=Decided.REVERTED if is_revert and decision.turns_down else decision.kind,

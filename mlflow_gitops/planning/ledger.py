@@ -6,18 +6,38 @@ a copied or forged one is passed over, and the row says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from mlflow_gitops.past import Merge, Step
-from mlflow_gitops.planning.commit_facts import approvers, pull_request, reason, reverted
+from mlflow_gitops.planning.commit_facts import (
+    approvers,
+    pull_request,
+    quoted,
+    reason,
+    reverted,
+)
 from mlflow_gitops.planning.messages import SERVICE, clean, exact, parse_trailers, trailer_lines
-from mlflow_gitops.state import CommitFacts, ServiceKey, ServiceSpec
+from mlflow_gitops.pull_requests import PullRequest
+from mlflow_gitops.state import CommitFacts, Landing, ServiceKey, ServiceSpec
 
-__all__ = ["Change", "Row", "held", "ledger_row", "undone", "with_merge"]
+__all__ = [
+    "TIME_OF_PROPOSAL",
+    "Change",
+    "Row",
+    "held",
+    "ledger_row",
+    "merge_of",
+    "undone",
+    "with_merge",
+]
 
 TEXT = 500
+SAID_BY_HOSTS = ("Revert", "Reapply", "revert ")
+TIME_OF_PROPOSAL = "its time may be that of the proposal: the forge knows when it was merged"
 
 
 class Change(StrEnum):
@@ -36,7 +56,8 @@ class Row:
     `commit` is the one that brought it to the branch, by `committer` at `time`; where that is a
     merge, `made` is the commit that made the change, if it was one. `author` wrote the change,
     `merger` merged it. `pull_url` is the pull request's address.
-    `undoes` is the commit that it takes back, `why` what its author said.
+    `undoes` is the commit that it takes back, `undoes_pull` the number of the pull request where
+    only that is said. `why` is what its author said; of a delivery, who asked for it.
     """
 
     key: ServiceKey
@@ -63,6 +84,7 @@ class Row:
     merger: str = ""
     approvers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    undoes_pull: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -70,20 +92,33 @@ class Row:
 
 
 def ledger_row(
-    key: ServiceKey, service: str, step: Step, facts: CommitFacts, merged: Sequence[CommitFacts]
+    key: ServiceKey,
+    service: str,
+    step: Step,
+    facts: CommitFacts,
+    merged: Sequence[CommitFacts],
+    landing: Landing | None = None,
+    original: str = "",
 ) -> Row:
-    """`merged` are the commits that a merge brought to the service's files, newest first."""
+    """`merged` are the commits that a merge brought to the service's files, newest first.
+
+    `landing` is the pull request that became the commit, whatever way it was merged. `original` is
+    the message of the commit that a revert takes back.
+    """
     before, after = step.before.spec, step.after.spec
+    merged = landing.commits if landing else merged
     made = merged[0] if len(merged) == 1 else None
     source = made or facts
     trailers, doubt = _trusted(source.message, exact(f"{key.environment}/{service}"), after)
-    notes = [*doubt, *_notes(step, facts, merged)]
-    undoes = trailers.get("Undoes", "") if trailers else reverted(source.message)
+    taken_back = None if trailers else reverted(facts.message) or reverted(source.message)
+    notes = [*(() if taken_back else doubt), *_notes(step, merged)]
+    undoes = taken_back.commit if taken_back else trailers.get("Undoes", "")
     if trailers:
         change = Change.ROLLBACK if undoes else Change.DELIVERY
     else:
-        change = Change.REVERT if undoes else Change.HAND
+        change = Change.REVERT if taken_back else Change.HAND
     reviewers = [*approvers(facts.message), *(approvers(made.message) if made else ())]
+    reference = landing.reference if landing else ""
     return Row(
         key=key,
         service=service,
@@ -103,27 +138,75 @@ def ledger_row(
         asked_at=trailers.get("Requested-At", ""),
         is_signed="Requested-By" in trailers,
         undoes=undoes,
-        why=clean(reason(source.message), TEXT),
+        why=clean(_why(source, facts, original, is_ours=bool(trailers)), TEXT),
         pull_request=pull_request(facts.message, is_merge=facts.is_merge)
+        or reference
         or pull_request(source.message, is_merge=False),
         merger=facts.author if facts.is_merge else "",
         approvers=tuple(dict.fromkeys(reviewers)),
         notes=tuple(notes),
+        undoes_pull=taken_back.pull if taken_back else "",
     )
 
 
+def _why(source: CommitFacts, facts: CommitFacts, original: str, *, is_ours: bool) -> str:
+    """People write the reason of a revert into its commit, or into what merges it."""
+    if is_ours:
+        return quoted(source.message)
+    said = reason(source.message, original)
+    subject = source.message.partition("\n")[0].strip()
+    if source is facts or said != subject or reverted(facts.message) is None:
+        return said
+    merged = reason(facts.message, original)
+    return said if merged == facts.message.partition("\n")[0].strip() else merged
+
+
+def merge_of(pull: PullRequest, kind: str) -> Merge:
+    """What a forge of this kind says of a pull request that was merged."""
+    on_head = [a.by for a in pull.approvals if a.commit == pull.head]
+    earlier = [a.by for a in pull.approvals if a.commit != pull.head]
+    mark = "!" if kind == "gitlab" else "#"
+    message = f"{pull.title}\n\n{pull.body}"
+    why = reason(message) if reverted(message) else ""
+    return Merge(
+        f"{mark}{pull.number}",
+        pull.url,
+        pull.decided_by,
+        tuple(on_head),
+        tuple(earlier),
+        _utc(pull.decided_at),
+        pull.head,
+        "" if why == pull.title.strip() else clean(why, TEXT),
+    )
+
+
+def _utc(time: str) -> str:
+    """In the form of a commit's time."""
+    try:
+        moment = datetime.fromisoformat(time).astimezone(UTC)
+    except ValueError:
+        return ""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def with_merge(row: Row, merge: Merge) -> Row:
-    """The forge knows better than the commit's words who merged it, and by which pull request."""
+    """The forge knows better than the commit's words who merged it, when, and by which pull
+    request.
+    """
     if not merge.reference:
         return row
+    others = [each for each in row.approvers if each.partition(" <")[0] not in merge.approvers]
+    notes = [note for note in row.notes if note != TIME_OF_PROPOSAL or not merge.time]
     old = [f"{', '.join(merge.earlier)} approved an older commit of it"] if merge.earlier else []
     return replace(
         row,
         pull_request=merge.reference,
         pull_url=merge.url,
         merger=merge.merger or row.merger,
-        approvers=tuple(dict.fromkeys([*merge.approvers, *row.approvers])),
-        notes=(*row.notes, *old),
+        approvers=tuple(dict.fromkeys([*merge.approvers, *others])),
+        time=max(row.time, merge.time),
+        why=merge.why if merge.why and row.why.startswith(SAID_BY_HOSTS) else row.why,
+        notes=(*notes, *old),
     )
 
 
@@ -143,23 +226,33 @@ def _trusted(
     return trailers, []
 
 
-def _notes(step: Step, facts: CommitFacts, merged: Sequence[CommitFacts]) -> Iterable[str]:
+def _notes(step: Step, merged: Sequence[CommitFacts]) -> Iterable[str]:
     if step.before.problem:
         yield f"what stood before cannot be read: {clean(step.before.problem, TEXT)}"
     if step.after.problem:
         yield f"what stands since cannot be read: {clean(step.after.problem, TEXT)}"
-    if facts.is_merge and len(merged) > 1:
+    if len(merged) > 1:
         hashes = ", ".join(each.commit[:12] for each in merged[:5])
         yield f"the merge brought {len(merged)} commits to its files, the newest first: {hashes}"
 
 
 def undone(row: Row, older: Iterable[Row]) -> Row | None:
-    """The row that a revert or a rollback took back, if the service then stood as before it."""
+    """The row that a revert or a rollback took back, if the service then stood as before it.
+
+    A revert that names nothing takes back the change before it.
+    """
     for each in older:
-        names = (each.commit, each.made)
-        if row.undoes and any(name.startswith(row.undoes) for name in names if name):
+        if _names(row, each):
             return each if each.before == row.after else None
     return None
+
+
+def _names(row: Row, each: Row) -> bool:
+    if row.undoes:
+        return any(name.startswith(row.undoes) for name in (each.commit, each.made) if name)
+    if row.undoes_pull:
+        return re.sub(r".*[#!]", "", each.pull_request) == row.undoes_pull
+    return row.change is Change.REVERT
 
 
 def held(rows: Sequence[Row]) -> str:

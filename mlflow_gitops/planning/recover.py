@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers, trailer_lines
 from mlflow_gitops.planning.naming import name_or_none
 from mlflow_gitops.planning.plan import Place
 from mlflow_gitops.state import (
     Action,
+    CommitFacts,
     Delivered,
     Delivery,
     Identity,
+    Landing,
     ModelVersion,
     Request,
     ServiceSpec,
@@ -25,7 +27,7 @@ from mlflow_gitops.state import (
     Snapshot,
 )
 
-__all__ = ["adopted", "recovered"]
+__all__ = ["adopted", "landed_delivery", "recovered"]
 
 CLOCKS_DIFFER = 300_000  # milliseconds: the registry's clock against the committer's
 
@@ -69,6 +71,19 @@ def recovered(
         refused=_refused(request, delivered, seen),
         pull=delivered.pull if delivered and delivered.request.id == request.id else 0,
     )
+
+
+def landed_delivery(facts: CommitFacts, landing: Landing, service: str) -> Delivery | None:
+    """Our delivery of `<environment>/<service>` that became the commit, where exactly one commit of
+    the pull request made it.
+    """
+    if len(landing.commits) != 1 or not facts.parents:
+        return None
+    message = landing.commits[0].message
+    named = {value for key, value in trailer_lines(message) if key == SERVICE}
+    if named != {service}:
+        return None
+    return Delivery(facts.commit, facts.parents[0], facts.time, parse_trailers(message))
 
 
 def adopted(

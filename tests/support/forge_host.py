@@ -43,7 +43,9 @@ __all__ = [
 
 BRANCH = "mlflow-gitops/production/fraud-detector"
 
-How = Literal["merge", "squash", "rebase"]
+How = Literal["merge", "squash", "rebase", "fast-forward"]
+"""A fast-forward needs a base that did not move."""
+
 When = Literal["before", "after"]
 Update = Literal["merge", "rebase"]
 Answer = tuple[int, Mapping[str, str], str]
@@ -140,6 +142,8 @@ class LocalForge:
 
     kind: ClassVar[str]
     secret: ClassVar[str]
+    refs: ClassVar[str] = "pull"
+    """Where it keeps the heads of pull requests."""
     me: ClassVar[str] = "rita"
     colleagues: ClassVar[Sequence[str]] = ("rita", "raj")
     tells_conflicts: ClassVar[bool] = True
@@ -262,18 +266,34 @@ class LocalForge:
 
     def merged(self, branch: str, base: str, how: How, title: str, number: int) -> str:
         """Merge in Git, as a forge does; the commit that came to be in the base."""
+        self.keeps_head(number, branch)
         person = self.person(base)
         person.updates()
         source = f"origin/{branch}"
         if how == "merge":
-            said = f"Merge pull request #{number} from ml/{branch}"
+            said = self.merge_message(branch, base, title, number)
             person.run("merge", "--quiet", "--no-ff", "-m", said, source)
         elif how == "squash":
             person.run("merge", "--quiet", "--squash", source)
-            person.run("commit", "--quiet", "-m", f"{title} (#{number})")
+            person.run("commit", "--quiet", "-m", self.squash_message(title, number))
+        elif how == "fast-forward":
+            person.run("merge", "--quiet", "--ff-only", source)
         else:
             person.run("cherry-pick", f"origin/{base}..{source}")
         return person.pushes()
+
+    def keeps_head(self, number: int, branch: str) -> None:
+        """The ref that holds the head, also when the branch is gone."""
+        ref = f"refs/{self.refs}/{number}/head"
+        git("update-ref", ref, f"refs/heads/{branch}", cwd=self.bare)
+
+    def merge_message(self, branch: str, base: str, title: str, number: int) -> str:
+        del base
+        return f"Merge pull request #{number} from ml/{branch}\n\n{title}"
+
+    def squash_message(self, title: str, number: int) -> str:
+        """Without the messages of the commits, as many teams have it."""
+        return f"{title} (#{number})"
 
     def reply(self, asked: Asked) -> Answer | None:
         """Return the answer to the next request; None where it is cut."""

@@ -71,6 +71,23 @@ class GiteaServer(LocalForge):
 
     # What people do
 
+    def merge_message(self, branch: str, base: str, title: str, number: int) -> str:
+        return f"Merge pull request '{title}' (#{number}) from {branch} into {base}\n\n" + (
+            self._reviewed(number)
+        )
+
+    def squash_message(self, title: str, number: int) -> str:
+        return f"{title} (#{number})\n\n{self._reviewed(number)}"
+
+    def _reviewed(self, number: int) -> str:
+        by = dict.fromkeys(
+            f"Reviewed-by: {each['user']['login']} <{each['user']['login']}@example.com>"
+            for each in self.pulls[number - 1].reviews
+            if each["state"] == "APPROVED"
+        )
+        on = f"Reviewed-on: https://gitea.example.com/{self.repository}/pulls/{number}"
+        return "\n".join([on, *by])
+
     def merge(self, number: int, by: str = "rita", how: How = "merge") -> str:
         pull = self.pulls[number - 1]
         pull.head = self.head(pull.branch)

@@ -92,6 +92,7 @@ class GitLabServer(LocalForge):
 
     kind = "gitlab"
     secret = TOKEN
+    refs = "merge-requests"
     published = None
     names_required = False
 
@@ -103,6 +104,8 @@ class GitLabServer(LocalForge):
     is_idempotent: bool = True
     knows_user: bool = True
     scopes: tuple[str, ...] | None = ("api",)
+    has_merge_commits: bool = True
+    """Whether a squash is merged with a merge commit, as new projects do; else fast-forward."""
 
     # What people do
 
@@ -114,9 +117,26 @@ class GitLabServer(LocalForge):
             found.merge_commit = made
         elif how == "squash":
             found.squash_commit = made
+            if self.has_merge_commits:
+                made = found.merge_commit = self._with_merge_commit(found, made)
         else:  # rebased, then fast-forward: the merge request's own head is in the base
             found.head = made
         found.state, found.decided_at, found.decided_by = "merged", self.now(), by
+        return made
+
+    def merge_message(self, branch: str, base: str, title: str, number: int) -> str:
+        see = f"See merge request {self.repository}!{number}"
+        return f"Merge branch '{branch}' into '{base}'\n\n{title}\n\n{see}"
+
+    def squash_message(self, title: str, number: int) -> str:
+        del number
+        return title
+
+    def _with_merge_commit(self, found: MergeRequest, squash: str) -> str:
+        message = self.merge_message(found.branch, found.base, found.title, found.iid)
+        parents = ("-p", f"{squash}^", "-p", squash)
+        made = git("commit-tree", f"{squash}^{{tree}}", *parents, "-m", message, cwd=self.bare)
+        git("update-ref", f"refs/heads/{found.base}", made, cwd=self.bare)
         return made
 
     def close(self, number: int, by: str = "rita", comment: str = "") -> None:

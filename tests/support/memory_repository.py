@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.errors import ConfigError, GitOpsError, HeadMovedError, RepositoryError
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers, trailer_lines
-from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit
+from mlflow_gitops.state import BranchPush, Change, CommitFacts, Delivery, Edit, Landing
 
 __all__ = ["MemoryRepository"]
 
@@ -210,6 +210,15 @@ class MemoryRepository:
     def merged(self, merge: str, paths: Collection[str]) -> Sequence[CommitFacts]:
         del merge, paths  # nobody merges here
         return ()
+
+    def message(self, commit: str) -> str:
+        return self.commits[commit].message if commit in self.commits else ""
+
+    def landing(
+        self, facts: CommitFacts, paths: Collection[str], branch: str = "", head: str = ""
+    ) -> Landing | None:
+        del facts, paths, branch, head
+        return None
 
     def mentions(self, text: str, since: str) -> Iterable[tuple[str, str]]:
         for branch, head in self._heads().items():

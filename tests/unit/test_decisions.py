@@ -52,7 +52,7 @@ def found(
     if not merged:
         return found_in(decision, ledger_row(KEY, "fraud", step, made, ()), ours)
     merge = CommitFacts(OTHER, (OURS, COMMIT), BO, "GitHub <noreply@github.com>", TIME, merged)
-    return found_in(decision, ledger_row(KEY, "fraud", step, merge, [made]), ours, BO)
+    return found_in(decision, ledger_row(KEY, "fraud", step, merge, [made]), ours)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mlflow_gitops.past import Standing, Step
-from mlflow_gitops.planning.commit_facts import approvers, pull_request, reverted
+from mlflow_gitops.planning.commit_facts import Reverted, approvers, pull_request, reverted
 from mlflow_gitops.planning.ledger import Change, Row, held, ledger_row, undone
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.state import CommitFacts, ServiceSpec
@@ -207,12 +207,28 @@ def test_approvers_are_those_of_the_trailers(message: str, found: tuple[str, ...
 @pytest.mark.parametrize(
     ("message", "found"),
     [
-        (REVERT, OLD),
-        (f"x\n\nThis reverts commit {OLD[:10]}, reversing\nchanges made to {MADE}.", OLD[:10]),
-        (f"x\n\nThis reverts commit {OLD}", OLD),
-        ("x\n\nThis reverts commit yesterday.", ""),
-        (f"x\n\nWe think This reverts commit {OLD}.", ""),
+        (REVERT, Reverted(OLD)),
+        (
+            f"x\n\nThis reverts commit {OLD[:10]}, reversing\nchanges made to {MADE}.",
+            Reverted(OLD[:10]),
+        ),
+        (f"x\n\nThis reverts commit {OLD}", Reverted(OLD)),
+        (f"Why it went\n\nThis reverts commit {OLD[:7]} (t, 2026-11-20).", Reverted(OLD[:7])),
+        (f"revert {OLD}\n\nrevert {ours()}", Reverted(OLD)),
+        (f"Revert: {OLD}", Reverted(OLD)),
+        ('Revert "t" (#13)\n\nReverts ml/manifests#12', Reverted(pull="12")),
+        ('Revert "t (#12)" (#13)', Reverted(pull="12")),
+        ('Revert "Merge branch x"\n\nThis reverts merge request !12', Reverted(pull="12")),
+        ('Revert "x"\n\nThis reverts merge request ml/manifests!12', Reverted(pull="12")),
+        ("x\n\nThis pull request reverts pull request #12.", Reverted(pull="12")),
+        ('Revert "t"', Reverted()),
+        ('Reapply "t" (#13)', Reverted()),
+        ("x\n\nThis reverts commit yesterday.", None),
+        (f"x\n\nWe think This reverts commit {OLD}.", None),
+        ("Revert the colour of the button", None),
+        (f"x\n\nSee revert {OLD}", None),
+        ("Go back, see #12", None),
     ],
 )
-def test_what_is_reverted(message: str, found: str) -> None:
+def test_what_is_reverted(message: str, found: Reverted | None) -> None:
     assert reverted(message) == found

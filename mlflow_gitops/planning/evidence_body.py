@@ -129,13 +129,13 @@ def _schema(evidence: Evidence) -> str:
     """What differs, or why that is not known, unless a gate says so already."""
     if evidence.schema is None or evidence.schema.kind == "same":
         return ""
-    if any(gate.text.endswith(evidence.schema.text or " ") for gate in evidence.gates):
+    said = clean(evidence.schema.text, 2 * TEXT)
+    if said and any(gate.text.endswith(said) for gate in evidence.gates):
         return ""
     text = f"### Inputs and outputs\n\n{_kind(evidence).capitalize()}"
     if evidence.schema.kind == "breaking":
         text = "### Inputs and outputs\n\n**A breaking change**"
-    said = code(evidence.schema.text, 2 * TEXT)
-    return f"{text}: {said}" if said else f"{text}."
+    return f"{text}: {code(said, 2 * TEXT)}" if said else f"{text}."
 
 
 def _left_behind(evidence: Evidence) -> str:

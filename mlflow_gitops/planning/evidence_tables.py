@@ -32,6 +32,7 @@ COLUMNS = {
     "Datasets": ("dataset", "digest"),
     "Dependencies": ("package", "version"),
 }
+BAD = ("failed", "missing", "worse", "gone", "unknown")  # verdicts
 ROWS = 30  # of one table
 FOLDED = 10  # rows, above which a table is folded
 NAME, VALUE, TEXT = 80, 120, 1000  # characters
@@ -39,30 +40,30 @@ WORD = 56  # characters of a word in a table with one wide column
 NARROW_WORD = 36  # in a table with two
 ROW_WORDS = 80  # of the longest words of all columns together
 DIGIT, CHARACTER = 10, 8.2  # pixels of a digit, and of a character in code
+IN_FULL = "URI, digest, run and source in full"
 METRICS_WIDTH = 630  # pixels that are left for the texts of the metrics' columns
 
 
 def gates_part(gates: Sequence[Gate]) -> str:
+    """Each metric with a rule has a row: what failed, with the figure and the rule, comes first."""
     if not gates:
         return ""
-    rows = [
-        (gate.name, gate.verdict if gate.is_open else f"**{gate.verdict}**", _why(gate))
-        for gate in gates
-    ]
-    return f"### Gates\n\n{table(['gate', 'verdict', 'why'], rows)}"
+    rows = [row for gate in gates for row in _gate(gate)]
+    findings = [each for gate in gates for each in gate.findings]
+    return f"### Gates\n\n{table(['gate', 'verdict', 'why'], rows)}{more_text(findings)}"
 
 
-def _why(gate: Gate) -> str:
-    """The metrics line by line: what failed, with the figure and the rule, comes first."""
+def _gate(gate: Gate) -> Iterator[Sequence[str]]:
     if not gate.findings:
-        return short_code(gate.text, TEXT, WORD)
-    lines = []
-    for each in gate.findings[:ROWS]:
+        yield gate.name, _verdict(gate.verdict), short_code(gate.text, TEXT, WORD)
+    for number, each in enumerate(gate.findings[:ROWS]):
         why = f" ({short_code(each.why, VALUE, WORD)})" if each.why else ""
         text = f"{short_code(each.name, NAME, WORD)} {each.text}{why}"
-        lines.append(f"**{text}**" if each.verdict in ("failed", "missing") else text)
-    left = len(gate.findings) - ROWS
-    return "<br>".join([*lines, f"{left} more are not shown."] if left > 0 else lines)
+        yield "" if number else gate.name, _verdict(each.verdict), text
+
+
+def _verdict(verdict: str) -> str:
+    return f"**{verdict}**" if verdict in BAD else verdict
 
 
 def metrics_part(evidence: Evidence) -> str:
@@ -84,8 +85,7 @@ def metrics_part(evidence: Evidence) -> str:
 
 def _metric(row: MetricRow) -> Sequence[str]:
     numbers = metric_texts(row)
-    verdict = f"**{row.verdict}**" if row.verdict in ("worse", "gone", "unknown") else row.verdict
-    return [row.name, *numbers, change_text(*numbers), verdict]
+    return [row.name, *numbers, change_text(*numbers), _verdict(row.verdict)]
 
 
 def more_text(rows: Sequence[object]) -> str:
@@ -109,20 +109,16 @@ def versions_part(evidence: Evidence) -> str:
     ]
     shown = [(name, *cells) for name, cells in rows if any(cells)]
     names = [name for name, _ in found]
+    title = "### The versions" if len(sides) > 1 else "### The version"
     in_full = exact_block(line for name, side in found for line in _in_full(name, side))
-    return "\n\n".join(
-        [
-            f"### {'The versions' if len(sides) > 1 else 'The version'}",
-            table(["", *names], shown),
-            folded("URI, digest, run and source in full", in_full),
-        ]
-    )
+    parts = [title, table(["", *names], shown), folded(IN_FULL, in_full) if in_full else ""]
+    return "\n\n".join(filter(None, parts))
 
 
 def _version(side: Side) -> str:
     label = link(short_code(side.version, NAME, NARROW_WORD), side.url) or "(without a label)"
     is_other = side.number and side.number != side.version
-    return f"{label}, version {side.number} of the model" if is_other else label
+    return f"{label}, version {code(side.number, NAME)} of the model" if is_other else label
 
 
 def _run(side: Side) -> str:
@@ -172,7 +168,7 @@ def difference_parts(evidence: Evidence) -> Iterator[tuple[str, str]]:
     lines = [("Unchanged", unchanged), ("Not known", unknown), ("None", none)]
     yield (
         "What did not change",
-        "<br>\n".join(f"**{name}**: {', '.join(found)}." for name, found in lines if found),
+        " ".join(f"**{name}**: {', '.join(found)}." for name, found in lines if found),
     )
 
 
@@ -202,15 +198,15 @@ def _section(name: str, section: Section, *, is_first: bool) -> str:
 
 def _table(name: str, rows: Sequence[Difference], *, is_first: bool) -> str:
     """Nothing where it would be too wide."""
-    cells = [[clean(each.name, NAME), each.before or "", each.after or ""] for each in rows]
+    columns = (COLUMNS[name][0], "now", "proposed")
+    cells = [columns, *((clean(e.name, NAME), e.before or "", e.after or "") for e in rows)]
     longest = (max(map(_longest_word, column)) for column in zip(*cells, strict=True))
     if sum(longest) > ROW_WORDS or any(len(text) > VALUE for row in cells for text in row):
         return ""
     shown = [(code(each.name, NAME), _value(each.before), _value(each.after)) for each in rows]
-    column, value = COLUMNS[name]
     if is_first:
-        return table([column, value], [(name, after) for name, _, after in shown])
-    return table([column, "now", "proposed"], shown)
+        return table(COLUMNS[name], [(name, after) for name, _, after in shown])
+    return table(columns, shown)
 
 
 def _longest_word(text: str) -> int:

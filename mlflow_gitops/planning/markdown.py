@@ -70,9 +70,13 @@ def block(lines: Iterable[str], language: str) -> str:
 
 
 def exact_block(rows: Iterable[tuple[str, str]]) -> str:
-    """Digests and addresses of ours, in which nothing is changed, each behind its name."""
+    """Digests and addresses of ours, in which nothing is changed, each behind its name; nothing for
+    nothing.
+    """
     named = list(rows)
-    width = max((len(name) for name, _ in named), default=0)
+    if not named:
+        return ""
+    width = max(len(name) for name, _ in named)
     return _fenced([f"{name:{width}}  {exact(text)}" for name, text in named], "text")
 
 

@@ -212,7 +212,7 @@ def close_numbers() -> Evidence:
     found = facts("1", 0.9649122807017544, 0.10381)
     again = {name: value * (1 + 4e-16) for name, value in {**found.metrics, **values}.items()}
     before = known("1", replace(found, metrics={**found.metrics, **values}))
-    after = known("2", replace(facts("2", 0, 0), metrics=again))
+    after = known("2", replace(facts("2", 0, 0, **{"n" * 68: "1"}), metrics=again))
     return evidence(before, after, plan_of(before, after))
 
 

@@ -311,14 +311,15 @@ def test_the_table_of_gates_says_which_metric_failed_by_which_rule() -> None:
     gates = evaluate(GateRules(rules), Facts(candidate=facts, committed=RUN))
     body = body_of(evidence(known("1"), known("2", facts), judged=Judged(gates, rules)))
     assert (
-        "| metrics | **failed** | **`auc` is 0.9 (committed: 0.92), and has to be at least 0.95 "
-        "and may be worse by 0.01 at most**<br>`loss` is 0.3 (committed: 0.3)<br>"
-        "**`f1 closes # 1` is missing** |"
+        "| metrics | **failed** | `auc` is 0.9 (committed: 0.92), and has to be at least 0.95 "
+        "and may be worse by 0.01 at most |\n"
+        "|  | passed | `loss` is 0.3 (committed: 0.3) |\n"
+        "|  | **missing** | `f1 closes # 1` is missing |\n\n"
     ) in body
     lost = Facts(candidate=RunFacts(missing="see @all"))
     (*_, gate) = evaluate(GateRules(rules[:1]), lost)
     body = body_of(evidence(known("1"), known("2"), judged=Judged((gate,), rules)))
-    assert "| metrics | **missing** | **`auc` is missing (`see @ all`)** |" in body
+    assert "| metrics | **missing** | `auc` is missing (`see @ all`) |" in body
 
 
 def test_a_breaking_change_is_told_once() -> None:
@@ -354,7 +355,7 @@ def test_versions_are_linked_and_long_values_are_there_once_in_full() -> None:
     assert body.startswith(
         f"**`fraud` (model `fraud-eu`) in `production`: version `1` -> {link}.**\n"
     )
-    assert f"| version | `1` | {link}, version 2 of the model |" in body
+    assert f"| version | `1` | {link}, version `2` of the model |" in body
     assert "| [`c0dec0dec0de`](<https://mlflow.example/#/experiments/1/runs/r1>) |" in body
     assert "| `sha256:1` | `sha256:0af30af30af3` |" in body
     assert "| `aaaaaaaaaaaa` | `aaaaaaaaaaaa` of `git.example/ml/train` |" in body
@@ -377,7 +378,7 @@ def test_a_first_version_shows_what_it_takes_and_is_made_of() -> None:
     assert "nothing is committed that" not in body
     bare = body_of(evidence(None, known("1", replace(RUN, params={}), texts={})))
     assert "**Not known**: inputs and outputs (`the version has no signature`), " in bare
-    assert "dependencies (`it names none`).<br>\n**None**: parameters." in bare
+    assert "dependencies (`it names none`). **None**: parameters." in bare
     bad = ModelFiles({}, "signature: 3\n")
     assert "`the version's signature cannot be read`" in body_of(
         evidence(None, known("1", files=bad))

@@ -22,7 +22,7 @@ from mlflow_gitops.planning.evidence_words import REVERT, rollback_command, why_
 from mlflow_gitops.planning.markdown import block, code, folded, link, quote
 from mlflow_gitops.planning.messages import clean
 
-__all__ = ["body_of", "summary_of"]
+__all__ = ["body_of"]
 
 FOLDED_LINES = 40  # of a diff, above which it is folded
 NAME = 80  # characters
@@ -61,11 +61,6 @@ def _fitting(parts: Iterable[tuple[str, str]], left: int) -> Iterator[str]:
             yield shown
 
 
-def summary_of(evidence: Evidence) -> str:
-    """The line that says what would happen, and how good it looks."""
-    return " ".join([f"{_change(evidence)}.", *_verdicts(evidence)])
-
-
 def _change(evidence: Evidence) -> str:
     model = "" if evidence.model == evidence.service else f" (model {code(evidence.model)})"
     what = f"{code(evidence.service)}{model} in {code(evidence.environment)}"
@@ -82,6 +77,7 @@ def _version(side: Side) -> str:
 
 
 def _verdicts(evidence: Evidence) -> Iterator[str]:
+    """How good it looks, in a sentence or three."""
     counts = {v: sum(row.verdict == v for row in evidence.metrics) for v in ("better", "worse")}
     found = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     if found:

@@ -1,4 +1,4 @@
-"""Numbers as people read them, the same in a commit, a gate's text and a pull request. PURE."""
+"""Numbers as people read them, the same in a gate, a commit status and a pull request. PURE."""
 
 from __future__ import annotations
 

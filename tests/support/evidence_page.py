@@ -1,6 +1,7 @@
 """A pull request's text as GitHub shows it: by its own renderer, and in the sizes of its style.
 
-`python -m tests.support.evidence_page FOLDER` writes a picture of each story, in two widths.
+`python -m tests.support.evidence_page FOLDER [STYLE]` writes pictures of each story, in two widths.
+STYLE is a file such as github-markdown-light.css of npm's github-markdown-css.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ body {{ margin: 0; padding: 16px; background: #fff; }}
 .markdown-body th {{ font-weight: 600; }}
 .markdown-body th, .markdown-body td {{ padding: 6px 13px; border: 1px solid #d1d9e0; }}
 .markdown-body code {{
-  font: 85%/inherit ui-monospace, Menlo, Consolas, "Liberation Mono", monospace;
   font-family: ui-monospace, Menlo, Consolas, "Liberation Mono", monospace; font-size: 85%;
   padding: .2em .4em; white-space: break-spaces; background: #818b981f; border-radius: 6px;
 }}

@@ -16,7 +16,7 @@ from mlflow_gitops.planning.evidence import (
     Shown,
     make_evidence,
 )
-from mlflow_gitops.planning.evidence_body import LONGEST, body_of, summary_of
+from mlflow_gitops.planning.evidence_body import LONGEST, body_of
 from mlflow_gitops.planning.evidence_values import Difference, Evidence, Section
 from mlflow_gitops.planning.evidence_words import asked_text, rollback_command
 from mlflow_gitops.planning.figures import change_text, number_texts
@@ -166,11 +166,11 @@ def test_the_body_says_what_decides() -> None:
 
 def test_a_first_version_and_a_retirement_have_no_other_side() -> None:
     first = evidence(None, known("1"))
-    assert summary_of(first).startswith("`fraud` in `production`: first version, `1`.")
+    assert body_of(first).startswith("**`fraud` in `production`: first version, `1`.**\n")
     assert rollback_command(first) == ""
     assert "the service is then removed" in body_of(first)
     gone = evidence(known("1"), None)
-    assert summary_of(gone) == "`fraud` in `production`: retired, version `1` ends."
+    assert body_of(gone).startswith("**`fraud` in `production`: retired, version `1` ends.**\n")
     assert "### Metrics" not in body_of(gone)
     assert "rollback fraud -e production --to 1" in body_of(gone)
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ALWAYS_REQUIRED", "Gate", "GateName", "GateRules", "Margin", "MetricRule", "Verdict"]
+__all__ = [
+    "ALWAYS_REQUIRED",
+    "Finding",
+    "Gate",
+    "GateName",
+    "GateRules",
+    "Margin",
+    "MetricRule",
+    "Verdict",
+]
 
 Verdict = Literal["passed", "failed", "missing", "skipped", "not known"]
 GateName = Literal["artifact", "runtime", "signature", "metrics"]
@@ -59,17 +68,36 @@ class GateRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One metric's verdict. `text` has the figure and the rule in words and numbers of this tool;
+    `name` and `why` come from the registry.
+    """
+
+    name: str
+    verdict: Verdict
+    text: str
+    why: str = ""
+
+    @property
+    def line(self) -> str:
+        """The whole, not yet safe to show."""
+        return f"{self.name} {self.text}" + (f" ({self.why})" if self.why else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """One verdict. `missing` is a metric that nobody logged; `skipped` that nothing was asked; `not
     known` that it was asked and nobody here can tell.
 
-    `text` is one line, safe for a commit status and a table.
+    `text` is one line, safe for a commit status and a table. `findings` are the metrics behind it,
+    the worst first.
     """
 
     name: GateName
     verdict: Verdict
     text: str
     required: bool = False
+    findings: tuple[Finding, ...] = ()
 
     @property
     def is_open(self) -> bool:

@@ -27,15 +27,16 @@ class RunFacts:
     """One version's run and logged model, where the registry still has them.
 
     `metrics` are the last values (a metric that is no finite number is left in as it is),
-    `params` are texts. `url` leads to the run in MLflow's pages ("" where that is no web address).
-    `source_commit` is the training code's Git commit, `source_url` its repository, `user` who ran
-    it, `description` the version's; each "" where it is not known. `missing` says why there are
-    no facts (the run was deleted, no run), "" where there are.
+    `params` are texts. `url` leads to the run in MLflow's pages, `version_url` to the version, each
+    "" where that is no web address. `source_commit` is the training code's Git commit, `source_url`
+    its repository, `user` who ran it, `description` the version's; each "" where it is not known.
+    `missing` says why there are no facts (the run was deleted, no run), "" where there are.
     """
 
     run_id: str = ""
     run_name: str = ""
     url: str = ""
+    version_url: str = ""
     user: str = ""
     source_commit: str = ""
     source_url: str = ""

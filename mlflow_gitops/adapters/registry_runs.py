@@ -34,6 +34,7 @@ def facts_of(client: MlflowClient, version: ModelVersion, uri: str) -> RunFacts:
         missing = "" if metrics else missing
         return RunFacts(
             run_id=version.identity.run_id,
+            version_url=_version_url(uri, version),
             description=description,
             metrics=metrics,
             params=params,
@@ -44,6 +45,7 @@ def facts_of(client: MlflowClient, version: ModelVersion, uri: str) -> RunFacts:
         run_id=run.info.run_id,
         run_name=run.info.run_name or "",
         url=_url(uri, run),
+        version_url=_version_url(uri, version),
         user=tags.get(f"{TAG}user", ""),
         source_commit=tags.get(f"{TAG}source.git.commit", ""),
         source_url=tags.get(f"{TAG}source.git.repoURL", ""),
@@ -111,7 +113,15 @@ def _datasets(run: Any) -> tuple[Dataset, ...]:
 
 
 def _url(uri: str, run: Any) -> str:
+    return _page(uri, "experiments", run.info.experiment_id, "runs", run.info.run_id)
+
+
+def _version_url(uri: str, version: ModelVersion) -> str:
+    return _page(uri, "models", version.model, "versions", version.number)
+
+
+def _page(uri: str, *names: str) -> str:
+    """Of MLflow's own pages; "" where the registry has none."""
     if not uri.startswith(("http://", "https://")):
         return ""
-    experiment, run_id = quote(run.info.experiment_id, ""), quote(run.info.run_id, "")
-    return f"{place(uri).rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    return f"{place(uri).rstrip('/')}/#/{'/'.join(quote(name, '') for name in names)}"

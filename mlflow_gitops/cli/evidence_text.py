@@ -8,16 +8,17 @@ from typing import IO, Any
 
 import click
 
-from mlflow_gitops.planning.evidence_body import (
+from mlflow_gitops.planning.evidence_values import Evidence, Section, Side
+from mlflow_gitops.planning.evidence_words import (
     REVERT,
     asked_text,
     files_text,
+    metric_texts,
     rollback_command,
     section_text,
     why_revert,
 )
-from mlflow_gitops.planning.evidence_values import Evidence, Section, Side
-from mlflow_gitops.planning.figures import change_text, pair_texts
+from mlflow_gitops.planning.figures import change_text
 from mlflow_gitops.render import clean, print_diff, print_table
 
 __all__ = ["evidence_fields", "print_evidence"]
@@ -56,7 +57,7 @@ def print_evidence(evidence: Evidence, out: IO[str]) -> None:
     if evidence.schema is not None:
         _say("\ninputs and outputs", f"{evidence.schema.kind}: {evidence.schema.text}".rstrip(": "))
     for name, section in _sections(evidence):
-        _say(f"\n{name}", section_text(section))
+        _say(f"\n{name}", section_text(section, is_first=evidence.before is None))
         rows = [(d.name, _value(d.before), _value(d.after)) for d in section.differences]
         if rows:
             print_table([name.upper(), "NOW", "PROPOSED"], rows, out)
@@ -84,9 +85,9 @@ def _versions(evidence: Evidence, sides: Sequence[Side]) -> Iterator[Sequence[st
 def _print_metrics(evidence: Evidence, out: IO[str]) -> None:
     rows = []
     for row in evidence.metrics:
-        numbers = [text or NONE for text in pair_texts(row.before, row.after)]
-        change = change_text(row.before, row.after)
-        rows.append((row.name, *numbers, change or NONE, row.direction or NONE, row.verdict))
+        numbers = metric_texts(row)
+        cells = (*numbers, change_text(*numbers), row.direction)
+        rows.append((row.name, *(cell or NONE for cell in cells), row.verdict))
     _table("METRIC", ["NOW", "PROPOSED", "CHANGE", "BETTER IS", "VERDICT"], rows, out)
     _say("\nmetrics", evidence.metrics_unknown)
 
@@ -98,7 +99,9 @@ def _table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], out
 
 
 def _sections(evidence: Evidence) -> Iterator[tuple[str, Section]]:
-    if evidence.before and evidence.after:
+    if evidence.after:
+        if evidence.before is None:
+            yield "inputs and outputs", evidence.interface
         yield "parameters", evidence.parameters
         yield "datasets", evidence.datasets
         yield "dependencies", evidence.dependencies

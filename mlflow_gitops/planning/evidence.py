@@ -24,7 +24,7 @@ from mlflow_gitops.planning.evidence_values import (
 )
 from mlflow_gitops.planning.naming import layout_of
 from mlflow_gitops.planning.plan import Plan
-from mlflow_gitops.planning.signatures import SchemaChange
+from mlflow_gitops.planning.signatures import SchemaChange, described
 from mlflow_gitops.runs import Dataset, RunFacts
 from mlflow_gitops.state import AS_IS, EMPTY, ModelFiles, ModelVersion, ServiceSpec
 
@@ -35,7 +35,6 @@ PYTHON = re.compile(r"^python:[ \t]*['\"]?([0-9][0-9a-z.]*)", re.MULTILINE)
 LONGEST_LINE = 1000  # characters of a requirement
 MOST_TEXT = 64 * 1024  # bytes of one of them
 UNREAD = "the files that name them cannot be read, are no text or have more than 64 KiB"
-NO_BEFORE = "nothing is committed that it could be compared with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,7 @@ def make_evidence(plan: Plan, gathered: Gathered) -> Evidence:
         parameters=_section(before, after, _params),
         datasets=_section(before, after, _datasets),
         dependencies=_section(before, after, _dependencies),
+        interface=_section(before, after, _interface),
         schema=gathered.judged.schema,
         gates=tuple(gathered.judged.gates),
         diff=gathered.shown.diff,
@@ -121,6 +121,7 @@ def _side(known: Known) -> Side:
     return Side(
         version=known.spec.version,
         number=version.number if version else "",
+        url=facts.version_url,
         uri=known.spec.uri,
         digest=known.digest,
         run_id=facts.run_id or (version.identity.run_id if version else ""),
@@ -157,7 +158,15 @@ def _metric(
     name: str, before: float | None, after: float | None, rule: MetricRule | None
 ) -> MetricRow:
     direction = rule.direction if rule else ""
-    return MetricRow(name, before, after, direction, _verdict(before, after, direction))
+    limits = (rule.least, rule.most) if rule else ()
+    return MetricRow(
+        name,
+        before,
+        after,
+        direction,
+        _verdict(before, after, direction),
+        tuple(limit for limit in limits if limit is not None),
+    )
 
 
 def _verdict(before: float | None, after: float | None, direction: str) -> Verdict:
@@ -178,14 +187,14 @@ Read = Mapping[str, str]
 def _section(
     before: Known | None, after: Known | None, read: Callable[[Known], Read | str]
 ) -> Section:
-    """`read` gives the values by name, or why there are none."""
+    """`read` gives the values by name, or why there are none. All of a first version differ."""
     if after is None:
         return Section()
     now = read(after)
     if isinstance(now, str):
         return Section(unknown=now)
     if before is None:
-        return Section(same=len(now), unknown=NO_BEFORE)
+        return compared({}, now)
     was = read(before)
     if isinstance(was, str):
         return Section(unknown=f"of the committed version: {was}")
@@ -216,6 +225,12 @@ def _of_run(known: Known, read: Callable[[RunFacts], Read]) -> Read | str:
         return known.why or "its run was not read"
     found = read(known.facts)
     return known.facts.missing if known.facts.missing and not found else found
+
+
+def _interface(known: Known) -> Read | str:
+    if known.files is None:
+        return known.why or "its files were not read"
+    return described(known.files.mlmodel)
 
 
 def _dependencies(known: Known) -> Read | str:

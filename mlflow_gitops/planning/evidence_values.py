@@ -21,13 +21,14 @@ Verdict = Literal["better", "worse", "same", "new", "gone", "changed", "unknown"
 class Side:
     """One version: the committed one, or the one that is to replace it. "" is not known.
 
-    `version` is the label in Git, `number` the registry's. `files` and `size` (bytes) are None
-    where the files were not looked at. `layout` is "" where they lie as they were logged. `missing`
-    says why the run's facts are not there.
+    `version` is the label in Git, `number` the registry's, `url` leads to its page there. `files`
+    and `size` (bytes) are None where the files were not looked at. `layout` is "" where they lie as
+    they were logged. `missing` says why the run's facts are not there.
     """
 
     version: str = ""
     number: str = ""
+    url: str = ""
     uri: str = ""
     digest: str = ""
     run_id: str = ""
@@ -45,13 +46,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """`before` and `after` are None where it was not logged. `direction` is that of the rules."""
+    """`before` and `after` are None where it was not logged. `direction` and `limits` are those of
+    the rules.
+    """
 
     name: str
     before: float | None
     after: float | None
     direction: Literal["higher", "lower", ""]
     verdict: Verdict
+    limits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Evidence:
 
     `not_proved` says why no build proved the edit, "" where one did.
     `notes` are about other objects in Git that the change leaves behind.
+    `interface` has the inputs and outputs one by one, `schema` what their change means.
     `asked_by` is proven only where `is_signed`. `diff` is in the unified form: of the built
     manifests where `is_rendered`, else of the files; `diff_note` says why.
     """
@@ -101,6 +106,7 @@ class Evidence:
     parameters: Section = Section()
     datasets: Section = Section()
     dependencies: Section = Section()
+    interface: Section = Section()
     schema: SchemaChange | None = None
     gates: tuple[Gate, ...] = ()
     diff: str = ""

@@ -1,13 +1,14 @@
-"""Numbers as people read them. PURE."""
+"""Numbers as people read them, the same in a gate, a commit status and a pull request. PURE."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence, Set
 from decimal import Decimal
 
-__all__ = ["change_text", "number_text", "pair_texts", "share_text", "size_text"]
+__all__ = ["change_text", "number_text", "number_texts", "share_text", "size_text"]
 
-DIGITS = 6
+DIGITS, EXACT = 6, 17  # no two floats are the same in 17 digits
+WHOLE = 10**15  # below it, a float holds every whole number
 
 
 def size_text(size: float) -> str:
@@ -19,31 +20,34 @@ def size_text(size: float) -> str:
     return f"{size:.1f} GB"
 
 
-def number_text(number: float) -> str:
-    """Every digit that it takes to tell it from the next number."""
-    return repr(float(number)).removesuffix(".0")
+def number_text(number: float, digits: int = DIGITS) -> str:
+    """Return one number in so many digits. Digits before the decimal point are never rounded."""
+    if abs(number) < WHOLE and (float(number).is_integer() or abs(number) >= 10**digits):
+        return str(round(number))
+    return f"{number:.{digits}g}"
 
 
-def pair_texts(before: float | None, after: float | None) -> tuple[str, str]:
-    """Two numbers side by side, "" for none: short, unless two that differ would look the same."""
-    short = [_short(number) for number in (before, after)]
-    if before != after and short[0] == short[1]:
-        short = ["" if number is None else number_text(number) for number in (before, after)]
-    return short[0], short[1]
+def number_texts(numbers: Sequence[float | None]) -> tuple[str, ...]:
+    """Return the texts of numbers that people compare, "" for None. All have as many digits as it
+    takes to tell those that differ from each other, and at least `DIGITS`.
+    """
+    known = {number for number in numbers if number is not None}
+    digits = next((n for n in range(DIGITS, EXACT) if _differ(known, n)), EXACT)
+    return tuple("" if number is None else number_text(number, digits) for number in numbers)
 
 
-def _short(number: float | None) -> str:
-    return "" if number is None else f"{number:.{DIGITS}g}"
+def _differ(numbers: Set[float], digits: int) -> bool:
+    return len({number_text(number, digits) for number in numbers}) == len(numbers)
 
 
-def change_text(before: float | None, after: float | None) -> str:
-    """The difference, in decimals as people write them; "" where there is none to tell."""
-    if before is None or after is None or before == after:
+def change_text(before: str, after: str) -> str:
+    """Return the difference of two shown numbers; "" where there is none."""
+    if not before or not after:
         return ""
-    if not (math.isfinite(before) and math.isfinite(after)):
+    was, now = Decimal(before), Decimal(after)
+    if was == now or not (was.is_finite() and now.is_finite()):
         return ""
-    change = Decimal(repr(float(after))) - Decimal(repr(float(before)))
-    return f"{'+' if change > 0 else ''}{_short(float(change))}"
+    return f"{'+' if now > was else ''}{number_text(float(now - was))}"
 
 
 def share_text(before: float, after: float) -> str:

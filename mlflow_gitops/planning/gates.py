@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import get_args
 
-from mlflow_gitops.gates import Gate, GateName, GateRules, Margin, MetricRule, Verdict
-from mlflow_gitops.planning.figures import number_text
+from mlflow_gitops.gates import Finding, Gate, GateName, GateRules, Margin, MetricRule, Verdict
+from mlflow_gitops.planning.figures import number_text, number_texts
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.signatures import SchemaChange
 from mlflow_gitops.pull_requests import CommitStatus
@@ -27,7 +27,7 @@ LONGEST = 1000  # characters of a gate's text
 LONGEST_STATUS = 140  # GitHub takes no more
 LONGEST_NAME = 80
 RETIRED = "nothing to check: the service is retired"
-OF_METRICS: tuple[Literal["failed", "missing", "passed"], ...] = ("failed", "missing", "passed")
+WORST: tuple[Verdict, ...] = ("failed", "missing", "passed", "skipped")
 
 Told = tuple[Verdict, str]
 """A verdict and why."""
@@ -57,14 +57,21 @@ class Facts:
 
 def evaluate(rules: GateRules, facts: Facts) -> tuple[Gate, ...]:
     """All four, in the order in which they matter."""
+    findings = () if facts.is_rollback else _findings(rules.metrics, facts)
     told: dict[GateName, Told] = {
         "artifact": _artifact(facts),
         "runtime": _runtime(facts),
         "signature": _signature(rules, facts),
-        "metrics": _metrics(rules.metrics, facts),
+        "metrics": _metrics(rules.metrics, findings),
     }
     return tuple(
-        Gate(name, verdict, clean(text, LONGEST), required=name in rules.required)
+        Gate(
+            name,
+            verdict,
+            clean(text, LONGEST),
+            required=name in rules.required,
+            findings=findings if name == "metrics" else (),
+        )
         for name, (verdict, text) in told.items()
     )
 
@@ -129,45 +136,45 @@ def _signature(rules: GateRules, facts: Facts) -> Told:
     return "passed" if facts.schema.kind in passes else "failed", text
 
 
-def _metrics(rules: Sequence[MetricRule], facts: Facts) -> Told:
+def _metrics(rules: Sequence[MetricRule], findings: Sequence[Finding]) -> Told:
     if not rules:
         return "skipped", "no thresholds are set"
-    if facts.is_rollback:
+    if not findings:
         return "skipped", "going back is held back by no threshold"
-    told = [_metric(rule, facts) for rule in rules]
-    for worst in OF_METRICS:
-        texts = [text for verdict, text in told if verdict == worst]
-        if texts:
-            others = [text for verdict, text in told if verdict != worst]
-            return worst, "; ".join(texts + others)
-    return "skipped", "; ".join(text for _, text in told)
+    return findings[0].verdict, "; ".join(each.line for each in findings)
 
 
-def _metric(rule: MetricRule, facts: Facts) -> Told:
+def _findings(rules: Sequence[MetricRule], facts: Facts) -> tuple[Finding, ...]:
+    """The worst first, since it is the gate's verdict; the others in the order of the rules."""
+    found = [_metric(rule, facts) for rule in rules]
+    worst = min((WORST.index(each.verdict) for each in found), default=0)
+    return tuple(sorted(found, key=lambda each: each.verdict != WORST[worst]))
+
+
+def _metric(rule: MetricRule, facts: Facts) -> Finding:
     name = clean(rule.name, LONGEST_NAME)
     candidate = facts.candidate or RunFacts(missing="its run was not read")
     value = candidate.metrics.get(rule.name)
     before = facts.committed.metrics.get(rule.name) if facts.committed else None
     if value is None:
-        why = f" ({candidate.missing})" if candidate.missing else ""
         if rule.must_be_there:
-            return "missing", f"{name} is missing{why}"
-        return "skipped", f"{name} is missing{why}, and may be"
+            return Finding(name, "missing", "is missing", candidate.missing)
+        return Finding(name, "skipped", "is missing, and may be", candidate.missing)
     if not math.isfinite(value):
-        return "failed", f"{name} is {value}, which nothing can be compared with"
-    wrong = [*_beyond_bounds(rule, value), *_worse(rule, value, before)]
-    committed = "" if before is None else f" (committed: {number_text(before)})"
-    text = f"{name} is {number_text(value)}{committed}"
+        return Finding(name, "failed", f"is {value}, which nothing can be compared with")
+    now, was, least, most = number_texts((value, before, rule.least, rule.most))
+    wrong = [*_beyond_bounds(rule, value, least, most), *_worse(rule, value, before)]
+    text = f"is {now} (committed: {was})" if was else f"is {now}"
     if wrong:
-        return "failed", f"{text}, and {' and '.join(wrong)}"
-    return "passed", text
+        return Finding(name, "failed", f"{text}, and {' and '.join(wrong)}")
+    return Finding(name, "passed", text)
 
 
-def _beyond_bounds(rule: MetricRule, value: float) -> Iterable[str]:
+def _beyond_bounds(rule: MetricRule, value: float, least: str, most: str) -> Iterable[str]:
     if rule.least is not None and value < rule.least:
-        yield f"has to be at least {number_text(rule.least)}"
+        yield f"has to be at least {least}"
     if rule.most is not None and value > rule.most:
-        yield f"may be at most {number_text(rule.most)}"
+        yield f"may be at most {most}"
 
 
 def _worse(rule: MetricRule, value: float, before: float | None) -> Iterable[str]:

@@ -9,15 +9,16 @@ request, or once the text has become the message of a squashed commit) have a sp
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from mlflow_gitops.planning.messages import clean, defused, exact
 
-__all__ = ["block", "code", "exact_code", "link", "quote", "table"]
+__all__ = ["block", "code", "exact_block", "folded", "link", "quote", "short_code", "table"]
 
 LONGEST = 200
-WIDTH = 76
+MOST = 10_000
+SHOWN_HEX = 12
+HEX = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{32,}(?![0-9A-Za-z])")
 WEB = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_.~/#%=?-]*)?")
 TICKS = re.compile(r"`+")
 
@@ -35,28 +36,58 @@ def _ticked(line: str) -> str:
     return f"{ticks}{pad}{line}{pad}{ticks}"
 
 
-def exact_code(text: str) -> str:
-    """The same for a digest or an address of ours, in which nothing is changed."""
-    return _ticked(exact(text))
+def short_code(text: str, limit: int, word: int) -> str:
+    """Return code for a table's cell, which is as wide as its longest word.
+
+    Of a digest or an id it shows the first digits, and of any other word with more than `word`
+    characters both ends.
+    """
+    line = HEX.sub(lambda found: found[0][:SHOWN_HEX], clean(text, MOST))
+    return code(" ".join(_ends(each, word) for each in line.split(" ")), limit)
 
 
-def link(text: str, url: str) -> str:
-    """Code that leads to an address of ours; only the code where that is no plain web address."""
-    return f"[{code(text)}](<{url}>)" if WEB.fullmatch(url) else code(text)
+def _ends(word: str, most: int) -> str:
+    if len(word) <= most:
+        return word
+    end = (most - 3) // 2
+    return f"{word[: most - 3 - end]}...{word[-end:]}"
+
+
+def link(shown: str, url: str) -> str:
+    """Let Markdown lead to an address of ours; it stays as it is where that is no web address."""
+    return f"[{shown}](<{url}>)" if shown and WEB.fullmatch(url) else shown
 
 
 def quote(text: str, limit: int) -> str:
-    """Somebody's words, wrapped, in a quotation."""
-    lines = textwrap.wrap(clean(text, limit), WIDTH, break_on_hyphens=False)
-    fence = "`" * _more_than("\n".join(lines), 3)
-    return "\n".join(f"> {line}" for line in [f"{fence}text", *lines, fence])
+    """Somebody's words as a quotation, which wraps on a narrow screen; nothing for nothing."""
+    said = code(text, limit)
+    return f"> {said}" if said else ""
 
 
 def block(lines: Iterable[str], language: str) -> str:
     """Whole lines that each begin with a mark of ours, as a diff's do."""
-    shown = [defused(line) for line in lines]
-    fence = "`" * _more_than("\n".join(shown), 3)
-    return "\n".join([f"{fence}{language}", *shown, fence])
+    return _fenced([defused(line) for line in lines], language)
+
+
+def exact_block(rows: Iterable[tuple[str, str]]) -> str:
+    """Digests and addresses of ours, in which nothing is changed, each behind its name; nothing for
+    nothing.
+    """
+    named = list(rows)
+    if not named:
+        return ""
+    width = max(len(name) for name, _ in named)
+    return _fenced([f"{name:{width}}  {exact(text)}" for name, text in named], "text")
+
+
+def folded(name: str, text: str) -> str:
+    """Markdown that is shown once somebody asks for it; `name` is plain text of ours."""
+    return f"<details><summary>{name}</summary>\n\n{text}\n\n</details>"
+
+
+def _fenced(lines: Sequence[str], language: str) -> str:
+    fence = "`" * _more_than("\n".join(lines), 3)
+    return "\n".join([f"{fence}{language}", *lines, fence])
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

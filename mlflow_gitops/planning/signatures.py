@@ -15,7 +15,7 @@ from typing import Any, Literal
 from mlflow_gitops.errors import PublishError
 from mlflow_gitops.planning.mlmodel import parse_mlmodel
 
-__all__ = ["SchemaChange", "compare"]
+__all__ = ["SchemaChange", "compare", "described"]
 
 WIDER = {("integer", "long"), ("integer", "double"), ("float", "double")}
 """What MLflow takes for an input of the second type."""
@@ -56,6 +56,22 @@ def compare(candidate: str, committed: str) -> SchemaChange:
         return _compared(new, old)
     except RecursionError:
         return SchemaChange("unknown", "the signatures are nested too deeply to be compared")
+
+
+def described(mlmodel: str) -> Mapping[str, str] | str:
+    """Return the type of each input, output and parameter, or why there is none to return."""
+    try:
+        found = _signature(mlmodel)
+        if found is None:
+            return "the version has no signature"
+        parts = {"input": found.inputs, "output": found.outputs, "parameter": found.params}
+        return {
+            f"{part} {name}": _shown(field) + ("" if _is_required(field) else ", optional")
+            for part, fields in parts.items()
+            for name, field in fields.items()
+        }
+    except UNREADABLE:
+        return "the version's signature cannot be read"
 
 
 @dataclass(frozen=True, slots=True)

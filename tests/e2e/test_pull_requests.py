@@ -129,6 +129,16 @@ def test_the_evidence_is_shown_and_nothing_of_it_acts(
     body = github.pulls[1].body
     assert "| 0.9 | 0.95 | 0.05 |" in body.replace("+", "")
     assert "| `trees` | `100` | `200` |" in body
+    server = stack.environ["MLFLOW_TRACKING_URI"].rstrip("/")
+    assert body.startswith(
+        f"**`{model}` in `production`: version [`1`](<{server}/#/models/{model}/versions/1>) -> "
+        f"[`{second}`](<{server}/#/models/{model}/versions/{second}>).**\n"
+    )
+    assert "(claimed) at `2026-" in body
+    assert re.search(rf"\| run \|.*\]\(<{server}/#/experiments/0/runs/", body)
+    assert body.index("### What changes in the cluster") < body.index("### How to go back")
+    first = github.pulls[0].body
+    assert "| `trees` | `100` |" in first
     assert "### What changes in the cluster" in body
     assert '-    model-version: "1"' in body
     assert "rollback" in body

@@ -35,6 +35,7 @@ def test_a_run_and_its_logged_model(user: Registry, names: Callable[[str], str])
     assert (found.user, found.source_commit, found.missing) == ("dana", "abc", "")
     assert found.description == ""
     assert found.url == f"{user.url}/#/experiments/0/runs/{run.info.run_id}"
+    assert found.version_url == f"{user.url}/#/models/{model}/versions/1"
 
     logged = client.get_model_version(model, "1").source.removeprefix("models:/")
     client.log_metric(run.info.run_id, "accuracy", 0.7, model_id=logged)
@@ -47,6 +48,7 @@ def test_a_run_that_is_not_there(user: Registry, names: Callable[[str], str]) ->
     user.register(model)
     user.client.update_model_version(model, "1", "as it *is*")
     assert facts(user, model).missing == "the version has no run"
+    assert facts(user, model).version_url == f"{user.url}/#/models/{model}/versions/1"
     assert facts(user, model).description == "as it *is*"
     run = user.client.create_run("0").info.run_id
     user.register(model, run_id=run)

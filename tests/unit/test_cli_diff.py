@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -37,6 +38,25 @@ def test_a_version_is_compared_with_the_committed_one(parts: Parts) -> None:
     text = parts.cli("diff", MODEL, "-e", "production", "--version", "2", "--markdown").stdout
     assert text.startswith("**`fraud-detector` in `production`: version `1` -> `2`.")
     assert parts.written() == before
+
+
+def test_of_a_first_version_everything_is_shown(parts: Parts) -> None:
+    signature = b'signature:\n  inputs: \'[{"name": "amount", "type": "double"}]\'\n'
+    files = {
+        **FILES,
+        "MLmodel": FILES["MLmodel"] + signature,
+        "requirements.txt": b"mlflow==3.17\n",
+    }
+    parts.register(MODEL, files=files)
+    shown = parts.cli("diff", MODEL, "-e", "staging", "--version", "3")
+    assert shown.exit_code == 0, shown.output
+    assert "inputs and outputs: 1 in all" in shown.stdout
+    assert re.search(r"input amount +- +double", shown.stdout)
+    assert re.search(r"mlflow +- +==3.17", shown.stdout)
+    text = parts.cli("diff", MODEL, "-e", "staging", "--version", "3", "--markdown").stdout
+    assert "| `input amount` | `double` |" in text
+    assert "| `mlflow` | `==3.17` |" in text
+    assert "the service is then removed" in text
 
 
 @pytest.mark.parametrize("content", [b"a" * 70_000, b"mlflow==3.17 # \xff\n"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_gitops.gates import Gate, MetricRule
+from mlflow_gitops.gates import Gate, GateRules, Margin, MetricRule
 from mlflow_gitops.planning.evidence import (
     Gathered,
     Judged,
@@ -16,9 +16,11 @@ from mlflow_gitops.planning.evidence import (
     Shown,
     make_evidence,
 )
-from mlflow_gitops.planning.evidence_body import LONGEST, body_of, rollback_command, summary_of
+from mlflow_gitops.planning.evidence_body import LONGEST, body_of
 from mlflow_gitops.planning.evidence_values import Difference, Evidence, Section
-from mlflow_gitops.planning.figures import change_text, pair_texts
+from mlflow_gitops.planning.evidence_words import asked_text, rollback_command
+from mlflow_gitops.planning.figures import change_text, number_texts
+from mlflow_gitops.planning.gates import Facts, evaluate
 from mlflow_gitops.planning.objects import objects_diff
 from mlflow_gitops.planning.plan import Kind, Place, Plan
 from mlflow_gitops.planning.signatures import SchemaChange
@@ -124,6 +126,9 @@ def test_what_differs_is_told_and_what_does_not_is_counted() -> None:
     same = evidence(known("1"), known("2"))
     assert (same.dependencies, same.parameters) == (Section(same=4), Section(same=2))
     assert "| `rate` |  | (empty) |" in body_of(found)
+    body = body_of(same)
+    assert "**Unchanged**: parameters (2), datasets (1), dependencies (4)." in body
+    assert "### Parameters" not in body
 
 
 def test_the_body_says_what_decides() -> None:
@@ -140,29 +145,32 @@ def test_the_body_says_what_decides() -> None:
     )
     body = body_of(found)
     assert body.startswith(
-        "**`fraud` in `production`: version `1` -> `2`. Metrics: 1 better, 1 worse. Inputs and "
-        "outputs: breaking. Gates: metrics not passed.**"
+        "**`fraud` in `production`: version `1` -> `2`.**\n\nMetrics: 1 better, 1 worse. Inputs "
+        "and outputs: **breaking**. Gates: **metrics not passed**.\n"
     )
-    assert "> the threshold is fixed" in body
+    assert (
+        "Asked for by `dana` (claimed) at `2026-11-22 23:27 UTC`, with the reason:\n\n"
+        "> `the threshold is fixed`\n"
+    ) in body
     assert "A hold was in force" in body
-    assert "[`r1`](<https://mlflow.example/#/experiments/1/runs/r1>) `brave-ant`" in body
+    assert "| run | [`brave-ant`](<https://mlflow.example/#/experiments/1/runs/r1>) |" in body
     assert "1 file, 1.5 KB (+50.0%)" in body
-    assert "`dana (claimed)" in body
-    assert "| `auc` | 0.92 | 0.91 | -0.01 | higher | **worse** |" in body
+    assert "| `auc` | 0.92 | 0.91 | -0.01 | **worse** |" in body
     assert "**A breaking change**: `input amount is gone`" in body
     assert "| metrics | **failed** |" in body
-    assert "`mlflow-gitops rollback fraud -e production --to 1`" in body
-    assert body.endswith("```diff\n+a\n```")
+    assert body.index("```diff\n+a\n```") < body.index("### How to go back")
+    assert "```sh\nmlflow-gitops rollback fraud -e production --to 1\n```\n\nor " in body
+    assert body.endswith("The files of the version stay where they are.")
     assert body == body_of(found)
 
 
 def test_a_first_version_and_a_retirement_have_no_other_side() -> None:
     first = evidence(None, known("1"))
-    assert summary_of(first).startswith("`fraud` in `production`: first version, `1`.")
+    assert body_of(first).startswith("**`fraud` in `production`: first version, `1`.**\n")
     assert rollback_command(first) == ""
     assert "the service is then removed" in body_of(first)
     gone = evidence(known("1"), None)
-    assert summary_of(gone) == "`fraud` in `production`: retired, version `1` ends."
+    assert body_of(gone).startswith("**`fraud` in `production`: retired, version `1` ends.**\n")
     assert "### Metrics" not in body_of(gone)
     assert "rollback fraud -e production --to 1" in body_of(gone)
 
@@ -248,16 +256,150 @@ def test_no_secret_is_shown() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "shown"),
     [
-        (0.9649122807017544, 0.9590643274853801, ("0.964912", "0.959064", "-0.00584795")),
+        (0.9649122807017544, 0.9590643274853801, ("0.964912", "0.959064", "-0.005848")),
         (0.9, 0.95, ("0.9", "0.95", "+0.05")),
         (0.12345678, 0.12345679, ("0.12345678", "0.12345679", "+1e-08")),
         (1000000.0, 1000000.5, ("1000000", "1000000.5", "+0.5")),
         (None, 3.0, ("", "3", "")),
         (2.0, 2.0, ("2", "2", "")),
         (1.0, float("nan"), ("1", "nan", "")),
+        (
+            0.9649122807017544,
+            0.9649122807017543,
+            ("0.9649122807017544", "0.9649122807017543", "-1e-16"),
+        ),
+        (0.89999999, 0.9, ("0.89999999", "0.9", "+1e-08")),
+        (1204113.0, 1204114.25, ("1204113", "1204114", "+1")),
+        (1e20, 2e20, ("1e+20", "2e+20", "+1e+20")),
+        (0.0, -0.0, ("0", "0", "")),
     ],
 )
 def test_numbers_are_short_unless_they_would_look_the_same(
     before: float | None, after: float | None, shown: tuple[str, str, str]
 ) -> None:
-    assert (*pair_texts(before, after), change_text(before, after)) == shown
+    texts = number_texts((before, after))
+    assert (*texts, change_text(*texts)) == shown
+
+
+@pytest.mark.parametrize(
+    ("now", "texts"),
+    [
+        (0.9649122807017544, ("0.964912", "0.92")),
+        (0.8999999999, ("0.8999999999", "0.92")),  # 0.9 would not be less than 0.9
+    ],
+)
+def test_a_metric_has_the_same_digits_in_its_gate_and_in_the_table(
+    now: float, texts: tuple[str, str]
+) -> None:
+    rules = (MetricRule("auc", "higher", least=0.9),)
+    facts = replace(RUN, metrics={"auc": now})
+    gates = evaluate(GateRules(rules), Facts(candidate=facts, committed=RUN))
+    found = evidence(known("1"), known("2", facts), judged=Judged(gates, rules))
+    assert f"is {texts[0]} (committed: {texts[1]})" in gates[-1].text
+    body = body_of(found)
+    assert f"`auc` is {texts[0]} (committed: {texts[1]})" in body
+    assert f"| `auc` | {texts[1]} | {texts[0]} |" in body
+
+
+def test_the_table_of_gates_says_which_metric_failed_by_which_rule() -> None:
+    rules = (
+        MetricRule("auc", "higher", least=0.95, worse_by=Margin(0.01)),
+        MetricRule("loss", "lower", most=1),
+        MetricRule("f1 closes #1"),
+    )
+    facts = better(auc=0.9)
+    gates = evaluate(GateRules(rules), Facts(candidate=facts, committed=RUN))
+    body = body_of(evidence(known("1"), known("2", facts), judged=Judged(gates, rules)))
+    assert (
+        "| metrics | **failed** | `auc` is 0.9 (committed: 0.92), and has to be at least 0.95 "
+        "and may be worse by 0.01 at most |\n"
+        "|  | passed | `loss` is 0.3 (committed: 0.3) |\n"
+        "|  | **missing** | `f1 closes # 1` is missing |\n\n"
+    ) in body
+    lost = Facts(candidate=RunFacts(missing="see @all"))
+    (*_, gate) = evaluate(GateRules(rules[:1]), lost)
+    body = body_of(evidence(known("1"), known("2"), judged=Judged((gate,), rules)))
+    assert "| metrics | **missing** | `auc` is missing (`see @ all`) |" in body
+
+
+def test_a_breaking_change_is_told_once() -> None:
+    schema = SchemaChange("breaking", "input amount is gone")
+    gates = evaluate(GateRules(), Facts(schema=schema, is_compared=True))
+    body = body_of(evidence(known("1"), known("2"), judged=Judged(gates, (), schema)))
+    assert body.count("input amount is gone") == 1
+    assert "| signature | **failed** | `a breaking change: input amount is gone` |" in body
+    without = body_of(evidence(known("1"), known("2"), judged=Judged((), (), schema)))
+    assert "**A breaking change**: `input amount is gone`" in without
+
+
+def test_whose_reason_it_is() -> None:
+    found = evidence(known("1"), known("2"))
+    claimed = replace(found, asked_at="")
+    assert "Asked for by `dana` (claimed), with the reason:" in body_of(claimed)
+    proven = replace(found, is_signed=True, said="")
+    assert "Asked for by `dana` (proven) at `2026-11-22 23:27 UTC`.\n" in body_of(proven)
+    nobody = replace(found, asked_by="", said="@all look")
+    assert "Nobody said who asked for it. The reason given:\n\n> `@ all look`\n" in body_of(nobody)
+    assert "Nobody said who asked for it.\n" in body_of(replace(nobody, said=""))
+    assert asked_text(nobody) == ""
+
+
+def test_versions_are_linked_and_long_values_are_there_once_in_full() -> None:
+    digest, run = "sha256:" + "0af3" * 16, "c0de" * 8
+    facts = replace(RUN, run_id=run, run_name="", source_url="https://git.example/ml/train.git")
+    facts = replace(facts, version_url="https://mlflow.example/#/models/fraud/versions/2")
+    after = known("2", facts, digest=digest, spec=replace(spec("2"), version="2026-11"))
+    found = replace(evidence(known("1"), after), model="fraud-eu")
+    body = body_of(found)
+    link = "[`2026-11`](<https://mlflow.example/#/models/fraud/versions/2>)"
+    assert body.startswith(
+        f"**`fraud` (model `fraud-eu`) in `production`: version `1` -> {link}.**\n"
+    )
+    assert f"| version | `1` | {link}, version `2` of the model |" in body
+    assert "| [`c0dec0dec0de`](<https://mlflow.example/#/experiments/1/runs/r1>) |" in body
+    assert "| `sha256:1` | `sha256:0af30af30af3` |" in body
+    assert "| `aaaaaaaaaaaa` | `aaaaaaaaaaaa` of `git.example/ml/train` |" in body
+    for text in (digest, run, after.spec.uri, f"{'a' * 40} of https: //git.example/ml/train.git"):
+        assert body.count(text) == 1
+
+
+def test_a_first_version_shows_what_it_takes_and_is_made_of() -> None:
+    columns = '[{"type": "double", "name": "amount"}, {"type": "long", "required": false}]'
+    mlmodel = (
+        f'signature:\n  inputs: \'{columns}\'\n  params: \'[{{"name": "t", "type": "float"}}]\'\n'
+    )
+    body = body_of(evidence(None, known("1", files=ModelFiles({"MLmodel": 1500}, mlmodel))))
+    assert "| `input amount` | `double` |\n| `input number 2` | `long, optional` |" in body
+    assert "| `parameter t` | `float` |" in body
+    assert "### Parameters\n\n| parameter | value |\n| --- | --- |\n| `depth` | `3` |" in body
+    assert "| `mlflow` | `==3.1` |" in body
+    assert "| files | 1 file, 1.5 KB |" in body
+    assert "| metric | value |\n| --- | --- |\n| `auc` | 0.92 |" in body
+    assert "nothing is committed that" not in body
+    bare = body_of(evidence(None, known("1", replace(RUN, params={}), texts={})))
+    assert "**Not known**: inputs and outputs (`the version has no signature`), " in bare
+    assert "dependencies (`it names none`). **None**: parameters." in bare
+    bad = ModelFiles({}, "signature: 3\n")
+    assert "`the version's signature cannot be read`" in body_of(
+        evidence(None, known("1", files=bad))
+    )
+
+
+@pytest.mark.parametrize("long", ["x" * 90, "a b" * 45, "s3://models/" + "y" * 50])
+def test_values_that_make_a_table_too_wide_are_lines_of_a_diff(long: str) -> None:
+    after = replace(RUN, params={"depth": f"{long} 2", "trees": "200"})
+    before = replace(RUN, params={"depth": f"{long} 1"})
+    body = body_of(evidence(known("1", before), known("2", after)))
+    shown = long.replace("://", ": //")
+    assert f"2 changed, 0 the same\n\n```diff\n- depth: {shown} 1\n+ depth: {shown} 2\n" in body
+    assert "\n+ trees: 200\n```" in body
+
+
+def test_long_lists_are_folded() -> None:
+    needs = {"requirements.txt": "\n".join(f"p{n:02}=={n}" for n in range(11))}
+    body = body_of(evidence(None, known("1", texts=needs)))
+    assert "<details><summary>Dependencies: 11 in all</summary>\n\n| package | version |" in body
+    long = evidence(known("1"), known("2"), shown=Shown("+a\n" * 41, is_rendered=True))
+    assert (
+        "### What changes in the cluster\n\n<details><summary>41 lines</summary>\n\n```diff\n+a"
+    ) in body_of(long)

@@ -79,6 +79,7 @@ PARSERS: dict[str, Parser] = {
     "name": messages.clean,
     "diff line": messages.defused,
     "quotation": lambda text: markdown.quote(text, 500),
+    "cell": lambda text: markdown.short_code(text, 80, 20),
     "block": lambda text: markdown.block(text.splitlines(), "diff"),
     "source": sources.parse_location,
     "shown": sources.shown,

@@ -11,7 +11,16 @@ from cmarkgfm.cmark import Options
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mlflow_gitops.planning.markdown import block, code, exact_code, link, quote, table
+from mlflow_gitops.planning.markdown import (
+    block,
+    code,
+    exact_block,
+    folded,
+    link,
+    quote,
+    short_code,
+    table,
+)
 from mlflow_gitops.planning.messages import clean
 
 NASTY = (
@@ -77,10 +86,29 @@ def test_a_cell_holds_its_text_and_the_table_its_cells(texts: list[str]) -> None
     assert cells[1::2] == ["end"] * len(texts)
 
 
+@given(TEXTS)
+@example("x" * 200)
+@example("sha256:" + "0af3" * 16)
+def test_a_short_cell_has_no_long_word(text: str) -> None:
+    page = shown(table(["a"], [[short_code(text, 60, 20)]]))
+    assert tags(page) <= {"table", "thead", "tbody", "tr", "th", "td", "code"}
+    assert max(map(len, the_code(page).split()), default=0) <= 20
+    assert len(the_code(page)) <= 60
+
+
+def test_a_short_cell_keeps_what_tells_two_words_apart() -> None:
+    assert short_code("sha256:" + "0af3" * 16, 80, 30) == "`sha256:0af30af30af3`"
+    assert short_code("0af3" * 8, 80, 30) == "`0af30af30af3`"
+    assert (
+        short_code("of s3://models/fraud/v1/model.pkl", 80, 20) == "`of s3: //models/...odel.pkl`"
+    )
+    assert short_code("mlflow 3.17", 80, 6) == "`mlflow 3.17`"
+
+
 @given(TEXTS.filter(lambda text: bool(clean(text))))
 def test_a_quotation_is_one_block_of_text(text: str) -> None:
     page = shown(f"{quote(text, 500)}\n\nafter")
-    assert tags(page) <= {"blockquote", "pre", "code", "p"}
+    assert tags(page) <= {"blockquote", "code", "p"}
     assert page.endswith("<p>after</p>\n")
     inside = html.unescape(page.partition("<code>")[2].partition("</code>")[0])
     assert "".join(inside.split()) == "".join(clean(text, 500).split())
@@ -108,9 +136,18 @@ def test_words_that_close_an_issue_do_not(text: str) -> None:
         assert not closing.search(made)
 
 
+@given(TEXTS, TEXTS)
+def test_what_is_folded_stays_inside(text: str, other: str) -> None:
+    page = shown(f"{folded('2 changed', table(['a'], [[code(text)], [code(other)]]))}\n\nafter")
+    assert page.count("<details>") == page.count("</details>") == 1
+    assert page.endswith("</details>\n<p>after</p>\n")
+
+
 def test_an_address_of_ours_is_not_changed() -> None:
-    assert exact_code("s3://models/fraud/v1/") == "`s3://models/fraud/v1/`"
-    page = shown(link("run`1", "https://mlflow.example/#/experiments/1/runs/a%20b"))
+    text = exact_block([("now URI", "s3://fixes/#1/v1/"), ("now digest", "sha256:ab\n```\n# x")])
+    assert text == "````text\nnow URI     s3://fixes/#1/v1/\nnow digest  sha256:ab ``` # x\n````"
+    assert tags(shown(text)) == {"pre", "code"}
+    page = shown(link(code("run`1"), "https://mlflow.example/#/experiments/1/runs/a%20b"))
     assert 'href="https://mlflow.example/#/experiments/1/runs/a%20b"' in page
     for url in ("javascript:alert(1)", "https://a.b/>x", "https://u:p@a.b/", "https://a.b/ x"):
-        assert link("run", url) == "`run`"
+        assert link(code("run"), url) == "`run`"

@@ -323,7 +323,8 @@ class Deliverer:
         return replace(view, plan=replace(plan, notes=notes))
 
     def _proposer(self) -> Proposer:
-        return Proposer(self.observer.forge(self.settings), self.repository)
+        forge = self.observer.forge(self.settings)
+        return Proposer(forge, self.repository, self.settings.environments)
 
     def _finish(
         self, seen: Seen, change: Change | None = None, opened: PullRequest | None = None

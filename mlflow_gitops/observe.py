@@ -260,7 +260,7 @@ class Observer:
         """Our branch's pull request, whatever the record says of it."""
         if plan.pull is not None and plan.pull.state == "open":
             return plan.pull
-        branch = branch_of(plan.key.environment, plan.place.service)
+        branch = branch_of(settings.environments[plan.key.environment], plan.place.service)
         found = self.forge(settings).newest(branch)
         if found is None or found.base != plan.place.branch:
             return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError
 from mlflow_gitops.observe import View
+from mlflow_gitops.planning.commit_style import styled_title
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.own_branch import edit_mark, foreign_work
 from mlflow_gitops.planning.proposing import (
@@ -29,7 +30,7 @@ from mlflow_gitops.planning.proposing import (
 from mlflow_gitops.ports import Forge, Repository
 from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
 from mlflow_gitops.queueing import MergeQueue
-from mlflow_gitops.state import BranchPush, Change, Edit
+from mlflow_gitops.state import BranchPush, Change, Edit, Environment
 
 __all__ = ["Proposal", "Proposer"]
 
@@ -52,13 +53,17 @@ class Proposal:
 
     @property
     def branch(self) -> str:
-        return _branch(self.view)
+        """Where the settings name branches differently now, an open one keeps the one it has."""
+        return self.standing.branch if self.standing else _branch(self.view)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
+    """`environments` are those of the settings, whose branches a merge queue may hold together."""
+
     forge: Forge
     repository: Repository
+    environments: Mapping[str, Environment]
 
     def clear(self, proposal: Proposal, others: Collection[str] = ()) -> Proposal:
         """Withdraw what may not be rewritten. Before the push.
@@ -67,8 +72,9 @@ class Proposer:
         else wrote to the branch in between.
         """
         view, plan = proposal.view, proposal.view.plan
-        before = self.repository.branch_head(proposal.branch)
         standing = plan.pull if plan.pull and plan.pull.state == "open" else None
+        proposal = replace(proposal, standing=standing)
+        before = self.repository.branch_head(proposal.branch)
         if proposal.branch in others or (standing is not None and standing.head != before):
             raise HeadMovedError(
                 f"the branch {proposal.branch} was written to just now",
@@ -79,12 +85,13 @@ class Proposer:
         if standing is not None:
             step, why = step_for(plan, foreign, is_same=self._is_same(proposal, standing))
             if step is Step.REPLACE:
-                kept = self._keep(proposal.branch, before) if foreign else ""
+                kept = self._keep(view, before) if foreign else ""
                 self.forge.withdraw(standing, f"{withdrawal(plan, why)}{kept}")
-                standing = None
+                proposal = replace(proposal, standing=None)
+                before = self.repository.branch_head(proposal.branch)
         elif foreign:
-            self._keep(proposal.branch, before)
-        return replace(proposal, before=before, standing=standing)
+            self._keep(view, before)
+        return replace(proposal, before=before)
 
     def push(self, proposals: Sequence[Proposal]) -> Mapping[str, Change | GitOpsError]:
         """All branches at once; each has its own fate."""
@@ -116,7 +123,7 @@ class Proposer:
         Returns what its branch holds of other people's work: then its checks fail there.
         """
         view = proposal.view
-        if self.repository.branch_head(proposal.branch) != pull.head:
+        if self.repository.branch_head(pull.branch) != pull.head:
             return ""  # the forge or the clone is behind: the next look finds them together
         foreign = self._foreign(view, pull.head, pull, proposal.edit)
         statuses = proposal.statuses
@@ -127,7 +134,8 @@ class Proposer:
         if statuses:
             for commit in (pull.head, *pull.results):
                 self.forge.set_statuses(commit, statuses)
-            queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
+            base, head = pull.base, view.tree.head
+            queue = MergeQueue(self.forge, self.repository, self.environments, base, head)
             queue.tell(pull, statuses)
         return foreign
 
@@ -144,13 +152,13 @@ class Proposer:
 
     def withdraw(self, view: View, pull: PullRequest) -> None:
         """Close what nobody asks for any more, and take its branch away, unless it holds more."""
-        branch, why = _branch(view), withdrawal(view.plan, "nobody asks for this any more")
-        head = self.repository.branch_head(branch)
+        why = withdrawal(view.plan, "nobody asks for this any more")
+        head = self.repository.branch_head(pull.branch)
         is_ours = head == pull.head and not self._foreign(view, head, pull)
         self.forge.withdraw(pull, why if is_ours else f"{why} {KEPT}")
         if is_ours and head:
             with suppress(GitOpsError):  # it is in nobody's way
-                self.repository.propose([BranchPush(branch, view.tree.head, (), head)])
+                self.repository.propose([BranchPush(pull.branch, view.tree.head, (), head)])
 
     def _foreign(
         self, view: View, head: str, pull: PullRequest | None, edit: Edit | None = None
@@ -177,17 +185,18 @@ class Proposer:
     def _mark(self, view: View, head: str) -> str:
         return edit_mark(self.repository.ahead(view.tree.head, head).diff)
 
-    def _keep(self, branch: str, head: str) -> str:
+    def _keep(self, view: View, head: str) -> str:
         """Returns what is said of it under the pull request."""
-        kept = kept_branch(branch, head)
+        kept = kept_branch(view.plan.key.environment, view.plan.place.service, head)
         self.repository.keep(kept, head)
         return f" What its branch held is kept in the branch `{kept}`."
 
 
 def _draft(proposal: Proposal, edit: str = "") -> Draft:
     view = proposal.view
+    title = styled_title(view.environment.title, view.plan)
     return Draft(
-        title_of(proposal.edit.message),
+        title or title_of(proposal.edit.message),
         body_for(view.plan, proposal.text, edit),
         view.environment.labels,
         view.environment.reviewers,
@@ -195,4 +204,4 @@ def _draft(proposal: Proposal, edit: str = "") -> Draft:
 
 
 def _branch(view: View) -> str:
-    return branch_of(view.plan.key.environment, view.plan.place.service)
+    return branch_of(view.environment, view.plan.place.service)

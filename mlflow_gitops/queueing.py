@@ -6,53 +6,67 @@ told of other services' pull requests in the same group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.planning.merge_groups import QUEUE, Group, groups_of, numbers_in, worst_of
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers
-from mlflow_gitops.planning.naming import OURS
+from mlflow_gitops.planning.naming import branch_prefix, service_of
 from mlflow_gitops.ports import Forge, Repository
 from mlflow_gitops.pull_requests import CommitStatus, PullRequest
+from mlflow_gitops.state import Environment
 
 __all__ = ["MergeQueue"]
 
 
 @dataclass(frozen=True, slots=True)
 class MergeQueue:
-    """The queue of one base branch, `head` being its commit as last fetched."""
+    """The queue of one base branch, `head` being its commit as last fetched.
+
+    `environments` say which branches are ours.
+    """
 
     forge: Forge
     repository: Repository
+    environments: Mapping[str, Environment]
     base: str
     head: str
 
     def tell(self, pull: PullRequest, statuses: Sequence[CommitStatus]) -> None:
         """Set a pull request's statuses on each group that it is in, the worst of all of ours."""
         groups = groups_of(self.base, self.repository.branches(f"{QUEUE}{self.base}/"))
+        if not groups:
+            return
+        own = dict(self._own())
         for group in groups:
             numbers = numbers_in(group, groups)
-            held = self._branches_in(group, pull, numbers)
+            held = self._branches_in(group, pull, numbers, own)
             if pull.branch not in held:
                 continue
             others = held - {pull.branch}
             parts = {branch: self._told(branch) for branch in others} | {pull.branch: statuses}
-            named = {branch.removeprefix(OURS): each for branch, each in parts.items()}
+            named = {own.get(branch, branch): each for branch, each in parts.items()}
             self.forge.set_statuses(group.head, worst_of(named))
 
     def _branches_in(
-        self, group: Group, pull: PullRequest, numbers: Sequence[int]
+        self, group: Group, pull: PullRequest, numbers: Sequence[int], own: Mapping[str, str]
     ) -> frozenset[str]:
         """Those of ours. A queue may squash or rebase: then our trailers and the numbers tell."""
-        branches = self.repository.branches(OURS)
-        own = {name: head for name, head in branches.items() if name.count("/") == 2}  # none kept
         commits = self.repository.ahead(self.head, group.head).commits
         services = (parse_trailers(each.message).get(SERVICE, "") for each in commits)
         merged = {each.commit for each in commits}
-        found = {name for name, head in own.items() if head in merged}
-        found |= {f"{OURS}{service}" for service in services}
+        found = {name for name in own if self.repository.branch_head(name) in merged}
+        named = set(services)
+        found |= {branch for branch, service in own.items() if service in named}
         found |= {self._branch(number, pull) for number in numbers}
         return frozenset(found & {*own, pull.branch})
+
+    def _own(self) -> Iterator[tuple[str, str]]:
+        """Our branches, each with `<environment>/<service>`."""
+        for environment in self.environments.values():
+            for branch in self.repository.branches(branch_prefix(environment)):
+                if service := service_of(environment, branch):
+                    yield branch, f"{environment.name}/{service}"
 
     def _branch(self, number: int, pull: PullRequest) -> str:
         return pull.branch if number == pull.number else self.forge.get(number).branch

@@ -14,6 +14,7 @@ from enum import StrEnum
 from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.planning.naming import OURS
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import State
@@ -82,12 +83,12 @@ def unchecked_statuses(foreign: str, statuses: Iterable[CommitStatus]) -> tuple[
     return tuple(CommitStatus(each.name, "failure", text[:STATUS_LIMIT]) for each in statuses)
 
 
-def kept_branch(branch: str, head: str) -> str:
+def kept_branch(environment: str, service: str, head: str) -> str:
     """Return the name of the branch that keeps other people's work when ours is rewritten.
 
     No environment can be called `_kept`, so it is never a service's own branch.
     """
-    return branch.replace("/", "/_kept/", 1) + f"/{head[:12]}"
+    return f"{OURS}_kept/{environment}/{service}/{head[:12]}"
 
 
 def moot(plan: Plan) -> PullRequest | None:

@@ -63,7 +63,9 @@ def test_title_and_branch_are_as_the_settings_name_them() -> None:
     (pull,) = parts.forge.opened()
     assert pull.title == "feat(production): ABC-1 fraud-detector v1 [skip ci]"
     assert pull.branch == f"feature/ML-1-production-{MODEL}"
-    assert parts.repository.commits[pull.head].message.startswith("production: deploy fraud-detector v1")
+    assert parts.repository.commits[pull.head].message.startswith(
+        "production: deploy fraud-detector v1"
+    )
     assert ServiceReconciler(parts.session().reconciler).model_of(pull.branch) == MODEL
     assert ServiceReconciler(parts.session().reconciler).proposed("main") == {MODEL}
     promote(parts, "2")
@@ -92,7 +94,7 @@ def test_an_open_pull_request_keeps_its_branch_when_the_settings_change() -> Non
 
 
 def test_a_body_has_its_paragraphs_and_lines_without_a_value_go() -> None:
-    body = 'commits:\n  body: |\n    Refs {tag:ticket}\n    {tag:none}\n\n    [skip ci]\n'
+    body = "commits:\n  body: |\n    Refs {tag:ticket}\n    {tag:none}\n\n    [skip ci]\n"
     parts = configured(TITLE, body)
     promote(parts, "1")
     (pull,) = parts.forge.opened()

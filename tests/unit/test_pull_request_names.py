@@ -1,4 +1,4 @@
-"""The title and the branch of pull requests, and a commit's body, after templates of the settings."""
+"""The title and branch of pull requests and a commit's body, after templates of the settings."""
 
 from __future__ import annotations
 
@@ -63,9 +63,8 @@ def test_title_and_branch_are_as_the_settings_name_them() -> None:
     (pull,) = parts.forge.opened()
     assert pull.title == "feat(production): ABC-1 fraud-detector v1 [skip ci]"
     assert pull.branch == f"feature/ML-1-production-{MODEL}"
-    assert parts.repository.commits[pull.head].message.startswith(
-        "production: deploy fraud-detector v1"
-    )
+    message = parts.repository.commits[pull.head].message
+    assert message.startswith("production: deploy fraud-detector v1")
     assert ServiceReconciler(parts.session().reconciler).model_of(pull.branch) == MODEL
     assert ServiceReconciler(parts.session().reconciler).proposed("main") == {MODEL}
     promote(parts, "2")

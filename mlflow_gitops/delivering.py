@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from mlflow_gitops.batch import Batch, Job, Seen
 from mlflow_gitops.drafter import Wanted
-from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError
+from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError, TransientError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import Observer, View
 from mlflow_gitops.outcome import Outcome, accepted, failed
@@ -356,8 +356,11 @@ class Deliverer:
         except RefusedError as refused:  # who asked was told
             self.batch.results.add(failed(job.key, refused.error))
         except GitOpsError as error:
+            reporter = self.publisher.reporter
             if isinstance(error, TerminalError):
-                self.publisher.reporter.failed(job.snapshot, job.environment, error)
+                reporter.failed(job.snapshot, job.environment, error)
+            elif isinstance(error, TransientError):
+                reporter.waits(job.snapshot, job.environment, self.settings, error)
             self.batch.results.add(failed(job.key, error))
 
     def _each(self, act: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -20,7 +20,15 @@ from mlflow_gitops.planning.desired import desired_service, laid_out
 from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import as_published, branch_of
-from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
+from mlflow_gitops.planning.plan import (
+    PASSING,
+    Kind,
+    Place,
+    Plan,
+    held_by,
+    make_plan,
+    next_delivered,
+)
 from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
@@ -70,6 +78,12 @@ class View:
         """What the registry's tags say of each version in this environment."""
         found = ((v.number, status_of(v, self.environment.name)) for v in self.snapshot.versions)
         return {number: status.state for number, status in found if status is not None}
+
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """The versions that failed or wait for a server, each with when that was said."""
+        found = ((v.number, status_of(v, self.environment.name)) for v in self.snapshot.versions)
+        return {n: each.time for n, each in found if each and each.state in PASSING}
 
     def predictor(self, contents: ModelFiles) -> Predictor:
         """How the service loads its files once the plan is done; by `contents`, where it is new."""

@@ -191,7 +191,10 @@ class Observer:
                 if plan.after is not None:
                     proposed = self._spec_at(newest.head, environment, settings, place)
                     plan = replace(plan, after=as_published(plan.after, proposed))
-                delivered = next_delivered(plan, delivered, head=tree.head, pull=newest.number)
+                digest = self._digest_in(newest, f"{key.environment}/{service}", tree.head)
+                delivered = next_delivered(
+                    plan, delivered, head=tree.head, digest=digest, pull=newest.number
+                )
                 plan = plan_for(delivered, newest)
         notes = (*_unread(snapshot, environment), *_about_name(plan, environment))
         plan = replace(plan, notes=(*plan.notes, *notes)) if notes else plan
@@ -279,6 +282,14 @@ class Observer:
         if found is None or found.base != plan.place.branch:
             return None
         return self._compared(found, plan.place, tree.head)
+
+    def _digest_in(self, pull: PullRequest, service: str, head: str) -> str:
+        """What our commit in the pull request says; "" where it was not fetched."""
+        try:
+            ours = next(iter(self.repository.deliveries(service, pull.head, head)), None)
+        except TerminalError:
+            return ""
+        return ours.trailers.get("Artifact-Digest", "") if ours else ""
 
     def _recover(
         self,

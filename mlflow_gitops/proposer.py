@@ -21,6 +21,9 @@ from mlflow_gitops.planning.proposing import (
     edit_mark_of,
     kept_branch,
     lacks,
+    replaced_by,
+    replaced_of,
+    replaces,
     says,
     step_for,
     title_of,
@@ -28,7 +31,7 @@ from mlflow_gitops.planning.proposing import (
     withdrawal,
 )
 from mlflow_gitops.ports import Forge, Repository
-from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
 from mlflow_gitops.queueing import MergeQueue
 from mlflow_gitops.state import BranchPush, Change, Edit, Environment
 
@@ -42,6 +45,7 @@ class Proposal:
     """What a pull request is to be: one service's edit, the text and the statuses.
 
     `standing` is the open pull request that is rewritten, None where one is to be opened.
+    `replaced` is the number of the one that was withdrawn for it (0: none), and the note about it.
     """
 
     view: View
@@ -50,6 +54,12 @@ class Proposal:
     statuses: tuple[CommitStatus, ...] = ()
     before: str = ""
     standing: PullRequest | None = None
+    replaced: tuple[int, str] = (0, "")
+
+    @property
+    def says(self) -> str:
+        """The text, with what it replaces."""
+        return "\n\n".join(filter(None, (self.text, self.replaced[1])))
 
     @property
     def branch(self) -> str:
@@ -73,7 +83,8 @@ class Proposer:
         """
         view, plan = proposal.view, proposal.view.plan
         standing = plan.pull if plan.pull and plan.pull.state == "open" else None
-        proposal = replace(proposal, standing=standing)
+        replaced = replaced_of(standing) if standing else _withdrawn(view)
+        proposal = replace(proposal, standing=standing, replaced=replaced)
         before = self.repository.branch_head(proposal.branch)
         if proposal.branch in others or (standing is not None and standing.head != before):
             raise HeadMovedError(
@@ -86,8 +97,8 @@ class Proposer:
             step, why = step_for(plan, foreign, is_same=self._is_same(proposal, standing))
             if step is Step.REPLACE:
                 kept = self._keep(view, before) if foreign else ""
-                self.forge.withdraw(standing, f"{withdrawal(plan, why)}{kept}")
-                proposal = replace(proposal, standing=None)
+                self.forge.withdraw(standing, f"{withdrawal(plan, standing, why)}{kept}")
+                proposal = replace(proposal, standing=None, replaced=replaces(standing))
                 before = self.repository.branch_head(proposal.branch)
         elif foreign:
             self._keep(view, before)
@@ -111,6 +122,7 @@ class Proposer:
         draft = _draft(proposal, edit_mark(pushed.diff))
         if standing is None:
             standing = self.forge.open(proposal.branch, view.plan.place.branch, draft)
+            self._link(standing)
         else:
             self.forge.update(standing, draft)
         if proposal.statuses:
@@ -123,6 +135,7 @@ class Proposer:
         Returns what its branch holds of other people's work: then its checks fail there.
         """
         view = proposal.view
+        proposal = replace(proposal, replaced=replaced_of(pull))
         if self.repository.branch_head(pull.branch) != pull.head:
             return ""  # the forge or the clone is behind: the next look finds them together
         foreign = self._foreign(view, pull.head, pull, proposal.edit)
@@ -137,11 +150,12 @@ class Proposer:
             base, head = pull.base, view.tree.head
             queue = MergeQueue(self.forge, self.repository, self.environments, base, head)
             queue.tell(pull, statuses)
+        self._link(pull)  # whoever opened it may not have lived to do so
         return foreign
 
     def _show_again(self, proposal: Proposal, pull: PullRequest) -> None:
         """Compared with what the forge said of it, so that mostly nothing is asked."""
-        if says(pull, proposal.text):
+        if says(pull, proposal.says):
             draft = replace(_draft(proposal), body=pull.body)
             is_wanted = lacks(pull, draft)
         else:
@@ -150,9 +164,15 @@ class Proposer:
         if is_wanted:
             self.forge.update(pull, replace(draft, title=pull.title))
 
+    def _link(self, pull: PullRequest) -> None:
+        """Say under the one that it replaces where it is."""
+        number, _ = replaced_of(pull)
+        if number:
+            self.forge.comment(number, replaced_by(pull))
+
     def withdraw(self, view: View, pull: PullRequest) -> None:
         """Close what nobody asks for any more, and take its branch away, unless it holds more."""
-        why = withdrawal(view.plan, "nobody asks for this any more")
+        why = withdrawal(view.plan, pull, "nobody asks for this any more")
         head = self.repository.branch_head(pull.branch)
         is_ours = head == pull.head and not self._foreign(view, head, pull)
         self.forge.withdraw(pull, why if is_ours else f"{why} {KEPT}")
@@ -197,10 +217,19 @@ def _draft(proposal: Proposal, edit: str = "") -> Draft:
     title = styled_title(view.environment.title, view.plan)
     return Draft(
         title or title_of(proposal.edit.message),
-        body_for(view.plan, proposal.text, edit),
+        body_for(view.plan, proposal.says, edit, proposal.replaced),
         view.environment.labels,
         view.environment.reviewers,
     )
+
+
+def _withdrawn(view: View) -> tuple[int, str]:
+    """The one that was withdrawn for this by a run that did not live to open another."""
+    pull, delivered = view.plan.pull, view.delivered
+    is_recorded = pull and delivered and delivered.is_proposed and delivered.pull == pull.number
+    if pull is None or not is_recorded or pull.state != "closed" or WITHDRAWN not in pull.labels:
+        return (0, "")
+    return replaces(pull)
 
 
 def _branch(view: View) -> str:

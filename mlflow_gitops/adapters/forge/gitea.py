@@ -121,8 +121,14 @@ class GiteaForge:
         if self._client.get(f"/pulls/{pull.number}")["state"] != "open":
             return
         self._label(pull.number, [WITHDRAWN])
-        self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
+        self.comment(pull.number, comment)
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        said = (each["body"] for each in self._events(number) if each["type"] == "comment")
+        if text not in said:
+            self._client.send("POST", f"/issues/{number}/comments", {"body": text})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:

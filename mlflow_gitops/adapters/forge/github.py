@@ -100,8 +100,14 @@ class GitHubForge:
         if self._client.get(f"/pulls/{pull.number}")["state"] != "open":
             return
         self._client.send("POST", f"/issues/{pull.number}/labels", {"labels": [WITHDRAWN]})
-        self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
+        self.comment(pull.number, comment)
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        path = f"/issues/{number}/comments"
+        if text not in (each["body"] for each in self._client.pages(path)):
+            self._client.send("POST", path, {"body": text})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:

@@ -30,7 +30,7 @@ from mlflow_gitops.planning.plan import (
     next_delivered,
 )
 from mlflow_gitops.planning.proposing import request_of
-from mlflow_gitops.planning.records import malformed, request_for, status_of
+from mlflow_gitops.planning.records import malformed, record_of, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.planning.service_names import long_host, too_long
 from mlflow_gitops.ports import Clock, Forge, Registry, Repository, Tree
@@ -81,9 +81,17 @@ class View:
 
     @property
     def unanswered(self) -> Mapping[str, str]:
-        """The versions that failed or wait for a server, each with when that was said."""
-        found = ((v.number, status_of(v, self.environment.name)) for v in self.snapshot.versions)
-        return {n: each.time for n, each in found if each and each.state in PASSING}
+        """The versions that failed or wait for a server, each with when that was said; "" where
+        nothing asks for it any more. A request that was refused without a delivery still does.
+        """
+        name, found = self.environment.name, dict[str, str]()
+        for version in self.snapshot.versions:
+            status, record = status_of(version, name), record_of(version, name)
+            if status is not None and status.state in PASSING:
+                is_refusal = record is not None and record.closed and record.id == status.request
+                asks = is_refusal or self.environment.select.matches(version)
+                found[version.number] = status.time if asks else ""
+        return found
 
     def predictor(self, contents: ModelFiles) -> Predictor:
         """How the service loads its files once the plan is done; by `contents`, where it is new."""

@@ -136,6 +136,7 @@ class Trial:
             if not cut.landed:
                 yield f"{how} {at} {call}: not reached"
             for text in _compared(self.expected, found):
+                print(f"{how} {at} {call}: {text}", flush=True)
                 yield f"{how} {at} {call}: {text}"
 
 

@@ -116,7 +116,7 @@ class RealGitea:
         Gitea learns of a first push in its own time, and denies until then that it has pulls.
         """
         self._made += 1
-        name, owner = f"manifests-{self._made}", PEOPLE[0]
+        name, owner = f"manifests{self._made}", PEOPLE[0]  # without "-", which markers escape
         made = self.asks(
             owner, "POST", "/user/repos", name=name, auto_init=True, default_branch="main"
         )

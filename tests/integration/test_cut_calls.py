@@ -164,6 +164,7 @@ def gitea(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealGitea]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("act", ACTS)
 def test_a_real_gitea_ends_the_same(gitea: RealGitea, tmp_path: Path, act: Act, how: str) -> None:

@@ -40,7 +40,7 @@ from tests.support.proxy import Proxy, Seen, proxy
 __all__ = ["HOWS", "MODEL", "Cut", "Place", "Scene", "scene"]
 
 How = Literal["cut before", "cut after", "kill before", "kill after"]
-HOWS: tuple[How, ...] = ("cut before", "cut after", "kill before", "kill after")
+HOWS: tuple[How, ...] = ("cut before", "kill before", "kill after", "cut after")
 MODEL = "fraud-detector"
 LOOKS = 2  # after which everything has to be as it is without a cut
 WAIT = 120  # seconds

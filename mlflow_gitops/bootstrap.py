@@ -251,7 +251,7 @@ class Session:
             told_now_and_then("Reading the history"),
         )
         merge = partial(reviewed.merge, index=historian.index) if reviewed else None
-        crediting = Crediting(self._git.landing, self._git.message, merge)
+        crediting = Crediting(self._git.landing, self._git.message, settings.environments, merge)
         found = LookingBack(historian, settings, crediting)
         found.start()
         return found

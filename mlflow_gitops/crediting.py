@@ -5,14 +5,14 @@ Git is asked first, then the forge, where it may be. Writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_gitops.past import Merge, Step
 from mlflow_gitops.planning.commit_facts import pull_requests
 from mlflow_gitops.planning.ledger import Change, Row, ledger_row
 from mlflow_gitops.planning.naming import branch_of
-from mlflow_gitops.state import CommitFacts, Landing, ServiceKey
+from mlflow_gitops.state import CommitFacts, Environment, Landing, ServiceKey
 
 __all__ = ["Crediting", "Landings", "Merges"]
 
@@ -25,10 +25,13 @@ Merges = Callable[[str, str], Merge | None]
 
 @dataclass(frozen=True, slots=True)
 class Crediting:
-    """`message` gives the message of a commit by its name, "" where there is none."""
+    """`message` gives the message of a commit by its name, "" where there is none. `environments`
+    are those of the settings, which name the branches of pull requests.
+    """
 
     landing: Landings
     message: Callable[[str], str]
+    environments: Mapping[str, Environment]
     merge: Merges | None = None
 
     def row(
@@ -53,7 +56,9 @@ class Crediting:
         is_numbered = bool(pull_requests(facts.message)) and not row.pull_request
         if row.is_ours and not is_numbered:
             return None
-        return self.landed(facts, sources, branch_of(row.key.environment, row.service))
+        environment = self.environments.get(row.key.environment)
+        branch = branch_of(environment, row.service) if environment else ""
+        return self.landed(facts, sources, branch)
 
     def landed(self, facts: CommitFacts, sources: Collection[str], branch: str) -> Landing | None:
         """The pull request that became a commit; `branch` is where ours come from."""

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from mlflow_gitops.batch import Batch, Job, Seen
 from mlflow_gitops.drafter import Wanted
-from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError
+from mlflow_gitops.errors import GitOpsError, HeadMovedError, TerminalError, TransientError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.observe import Observer, View
 from mlflow_gitops.outcome import Outcome, accepted, failed
@@ -328,7 +328,8 @@ class Deliverer:
         return replace(view, plan=replace(plan, notes=notes))
 
     def _proposer(self) -> Proposer:
-        return Proposer(self.observer.forge(self.settings), self.repository)
+        forge = self.observer.forge(self.settings)
+        return Proposer(forge, self.repository, self.settings.environments)
 
     def _finish(
         self, seen: Seen, change: Change | None = None, opened: PullRequest | None = None
@@ -360,8 +361,11 @@ class Deliverer:
         except RefusedError as refused:  # who asked was told
             self.batch.results.add(failed(job.key, refused.error))
         except GitOpsError as error:
+            reporter = self.publisher.reporter
             if isinstance(error, TerminalError):
-                self.publisher.reporter.failed(job.snapshot, job.environment, error)
+                reporter.failed(job.snapshot, job.environment, error)
+            elif isinstance(error, TransientError):
+                reporter.waits(job.snapshot, job.environment, self.settings, error)
             self.batch.results.add(failed(job.key, error))
 
     def _each(self, act: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -25,9 +25,17 @@ from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import as_published, branch_of
 from mlflow_gitops.planning.own_branch import digest_in
-from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
+from mlflow_gitops.planning.plan import (
+    PASSING,
+    Kind,
+    Place,
+    Plan,
+    held_by,
+    make_plan,
+    next_delivered,
+)
 from mlflow_gitops.planning.proposing import request_of
-from mlflow_gitops.planning.records import malformed, request_for, status_of
+from mlflow_gitops.planning.records import malformed, record_of, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.planning.service_names import long_host, too_long
 from mlflow_gitops.ports import Clock, Forge, Registry, Repository, Tree
@@ -75,6 +83,20 @@ class View:
         """What the registry's tags say of each version in this environment."""
         found = ((v.number, status_of(v, self.environment.name)) for v in self.snapshot.versions)
         return {number: status.state for number, status in found if status is not None}
+
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """The versions that failed or wait for a server, each with when that was said; "" where
+        nothing asks for it any more. A request that was refused without a delivery still does.
+        """
+        name, found = self.environment.name, dict[str, str]()
+        for version in self.snapshot.versions:
+            status, record = status_of(version, name), record_of(version, name)
+            if status is not None and status.state in PASSING:
+                is_refusal = record is not None and record.closed and record.id == status.request
+                asks = is_refusal or self.environment.select.matches(version)
+                found[version.number] = status.time if asks else ""
+        return found
 
     def predictor(self, contents: ModelFiles) -> Predictor:
         """How the service loads its files once the plan is done; by `contents`, where it is new."""
@@ -230,7 +252,8 @@ class Observer:
 
     def _crediting(self, environment: Environment, settings: Settings) -> Crediting:
         merges = self._merges(environment, settings)
-        return Crediting(self.repository.landing, self.repository.message, merges)
+        repository = self.repository
+        return Crediting(repository.landing, repository.message, settings.environments, merges)
 
     def _merges(self, environment: Environment, settings: Settings) -> Merges | None:
         """Asks the forge who merged and approved a commit; what it does not say now stays open."""
@@ -290,7 +313,7 @@ class Observer:
         """Our branch's pull request, whatever the record says of it."""
         if plan.pull is not None and plan.pull.state == "open":
             return plan.pull
-        branch = branch_of(plan.key.environment, plan.place.service)
+        branch = branch_of(settings.environments[plan.key.environment], plan.place.service)
         found = self.forge(settings).newest(branch)
         if found is None or found.base != plan.place.branch:
             return None
@@ -318,7 +341,7 @@ class Observer:
         recovery = Recovery(
             self.repository,
             f"{environment.name}/{place.service}",
-            branch_of(environment.name, place.service),
+            branch_of(environment, place.service),
             tree.head,
             manifests.sources(environment.name, place.service),
             lambda commit: self._spec_at(commit, environment, settings, place),

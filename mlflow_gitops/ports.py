@@ -327,6 +327,9 @@ class Forge(Protocol):
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         """Label it `WITHDRAWN` first, say why, then close it; nothing where it is closed."""
 
+    def comment(self, number: int, text: str) -> None:
+        """Say it under a pull request, open or closed; nothing where it says exactly that."""
+
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         """Commit statuses (GitLab: external ones); those that say the same already stay."""
 

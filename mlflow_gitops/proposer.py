@@ -19,6 +19,7 @@ from mlflow_gitops.errors import (
     TerminalError,
 )
 from mlflow_gitops.observe import View
+from mlflow_gitops.planning.commit_style import styled_title
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.own_branch import edit_mark, foreign_work, holds_already
 from mlflow_gitops.planning.proposing import (
@@ -27,6 +28,9 @@ from mlflow_gitops.planning.proposing import (
     edit_mark_of,
     kept_branch,
     lacks,
+    replaced_by,
+    replaced_of,
+    replaces,
     restored,
     step_for,
     title_of,
@@ -34,9 +38,9 @@ from mlflow_gitops.planning.proposing import (
     withdrawal,
 )
 from mlflow_gitops.ports import Forge, Repository
-from mlflow_gitops.pull_requests import CommitStatus, Draft, PullRequest
+from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
 from mlflow_gitops.queueing import MergeQueue
-from mlflow_gitops.state import BranchPush, Change, Edit
+from mlflow_gitops.state import BranchPush, Change, Edit, Environment
 
 __all__ = ["Proposal", "Proposer"]
 
@@ -50,6 +54,7 @@ class Proposal:
     """What a pull request is to be: one service's edit, the text and the statuses.
 
     `standing` is the open pull request that is rewritten, None where one is to be opened.
+    `replaced` is the number of the one that was withdrawn for it (0: none), and the note about it.
     """
 
     view: View
@@ -58,16 +63,26 @@ class Proposal:
     statuses: tuple[CommitStatus, ...] = ()
     before: str = ""
     standing: PullRequest | None = None
+    replaced: tuple[int, str] = (0, "")
+
+    @property
+    def says(self) -> str:
+        """The text, with what it replaces."""
+        return "\n\n".join(filter(None, (self.text, self.replaced[1])))
 
     @property
     def branch(self) -> str:
-        return _branch(self.view)
+        """Where the settings name branches differently now, an open one keeps the one it has."""
+        return self.standing.branch if self.standing else _branch(self.view)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
+    """`environments` are those of the settings, whose branches a merge queue may hold together."""
+
     forge: Forge
     repository: Repository
+    environments: Mapping[str, Environment]
 
     def clear(self, proposal: Proposal, others: Collection[str] = ()) -> Proposal:
         """Withdraw what may not be rewritten. Before the push.
@@ -76,8 +91,10 @@ class Proposer:
         else wrote to the branch in between.
         """
         view, plan = proposal.view, proposal.view.plan
-        before = self.repository.branch_head(proposal.branch)
         standing = plan.pull if plan.pull and plan.pull.state == "open" else None
+        replaced = replaced_of(standing) if standing else _withdrawn(view)
+        proposal = replace(proposal, standing=standing, replaced=replaced)
+        before = self.repository.branch_head(proposal.branch)
         if proposal.branch in others or (standing is not None and standing.head != before):
             raise HeadMovedError(
                 f"the branch {proposal.branch} was written to just now",
@@ -88,12 +105,13 @@ class Proposer:
         if standing is not None:
             step, why = step_for(plan, foreign, is_same=self._is_same(proposal, standing))
             if step is Step.REPLACE:
-                kept = self._keep(proposal.branch, before) if foreign else ""
-                self.forge.withdraw(standing, f"{withdrawal(plan, why)}{kept}")
-                standing = None
+                kept = self._keep(view, before) if foreign else ""
+                self.forge.withdraw(standing, f"{withdrawal(plan, standing, why)}{kept}")
+                proposal = replace(proposal, standing=None, replaced=replaces(standing))
+                before = self.repository.branch_head(proposal.branch)
         elif foreign:
-            self._keep(proposal.branch, before)
-        return replace(proposal, before=before, standing=standing)
+            self._keep(view, before)
+        return replace(proposal, before=before)
 
     def push(self, proposals: Sequence[Proposal]) -> Mapping[str, Change | GitOpsError]:
         """All branches at once; each has its own fate. One that is so already stays as it is."""
@@ -131,6 +149,7 @@ class Proposer:
         draft = _draft(proposal, edit_mark(pushed.diff))
         if standing is None:
             standing = self.forge.open(proposal.branch, view.plan.place.branch, draft)
+            self._link(standing)
         else:
             self.forge.update(standing, draft)
         if proposal.statuses:
@@ -143,7 +162,8 @@ class Proposer:
         Returns what its branch holds of other people's work: then its checks fail there.
         """
         view = proposal.view
-        if self.repository.branch_head(proposal.branch) != pull.head:
+        proposal = replace(proposal, replaced=replaced_of(pull))
+        if self.repository.branch_head(pull.branch) != pull.head:
             return ""  # the forge or the clone is behind: the next look finds them together
         foreign = self._foreign(view, pull.head, pull, proposal.edit)
         if foreign:
@@ -155,6 +175,7 @@ class Proposer:
             self._set_statuses(view, pull, proposal.statuses)
             raise
         self._set_statuses(view, pull, proposal.statuses)
+        self._link(pull)  # whoever opened it may not have lived to do so
         return ""
 
     def _set_statuses(
@@ -163,7 +184,8 @@ class Proposer:
         if not statuses:
             return
         self.forge.set_statuses(pull.head, statuses)
-        queue = MergeQueue(self.forge, self.repository, pull.base, view.tree.head)
+        base, head = pull.base, view.tree.head
+        queue = MergeQueue(self.forge, self.repository, self.environments, base, head)
         try:
             for commit in pull.results:
                 self.forge.set_statuses(commit, statuses)
@@ -174,19 +196,25 @@ class Proposer:
     def _show_again(self, proposal: Proposal, pull: PullRequest) -> None:
         """Compared with what the forge said of it, so that mostly nothing is asked."""
         edit = edit_mark_of(pull) or self._mark(proposal.view, pull.head)
-        draft = restored(pull, _draft(proposal, edit), proposal.text)
+        draft = restored(pull, _draft(proposal, edit), proposal.says)
         if lacks(pull, draft):
             self.forge.update(pull, draft)
 
+    def _link(self, pull: PullRequest) -> None:
+        """Say under the one that it replaces where it is."""
+        number, _ = replaced_of(pull)
+        if number:
+            self.forge.comment(number, replaced_by(pull))
+
     def withdraw(self, view: View, pull: PullRequest) -> None:
         """Close what nobody asks for any more, and take its branch away, unless it holds more."""
-        branch, why = _branch(view), withdrawal(view.plan, "nobody asks for this any more")
-        head = self.repository.branch_head(branch)
+        why = withdrawal(view.plan, pull, "nobody asks for this any more")
+        head = self.repository.branch_head(pull.branch)
         is_ours = head == pull.head and not self._foreign(view, head, pull)
         self.forge.withdraw(pull, why if is_ours else f"{why} {KEPT}")
         if is_ours and head:
             with suppress(GitOpsError):  # it is in nobody's way
-                self.repository.propose([BranchPush(branch, view.tree.head, (), head)])
+                self.repository.propose([BranchPush(pull.branch, view.tree.head, (), head)])
 
     def _foreign(
         self, view: View, head: str, pull: PullRequest | None, edit: Edit | None = None
@@ -213,22 +241,32 @@ class Proposer:
     def _mark(self, view: View, head: str) -> str:
         return edit_mark(self.repository.ahead(view.tree.head, head).diff)
 
-    def _keep(self, branch: str, head: str) -> str:
+    def _keep(self, view: View, head: str) -> str:
         """Returns what is said of it under the pull request."""
-        kept = kept_branch(branch, head)
+        kept = kept_branch(view.plan.key.environment, view.plan.place.service, head)
         self.repository.keep(kept, head)
         return f" What its branch held is kept in the branch `{kept}`."
 
 
 def _draft(proposal: Proposal, edit: str = "") -> Draft:
     view = proposal.view
+    title = styled_title(view.environment.title, view.plan)
     return Draft(
-        title_of(proposal.edit.message),
-        body_for(view.plan, proposal.text, edit),
+        title or title_of(proposal.edit.message),
+        body_for(view.plan, proposal.says, edit, proposal.replaced),
         view.environment.labels,
         view.environment.reviewers,
     )
 
 
+def _withdrawn(view: View) -> tuple[int, str]:
+    """The one that was withdrawn for this by a run that did not live to open another."""
+    pull, delivered = view.plan.pull, view.delivered
+    is_recorded = pull and delivered and delivered.is_proposed and delivered.pull == pull.number
+    if pull is None or not is_recorded or pull.state != "closed" or WITHDRAWN not in pull.labels:
+        return (0, "")
+    return replaces(pull)
+
+
 def _branch(view: View) -> str:
-    return branch_of(view.plan.key.environment, view.plan.place.service)
+    return branch_of(view.environment, view.plan.place.service)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mlflow_gitops.batch import Batch, Ended, Job, Patience, Result, Results
 from mlflow_gitops.delivering import Deliverer
 from mlflow_gitops.drafter import Drafter
-from mlflow_gitops.errors import GitOpsError, HeadMovedError
+from mlflow_gitops.errors import GitOpsError, HeadMovedError, TransientError
 from mlflow_gitops.evidencing import Gatherer
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.outcome import Outcome, Survey, failed
@@ -99,7 +100,11 @@ class Reconciler:
         One fetch, and one push for each branch, with a commit for each service. A model's error
         that concerns all of its environments is in its place; what concerns all is raised.
         """
-        settings, snapshots = self.observer.read_many(work)
+        try:
+            settings, snapshots = self.observer.read_many(work)
+        except TransientError as error:
+            self._report_wait(work, error)
+            raise
         results, jobs = Results(ended), []
         for model, snapshot in snapshots.items():
             try:
@@ -131,6 +136,19 @@ class Reconciler:
     def adopt(self, environment: str) -> tuple[Outcome, ...]:
         """Take what stands in Git as delivered. See `Surveyor.adopt`."""
         return Surveyor(self.observer, self.desk).adopt(environment)
+
+    def _report_wait(
+        self, work: Mapping[str, Collection[str] | None], error: TransientError
+    ) -> None:
+        """Say in the registry that Git does not answer, by the settings of the last fetch."""
+        reporter = Reporter(self.observer)
+        with suppress(GitOpsError):
+            settings = self.observer.settings()
+            for model, only in work.items():
+                snapshot = self.registry.snapshot(model)
+                for each in settings.environments_for(model):
+                    if only is None or each.name in only:
+                        reporter.waits(snapshot, each, settings, error)
 
     # Many services, until each has an outcome
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mlflow_gitops.errors import GitOpsError, TerminalError
+from mlflow_gitops.errors import GitOpsError, TerminalError, TransientError
 from mlflow_gitops.observe import Observer, View, selected
+from mlflow_gitops.planning.desired import desired_service
 from mlflow_gitops.planning.plan import Plan, next_delivered, reports
+from mlflow_gitops.planning.records import status_of
+from mlflow_gitops.planning.waits import waiting_status
 from mlflow_gitops.pull_requests import PullRequest
-from mlflow_gitops.state import Environment, Revision, Snapshot, State, Status
+from mlflow_gitops.state import Environment, Revision, Settings, Snapshot, State, Status
 
 __all__ = ["Reporter"]
 
@@ -46,6 +49,7 @@ class Reporter:
             plan,
             view.delivered,
             told=view.told,
+            unanswered=view.unanswered,
             commit=commit,
             digest=digest,
             time=self.observer.clock(),
@@ -74,4 +78,28 @@ class Reporter:
                 status = Status(State.FAILED, str(error), time=now, request=answers)
                 self.observer.registry.report(
                     snapshot.model, version.number, environment.name, status
+                )
+
+    def waits(
+        self,
+        snapshot: Snapshot,
+        environment: Environment,
+        settings: Settings,
+        error: TransientError,
+    ) -> None:
+        """Say on the desired version which server its delivery waits for.
+
+        Never hides the error itself.
+        """
+        with suppress(GitOpsError):
+            requests, now = self.observer.requests(snapshot, environment), self.observer.clock()
+            record = snapshot.delivered.get(environment.name)
+            desired = desired_service(snapshot, environment, record, requests, settings, now)
+            if desired.state is not None or desired.version is None:
+                return
+            told = status_of(desired.version, environment.name)
+            status = waiting_status(desired, told, error.what, now)
+            if status is not None:
+                self.observer.registry.report(
+                    snapshot.model, desired.version.number, environment.name, status
                 )

@@ -17,7 +17,7 @@ from mlflow_gitops.planning.messages import exact
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.ports import Clock, Forge, Repository
 from mlflow_gitops.pull_requests import PullRequest
-from mlflow_gitops.state import Delivery, ServiceKey, ServiceSpec
+from mlflow_gitops.state import Delivery, Environment, ServiceSpec
 
 __all__ = ["Proposal", "Reviewed"]
 
@@ -85,10 +85,10 @@ class Reviewed:
         return age.total_seconds() > SETTLED
 
     def proposal(
-        self, key: ServiceKey, service: str, head: str, stands: ServiceSpec | None
+        self, environment: Environment, service: str, head: str, stands: ServiceSpec | None
     ) -> Proposal | None:
         """What is proposed for the service, where `stands` is what the branch's `head` says."""
-        branch, name = branch_of(key.environment, service), f"{key.environment}/{service}"
+        branch, name = branch_of(environment, service), f"{environment.name}/{service}"
         forge = self._forge()
         if forge is not None:
             try:

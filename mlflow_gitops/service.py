@@ -20,7 +20,7 @@ from mlflow_gitops.errors import (
     TransientError,
 )
 from mlflow_gitops.forge_check import ForgeCheck, ForgeReport
-from mlflow_gitops.planning.naming import OURS, branch_of
+from mlflow_gitops.planning.naming import branch_prefix, service_of
 from mlflow_gitops.planning.proposing import until_next_look
 from mlflow_gitops.reconcile import Outcome, Reconciler, Survey
 from mlflow_gitops.rendering import cannot_build
@@ -80,8 +80,7 @@ class ServiceReconciler:
     def model_of(self, branch: str) -> str | None:
         settings = self.reconciler.observer.settings()
         for environment in settings.environments.values():
-            service = branch.removeprefix(branch_of(environment.name, ""))
-            if service != branch and service and "/" not in service:
+            if service := service_of(environment, branch):
                 known = self.reconciler.registry.names() if settings.by_slug else ()
                 return min(_models(service, environment, settings, known))
         return None
@@ -92,10 +91,12 @@ class ServiceReconciler:
         default = repository.default_branch
         known = self.reconciler.registry.names() if settings.by_slug else ()
         found: set[str] = set()
-        for parts in (name.split("/") for name in repository.branches(OURS)):
-            environment = settings.environments.get(parts[1]) if len(parts) == 3 else None
-            if environment is not None and (environment.branch or default) == base:
-                found |= _models(parts[2], environment, settings, known)
+        for environment in settings.environments.values():
+            if (environment.branch or default) != base:
+                continue
+            for branch in repository.branches(branch_prefix(environment)):
+                if service := service_of(environment, branch):
+                    found |= _models(service, environment, settings, known)
         return frozenset(found)
 
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:

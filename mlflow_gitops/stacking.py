@@ -13,7 +13,7 @@ from mlflow_gitops.errors import HeadMovedError
 from mlflow_gitops.manifests import Manifests
 from mlflow_gitops.manifests.proof import PROVED, Intent, Proof
 from mlflow_gitops.observe import View
-from mlflow_gitops.planning.commit_style import styled_subject, styled_trailers
+from mlflow_gitops.planning.commit_style import styled_body, styled_subject, styled_trailers
 from mlflow_gitops.planning.loadable import not_known
 from mlflow_gitops.planning.messages import commit_message
 from mlflow_gitops.planning.proposing import hold_told
@@ -72,6 +72,7 @@ def edit_of(view: View, draft: Draft, revision: Revision | None = None) -> Edit:
         hold=hold_told(plan),
         not_proved=draft.proof.why,
         subject=styled_subject(view.style, plan),
+        further=styled_body(view.style, plan),
         trailers=styled_trailers(view.style, plan),
     )
     return Edit(files=draft.files, message=message, sign_off=view.style.sign_off)

@@ -60,6 +60,9 @@ Action = Literal["deploy", "rollback", "retire"]
 LABEL = "model-version"
 """The label that carries the version, where the settings name no other."""
 
+BRANCH_NAME = "mlflow-gitops/{environment}/{service}"
+"""The branches of pull requests, where the settings name them no other way."""
+
 AS_IS = "as-is"
 LAYOUTS = (
     "select",
@@ -240,7 +243,8 @@ class Environment:
     Of `values`, the first rule that takes a model says where it is served from. `storage_keys`
     maps the key of a `storage` in an InferenceService to the bucket behind it. `labels` and
     `reviewers` are for its pull requests. `runtimes` are serving runtimes of its cluster that the
-    manifests need not define.
+    manifests need not define. `title` is a template for the titles of its pull requests ("" for the
+    commit's subject), `branch_name` one for the names of the branches that they are made from.
 
     `services` maps a model's name to its InferenceService's in this environment alone, and
     `service_name` makes the name of every other one from the name for all environments. `cluster`
@@ -257,6 +261,8 @@ class Environment:
     delivery: Literal["commit", "pull-request"] = "commit"
     labels: tuple[str, ...] = ()
     reviewers: tuple[str, ...] = ()
+    title: str = ""
+    branch_name: str = BRANCH_NAME
     models: tuple[str, ...] = ("*",)
     max_changes: int = 20
     unproved: Literal["mark", "refuse"] = "mark"
@@ -341,13 +347,15 @@ class People:
 class CommitStyle:
     """What the messages of the tool's commits are to be, beyond the usual.
 
-    `subject` is a template ("" for the usual subject), `trailers` are further keys with their
-    templates. `sign_off` adds a `Signed-off-by` line with the committer.
+    `subject` is a template ("" for the usual subject), `body` one for further
+    paragraphs, `trailers` are further keys with their templates. `sign_off` adds a `Signed-off-by`
+    line with the committer.
     """
 
     subject: str = ""
     trailers: tuple[tuple[str, str], ...] = ()
     sign_off: bool = False
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)

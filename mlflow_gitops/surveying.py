@@ -5,7 +5,7 @@ Changes nothing in Git; `adopt` writes records.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import GitOpsError, RequestError, TransientError
@@ -14,7 +14,7 @@ from mlflow_gitops.outcome import Outcome, Survey
 from mlflow_gitops.planning.plan import Kind, next_delivered, reports
 from mlflow_gitops.planning.records import same_news, status_of
 from mlflow_gitops.planning.recover import adopted
-from mlflow_gitops.state import Environment, ServiceKey, Settings, Snapshot, State
+from mlflow_gitops.state import Environment, ServiceKey, Settings, Snapshot, State, Status
 from mlflow_gitops.take_up import Desk
 
 __all__ = ["Surveyor", "unknown_environment"]
@@ -127,11 +127,15 @@ class Surveyor:
         record = next_delivered(plan, delivered, head=view.tree.head)
         if record is not None and record != view.stored:
             return True
-        for number, status in reports(plan, delivered, told=view.told).items():
+        for number, status in _reports(view).items():
             version = snapshot.version(number)
             if version and not same_news(status_of(version, environment.name), status):
                 return True
         return False
+
+
+def _reports(view: View) -> Mapping[str, Status]:
+    return reports(view.plan, view.delivered, told=view.told, unanswered=view.unanswered)
 
 
 def unknown_environment(name: str, settings: Settings) -> RequestError:

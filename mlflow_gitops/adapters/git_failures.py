@@ -35,8 +35,12 @@ BYPASS_HINT = (
     "branch of its own in mlflow-gitops.yaml"
 )
 STYLE_HINT = (
-    "set `commits.subject`, `commits.trailers` or `commits.sign-off` in mlflow-gitops.yaml to what "
-    "the hook asks for: docs/settings.md"
+    "set `commits.subject`, `commits.body`, `commits.trailers` or `commits.sign-off` in "
+    "mlflow-gitops.yaml to what the hook asks for: docs/settings.md"
+)
+BRANCH_HINT = (
+    "set `pull-request.branch` of the environment in mlflow-gitops.yaml to such names: "
+    "docs/settings.md"
 )
 HOOK_HINT = (
     f"see what it says. If it is about the branch, {BYPASS_HINT}. If it is about the commit's "
@@ -175,6 +179,11 @@ HOOKS = (
         r"|pushes to this branch are not permitted|Cannot (force-push|update this protected)",
         "the Git server does not accept commits here",
         BYPASS_HINT,
+    ),
+    Meaning(
+        r"\b(branch|ref)[ _-]?names?\b|\bnames? of (the|this|your|a) branch",
+        "a hook of the Git server refused the branch's name",
+        BRANCH_HINT,
     ),
     Meaning(
         r"sign(ed|s)?[- ]off|\bDCO\b|(commit|its|the|your) (message|msg|subject|title|log message)"

@@ -55,7 +55,7 @@ def why(
         for back in backs.values()
     ]
     answers = [_completed(a, backs[a.key.environment], reviewed) for a in answers]
-    proposals = {} if moment else _proposals(answers, reviewed)
+    proposals = {} if moment else _proposals(answers, reviewed, settings)
     tell_failure(reviewed)
     asks = not (no_registry or moment)
     drifts = _drifts(session, settings, name, answers) if asks else {}
@@ -72,11 +72,14 @@ def _completed(answer: Answer, back: LookingBack, reviewed: Reviewed) -> Answer:
     return replace(answer, row=reviewed.complete(row, back.historian.index)) if row else answer
 
 
-def _proposals(answers: list[Answer], reviewed: Reviewed) -> dict[str, Proposal]:
+def _proposals(
+    answers: list[Answer], reviewed: Reviewed, settings: Settings
+) -> dict[str, Proposal]:
     """By environment."""
+    placed = ((a, settings.environments[a.key.environment]) for a in answers)
     found = (
-        (a.key.environment, reviewed.proposal(a.key, a.service, a.head, a.standing.spec))
-        for a in answers
+        (place.name, reviewed.proposal(place, a.service, a.head, a.standing.spec))
+        for a, place in placed
     )
     return {environment: each for environment, each in found if each is not None}
 

@@ -10,16 +10,18 @@ from mlflow_gitops.planning.commit_style import FIELDS, TAG, unknown_fields
 from mlflow_gitops.planning.messages import OWN_TRAILERS
 from mlflow_gitops.state import CommitStyle, People, Person
 
-__all__ = ["read_commits"]
+__all__ = ["read_commits", "read_message"]
 
-KEYS = ("author", "committer", "subject", "trailers", "sign-off")
+KEYS = ("author", "committer", "subject", "body", "trailers", "sign-off")
 FORMS = {row.key: row.form for row in SETTINGS}
 TRAILER_FORM = FORMS["commits.trailers.<key>"]
 PERSON = re.compile(r"([^<>]{1,200}?) <([^<>\s]{1,200})>")
 TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
-LONGEST = 500  # characters of a template
+LONGEST, LONGEST_BODY = 500, 5000  # characters of a template: of one line, of a body
 OTHERS = ("reviewed-by", "approved-by", "pull-request", "merge-request")
 """Trailers that this tool reads as what people or a forge said."""
+SIGN_OFF = "signed-off-by"
+TAKEN = {each.lower() for each in OWN_TRAILERS} | {*OTHERS, SIGN_OFF}
 FIELD_HINT = f"the fields are {', '.join(f'{{{name}}}' for name in FIELDS)} and {{{TAG}<name>}}"
 
 
@@ -27,12 +29,12 @@ def read_commits(value: Value | None, found: Findings) -> tuple[People, CommitSt
     fields = (found.fields(value, KEYS) if value else None) or {}
     author = _person(fields.get("author"), found) or Person()
     people = People(author, _person(fields.get("committer"), found) or author)
-    subject = fields.get("subject")
-    sign_off = fields.get("sign-off")
+    body, sign_off = fields.get("body"), fields.get("sign-off")
     style = CommitStyle(
-        subject=_template(subject, FORMS["commits.subject"], found) if subject else "",
+        subject=read_message(fields.get("subject"), FORMS["commits.subject"], found),
         trailers=_trailers(fields.get("trailers"), found),
         sign_off=_flag(sign_off, found) if sign_off else False,
+        body=_body(body, found) if body else "",
     )
     return people, style
 
@@ -51,8 +53,24 @@ def _complaint(text: str) -> str:
     return "" if usable else "is not of this form"
 
 
-def _template(value: Value, form: str, found: Findings) -> str:
-    return (found.text(value, _template_complaint, form) or "").strip()
+def read_message(value: Value | None, form: str, found: Findings) -> str:
+    """Return a template of one line, "" where the settings have none."""
+    return (found.text(value, _template_complaint, form) or "").strip() if value else ""
+
+
+def _body(value: Value, found: Findings) -> str:
+    form = FORMS["commits.body"]
+    return (found.text(value, _body_complaint, form, is_block=True) or "").strip()
+
+
+def _body_complaint(text: str) -> str:
+    if not text.strip() or len(text) > LONGEST_BODY:
+        return f"is empty, or longer than {LONGEST_BODY} characters"
+    lines = [line for line in text.split("\n") if line.strip()]
+    keys = (line.partition(":")[0].strip().lower() for line in lines if ":" in line)
+    if key := next((each for each in keys if each in TAKEN), ""):
+        return f"has a line that would be taken for the trailer `{key}`"
+    return next(filter(None, map(_template_complaint, lines)), "")
 
 
 def _template_complaint(text: str) -> str:
@@ -70,14 +88,13 @@ def _trailers(value: Value | None, found: Findings) -> tuple[tuple[str, str], ..
 
 
 def _trailer(key: str, at: Value, found: Findings) -> str:
-    taken = {each.lower() for each in OWN_TRAILERS} | set(OTHERS)
     if not TRAILER_KEY.fullmatch(key):
         found.add(at, "the key is no name of a trailer", allowed=TRAILER_FORM)
-    elif key.lower() == "signed-off-by":
+    elif key.lower() == SIGN_OFF:
         found.add(at, "the key has a setting of its own", hint="set `commits.sign-off: true`")
-    elif key.lower() in taken:
+    elif key.lower() in TAKEN:
         found.add(at, "the key has a meaning of its own for this tool", hint="take another key")
-    return _template(at, TRAILER_FORM, found)
+    return read_message(at, TRAILER_FORM, found)
 
 
 def _flag(value: Value, found: Findings) -> bool:

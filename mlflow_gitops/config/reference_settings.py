@@ -185,11 +185,20 @@ SETTINGS = (
         "one line with the fields `{environment}`, `{model}`, `{service}`, `{version}`, "
         "`{before}`, `{action}`, `{reason}` and `{tag:<name>}` where wanted",
         "",
-        "The first line of a commit's message and the title of its pull request, for a server "
-        "that checks it; for example `feat({environment}): {tag:ticket} {action} {model} "
-        "{version}`. `{action}` is `deploy`, `rollback` or `retire`, `{before}` the version that "
+        "The first line of a commit's message, for a server that checks it; for example "
+        "`feat({environment}): {tag:ticket} {action} {model} {version}`. It is also the title of "
+        "the pull request where `pull-request.title` names no other. `{action}` is "
+        "`deploy`, `rollback` or `retire`, `{before}` the version that "
         "Git has now, `{tag:<name>}` a tag of the version.",
         "Without it, the environment, the model and both versions.",
+    ),
+    Setting(
+        "commits.body",
+        "text of one or more lines with the same fields",
+        "",
+        "Further paragraphs of a commit's message, after the tool's own and before the trailers; "
+        "for example `Refs {tag:ticket}`. A line is left out where it is empty.",
+        "The tool's own say what is asked for, and why.",
     ),
     Setting(
         "commits.trailers",
@@ -450,6 +459,23 @@ SETTINGS = (
         "Who is asked to review. On Azure DevOps a user's name is an address, on Bitbucket Cloud a "
         "nickname or a UUID with its braces.",
         "CODEOWNERS asks for reviews already.",
+    ),
+    Setting(
+        "environments.<name>.pull-request.title",
+        "one line with the fields of `commits.subject`",
+        "",
+        "The title, for example `feat({environment}): {tag:ticket} {action} {model} {version}`.",
+        "Without it, the subject of the commit.",
+    ),
+    Setting(
+        "environments.<name>.pull-request.branch",
+        "name of a branch that ends in `{service}`, with `{environment}` where wanted",
+        "mlflow-gitops/{environment}/{service}",
+        "The branch that a service's pull requests are made from, for a server that checks such "
+        "names; for example `feature/mlops-{environment}-{service}`. A service has one branch for "
+        "all its versions, so a tag of a version cannot be in it. An open pull request keeps the "
+        "branch that it has. No other branch may begin so.",
+        "The names are the tool's own, and tell whose branches they are.",
     ),
     Setting(
         "environments.<name>.models",

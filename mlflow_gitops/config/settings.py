@@ -10,7 +10,12 @@ from types import MappingProxyType
 from mlflow_gitops.config import names
 from mlflow_gitops.config.commits import read_commits
 from mlflow_gitops.config.document import Enough, Findings, Problem, Value, compose
-from mlflow_gitops.config.forges import delivery_complaint, read_forge, read_pull_request
+from mlflow_gitops.config.forges import (
+    branch_clashes,
+    delivery_complaint,
+    read_forge,
+    read_pull_request,
+)
 from mlflow_gitops.config.gates import read_gates
 from mlflow_gitops.config.placing import (
     find_concerns,
@@ -192,6 +197,9 @@ def _environments(
             what,
             hint="give each a folder outside the other's, or a branch of its own",
         )
+    for name, what in branch_clashes(environments.values(), default_branch):
+        hint = f"put `{{environment}}`, or another text, into `{ENVIRONMENT}.pull-request.branch`"
+        found.add((entries or {})[name], f"its pull requests {what}", hint=hint)
     for name, what in value_clashes(environments.values(), default_branch):
         found.add((entries or {})[name], what, hint="give each a file, or a path, of its own")
     return MappingProxyType(environments)
@@ -205,7 +213,7 @@ def _environment(name: str, value: Value, found: Findings, shared: Shared) -> En
     delivery = _text(fields, found, f"{ENVIRONMENT}.delivery", delivery_complaint)
     runtimes = read_runtimes(fields.get("runtimes"), found)
     unproved = _text(fields, found, f"{ENVIRONMENT}.unproved", _unproved_complaint)
-    labels, reviewers = read_pull_request(fields.get("pull-request"), found)
+    pulls = read_pull_request(fields.get("pull-request"), found)
     return Environment(
         name=name,
         select=_selector(fields.get("select"), found),
@@ -213,8 +221,10 @@ def _environment(name: str, value: Value, found: Findings, shared: Shared) -> En
         namespace=_text(fields, found, f"{ENVIRONMENT}.namespace", names.label_complaint),
         branch=_text(fields, found, f"{ENVIRONMENT}.branch", names.branch_complaint),
         delivery="pull-request" if delivery == "pull-request" else "commit",
-        labels=labels,
-        reviewers=reviewers,
+        labels=pulls.labels,
+        reviewers=pulls.reviewers,
+        title=pulls.title,
+        branch_name=pulls.branch_name,
         models=_models(fields.get("models"), found),
         max_changes=(found.number(most, row.form) if most else None) or int(row.default or 0),
         unproved="refuse" if unproved == "refuse" else "mark",

@@ -1,4 +1,4 @@
-"""Fills the templates of a commit's subject and trailers. PURE.
+"""Fills the templates of commits' messages and of pull requests' titles. PURE.
 
 The template is the settings' own, and means what it says. What its fields bring comes from the
 registry, where anybody may write: it stays one line, and becomes no mention, link, command or word
@@ -14,7 +14,16 @@ from mlflow_gitops.planning.messages import CLOSING, MARKS, TICKET, clean
 from mlflow_gitops.planning.plan import Plan
 from mlflow_gitops.state import CommitStyle
 
-__all__ = ["FIELDS", "TAG", "fill", "styled_subject", "styled_trailers", "unknown_fields"]
+__all__ = [
+    "FIELDS",
+    "TAG",
+    "fill",
+    "styled_body",
+    "styled_subject",
+    "styled_title",
+    "styled_trailers",
+    "unknown_fields",
+]
 
 FIELDS = ("environment", "model", "service", "version", "before", "action", "reason")
 TAG = "tag:"
@@ -41,8 +50,28 @@ def unknown_fields(template: str) -> list[str]:
 
 def styled_subject(style: CommitStyle, plan: Plan) -> str:
     """Return the subject that the settings ask for; "" where that is the usual one."""
-    line = fill(style.subject, _values(plan), IN_SUBJECT) if style.subject else ""
+    return styled_title(style.subject, plan)
+
+
+def styled_title(template: str, plan: Plan) -> str:
+    """Return the template as a bounded line; "" where there is nothing to fill in."""
+    line = fill(template, _values(plan), IN_SUBJECT) if template else ""
     return line[:SUBJECT].rstrip()
+
+
+def styled_body(style: CommitStyle, plan: Plan) -> str:
+    """Return the further paragraphs; lines that stay empty are left out.
+
+    Each line is filled on its own, so no value makes a line or a paragraph.
+    """
+    paragraphs = (_filled(each, _values(plan)) for each in re.split(r"\n\s*\n", style.body))
+    return "\n\n".join(filter(None, paragraphs))
+
+
+def _filled(paragraph: str, values: Mapping[str, str]) -> str:
+    return "\n".join(
+        filter(None, (fill(line, values, IN_TRAILER) for line in paragraph.splitlines()))
+    )
 
 
 def styled_trailers(style: CommitStyle, plan: Plan) -> list[tuple[str, str]]:

@@ -98,19 +98,21 @@ def commit_message(
     hold: str = "",
     not_proved: str = "",
     subject: str = "",
+    further: str = "",
     trailers: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The message of the commit that brings a service from `before` to `after` (None: absent).
 
     `undoes` is the full hash of the commit that a rollback takes back. `hold` tells of the one
     that this ends. `not_proved` says why no build proved the edit. `subject` replaces the usual
-    one, `trailers` are added to the usual ones.
+    one, `further` is a paragraph to add, `trailers` are added to the usual ones.
     """
     subject = subject or _subject(environment, service, action, before, after, undoes)
     body = _body(model, service, action, version, request)
     body += [_filled(clean(hold, HOLD_LIMIT))] if hold else []
     if not_proved:
         body.append(_filled(f"Not proved by a build: {clean(not_proved, REASON_LIMIT)}."))
+    body += [further] if further else []
     lines = _trailers(environment, service, model, after, version, request, digest, undoes)
     lines += [f"{key}: {value}" for key, value in trailers if value]
     return "\n\n".join([subject, *body, "\n".join(lines)]) + "\n"

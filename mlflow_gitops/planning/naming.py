@@ -28,6 +28,7 @@ __all__ = [
     "OURS",
     "as_published",
     "branch_of",
+    "branch_prefix",
     "check_ready",
     "in_layout",
     "layout_of",
@@ -36,20 +37,34 @@ __all__ = [
     "publication_of",
     "published_in",
     "revision_uri",
+    "service_of",
     "spec_of",
     "spec_or",
     "version_name",
 ]
 
 OURS = "mlflow-gitops/"
-"""What the names of our branches begin with."""
+"""What the names of our branches begin with, unless the settings name them otherwise."""
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
-def branch_of(environment: str, service: str) -> str:
+def branch_of(environment: Environment, service: str) -> str:
     """The one branch of a service that pull requests are made from: only we write to it."""
-    return f"{OURS}{environment}/{service}"
+    return branch_prefix(environment) + service
+
+
+def branch_prefix(environment: Environment) -> str:
+    """Return what the names of an environment's own branches begin with; the service follows."""
+    template = environment.branch_name.removesuffix("{service}")
+    return template.replace("{environment}", environment.name)
+
+
+def service_of(environment: Environment, branch: str) -> str:
+    """Return the service whose pull requests are made from the branch; "" if it is another's."""
+    prefix = branch_prefix(environment)
+    service = branch.removeprefix(prefix) if branch.startswith(prefix) else ""
+    return "" if "/" in service else service
 
 
 def version_name(settings: Settings, version: ModelVersion) -> str:

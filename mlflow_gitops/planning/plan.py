@@ -27,7 +27,17 @@ from mlflow_gitops.state import (
     Status,
 )
 
-__all__ = ["Kind", "Place", "Plan", "held_by", "make_plan", "next_delivered", "reports", "waiting"]
+__all__ = [
+    "PASSING",
+    "Kind",
+    "Place",
+    "Plan",
+    "held_by",
+    "make_plan",
+    "next_delivered",
+    "reports",
+    "waiting",
+]
 
 
 STANDING = frozenset(
@@ -43,6 +53,9 @@ STANDING = frozenset(
     }
 )
 """States that a version can be in only until another one is committed."""
+
+PASSING = frozenset({State.FAILED, State.REQUESTED})
+"""States that are of a service's delivery: they end for a version when another is delivered."""
 
 
 class Kind(StrEnum):
@@ -424,6 +437,7 @@ def reports(
     delivered: Delivered | None,
     *,
     told: Mapping[str, State] | None = None,
+    unanswered: Mapping[str, str] = EMPTY,
     commit: str = "",
     digest: str = "",
     time: str = "",
@@ -431,35 +445,37 @@ def reports(
 ) -> Mapping[str, Status]:
     """What the registry's versions are to be told: number to status.
 
-    `told` is what they were told before: whatever stood there by another version is superseded,
-    also where the run that replaced it did not live to say so.
+    `told` is what they were told before: whatever another version was told is superseded, also
+    where the run that replaced it did not live to say so. `unanswered` are the versions that were
+    told a failure, or what they wait for, each with the time of that.
     """
     message = "; ".join([plan.reason, *plan.remarks])
-    is_other = plan.kind is not Kind.NONE and delivered and delivered.spec != plan.after
-    known = None if is_other else delivered  # another version's commit is not this one's
+    before = delivered.request.version if delivered else ""
+    if not before.isdecimal():  # a label in Git that is no version of the registry
+        before = ""
+    current = plan.version.number if plan.version else before
+    spec, known = _told_about(plan, delivered, current)
     status = Status(
         state=plan.state,
         message=message,
         commit=commit or (known.commit if known else ""),
-        uri=plan.after.uri if plan.after else "",
+        uri=spec.uri if spec else "",
         digest=digest or (known.digest if known else ""),
         time=time,
         request=plan.request.id if plan.request and plan.request.recorded else "",
         pull=pull or (plan.pull.url if plan.pull else ""),
     )
-    before = delivered.request.version if delivered else ""
-    if not before.isdecimal():  # a label in Git that is no version of the registry
-        before = ""
     if plan.candidates:
         return dict.fromkeys(plan.candidates, replace(status, commit="", digest=""))
-    current = plan.version.number if plan.version else before
     news = {current: status} if current else {}
+    ended = _ended(plan, delivered, unanswered)
     if plan.state is State.PROPOSED:
-        waited = {n for n, state in (told or {}).items() if state is State.PROPOSED} - {current}
+        waited = {n for n, state in (told or {}).items() if state is State.PROPOSED}
         over = Status(State.SUPERSEDED, f"version {current} is proposed instead", time=time)
-        news |= dict.fromkeys(sorted(waited), over)
+        news |= dict.fromkeys(sorted((waited | ended) - {current}), over)
     if plan.state in (State.COMMITTED, State.RETIRED):
         replaced = {number for number, state in (told or {}).items() if state in STANDING}
+        replaced |= ended
         replaced |= {before} if plan.changes_git and before else set()
         by = f"replaced by version {current}" if plan.after else "the service was retired"
         gone = Status(State.SUPERSEDED, by, commit=status.commit, time=time)
@@ -471,3 +487,34 @@ def reports(
         told_so = on_stands(decision)
         news[decision.standing] = Status(State.HELD, told_so, decision.commit, uri, time=time)
     return news
+
+
+def _told_about(
+    plan: Plan, delivered: Delivered | None, current: str
+) -> tuple[ServiceSpec | None, Delivered | None]:
+    """Return the spec that version `current` is told, and the record that belongs to it.
+
+    A version that is held or rejected is told its own, never that of the version in its place.
+    """
+    if plan.state in (State.HELD, State.REJECTED):
+        known = delivered if delivered and delivered.request.version == current else None
+        return (known.spec if known else None), known
+    is_other = plan.kind is not Kind.NONE and delivered and delivered.spec != plan.after
+    is_same = delivered is not None and _uri(delivered.spec) == _uri(plan.after)
+    return plan.after, delivered if is_same and not is_other else None
+
+
+def _uri(spec: ServiceSpec | None) -> str:
+    return spec.uri if spec else ""
+
+
+def _ended(
+    plan: Plan, delivered: Delivered | None, unanswered: Mapping[str, str]
+) -> frozenset[str]:
+    """Versions with a failure, or a wait, from before what is delivered.
+
+    What a later request was answered stays: somebody may still wait for it.
+    """
+    since = delivered.request.time if delivered else ""
+    is_now = plan.kind is not Kind.NONE
+    return frozenset(n for n, time in unanswered.items() if is_now or time < since)

@@ -7,6 +7,7 @@ or whose branch holds somebody's work, is never rewritten: it is withdrawn, and 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from mlflow_gitops.errors import GitOpsError
 from mlflow_gitops.planning.decisions import in_force
 from mlflow_gitops.planning.marker import marker, read_marker
 from mlflow_gitops.planning.messages import clean
+from mlflow_gitops.planning.naming import OURS
 from mlflow_gitops.planning.plan import Kind, Plan
 from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, Draft, PullRequest
 from mlflow_gitops.state import State
@@ -29,6 +31,9 @@ __all__ = [
     "lacks",
     "moot",
     "outdated",
+    "replaced_by",
+    "replaced_of",
+    "replaces",
     "request_of",
     "restored",
     "step_for",
@@ -40,7 +45,7 @@ __all__ = [
 ]
 
 TITLE_LIMIT = 200
-HOLD, TEXT, EDIT = "hold", "text", "edit"
+HOLD, TEXT, EDIT, REPLACED, NOTE = "hold", "text", "edit", "replaced", "note"
 STATUS_LIMIT = 140  # characters; GitHub takes no more
 SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull request
 
@@ -63,12 +68,18 @@ def step_for(plan: Plan, foreign: str = "", *, is_same: bool = False) -> tuple[S
     if pull is None or pull.state != "open":
         return Step.OPEN, ""
     if pull.is_approved and not is_same:
-        return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
+        return Step.REPLACE, f"it was approved as it is, and {_changed(plan, pull)}"
     if foreign:
         return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
     if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
-        return Step.REPLACE, "it was withdrawn before"
+        return Step.REPLACE, "its label says that it was withdrawn before"
     return Step.UPDATE, ""
+
+
+def _changed(plan: Plan, pull: PullRequest) -> str:
+    if plan.request and request_of(pull) == clean(plan.request.id):
+        return "it conflicts with what came to its base since: an edit without conflict differs"
+    return "what is asked for now is not that"
 
 
 def unchecked(foreign: str) -> str:
@@ -91,12 +102,12 @@ def unchecked_statuses(foreign: str, statuses: Iterable[CommitStatus]) -> tuple[
     return tuple(CommitStatus(each.name, "failure", text[:STATUS_LIMIT]) for each in statuses)
 
 
-def kept_branch(branch: str, head: str) -> str:
+def kept_branch(environment: str, service: str, head: str) -> str:
     """Return the name of the branch that keeps other people's work when ours is rewritten.
 
     No environment can be called `_kept`, so it is never a service's own branch.
     """
-    return branch.replace("/", "/_kept/", 1) + f"/{head[:12]}"
+    return f"{OURS}_kept/{environment}/{service}/{head[:12]}"
 
 
 def moot(plan: Plan) -> PullRequest | None:
@@ -112,11 +123,35 @@ def moot(plan: Plan) -> PullRequest | None:
     return pull if pull.state == "open" or is_half_done else None
 
 
-def withdrawal(plan: Plan, why: str) -> str:
+def withdrawal(plan: Plan, pull: PullRequest, why: str) -> str:
     """The comment under a pull request that we close."""
     version = clean(plan.version.number, 20) if plan.version else ""
     now = f"version {version}" if plan.after and version else "that the service is retired"
-    return f"Withdrawn by mlflow-gitops: {why}. The registry asks for {now}."
+    asked = f"The registry asks for {now}."
+    return " ".join(filter(None, (f"Withdrawn by mlflow-gitops: {why}.", _approved(pull), asked)))
+
+
+def replaced_by(pull: PullRequest) -> str:
+    """Return the comment under a withdrawn pull request that links the one in its place."""
+    return f"mlflow-gitops opened another pull request in its place: {pull.url}"
+
+
+def replaces(pull: PullRequest) -> tuple[int, str]:
+    """Return the number of a withdrawn pull request, and what the one in its place says of it."""
+    said = f"This replaces {pull.url}, where the reason is."
+    return pull.number, " ".join(filter(None, (said, _approved(pull))))
+
+
+def _approved(pull: PullRequest) -> str:
+    names = [clean(each.by, 80) for each in pull.approvals]
+    return f"It had been approved by {', '.join(names)}." if names else ""
+
+
+def replaced_of(pull: PullRequest | None) -> tuple[int, str]:
+    """Return the number of the pull request that this one replaces, 0 for none, and the note."""
+    values = read_marker(pull.body) if pull else {}
+    number = values.get(REPLACED, "")
+    return (int(number), values.get(NOTE, "")) if re.fullmatch("[0-9]{1,18}", number) else (0, "")
 
 
 def title_of(message: str) -> str:
@@ -132,11 +167,12 @@ def hold_told(plan: Plan) -> str:
     return read_marker(pull.body).get(HOLD, "") if pull and pull.state == "open" else ""
 
 
-def body_for(plan: Plan, text: str, edit: str = "") -> str:
+def body_for(plan: Plan, text: str, edit: str = "", replaced: tuple[int, str] = (0, "")) -> str:
     """Return the pull request's whole text: what people read, and a marker.
 
     A later look finds the request by it, whatever became of the registry's tag, whether what there
-    is to say has changed, and whether people changed our edit, by its mark `edit`.
+    is to say has changed, and whether people changed our edit, by its mark `edit`. `replaced` is
+    the pull request that was withdrawn for this one, and what the text says of it.
     """
     values = {
         "service": f"{plan.key.environment}/{plan.place.service}",
@@ -144,6 +180,8 @@ def body_for(plan: Plan, text: str, edit: str = "") -> str:
         HOLD: hold_told(plan),
         TEXT: _fingerprint(text),
         EDIT: edit,
+        REPLACED: str(replaced[0] or ""),
+        NOTE: replaced[1],
     }
     return f"{text}\n\n{marker({key: value for key, value in values.items() if value})}"
 

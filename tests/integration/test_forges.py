@@ -250,6 +250,16 @@ def test_a_withdrawal_is_said_once_whatever_is_cut(host: Host) -> None:
     assert host.comments(1) == ["version 3 is asked for"]
 
 
+def test_a_comment_is_said_once_also_under_a_closed_one(forge: Forge, host: Host) -> None:
+    pull = proposed(forge, host)
+    forge.withdraw(pull, "version 3 is asked for")
+    for _ in range(2):
+        forge.comment(pull.number, "see https://example.com/2\n/close")
+    said = host.comments(pull.number)
+    assert len(said) == 2
+    assert said[1].replace("\\", "") == "see https://example.com/2\n/close"
+
+
 def test_the_open_one_comes_first(forge: Forge, host: Host) -> None:
     first = proposed(forge, host)
     host.close(first.number)

@@ -152,7 +152,7 @@ def looking_back(
     historian = Historian(
         repository.log, index, environment, "main", settings.names, shows, at_once
     )
-    crediting = Crediting(repository.landing, repository.message)
+    crediting = Crediting(repository.landing, repository.message, settings.environments)
     back = LookingBack(historian, settings, crediting)
     back.start()
     return back

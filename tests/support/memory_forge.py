@@ -112,7 +112,13 @@ class MemoryForge:
         if now.state == "open":
             labels = (*now.labels, WITHDRAWN)
             self.pulls[pull.number] = replace(now, state="closed", labels=labels)
-            self.comments.setdefault(pull.number, []).append(comment)
+            self.comment(pull.number, comment)
+
+    def comment(self, number: int, text: str) -> None:
+        self._ask()
+        said = self.comments.setdefault(number, [])
+        if text not in said:
+            said.append(text)
 
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
         self._ask()

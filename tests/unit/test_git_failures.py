@@ -196,6 +196,8 @@ def test_secrets_and_control_characters_are_taken_out() -> None:
 
 HOOK = "[remote rejected] (pre-receive hook declined)"
 RULES = "[remote rejected] (push declined due to repository rule violations)"
+NAME = "refused the branch's name"
+SETTING = "pull-request.branch"
 MESSAGE, BRANCH, OTHER = (
     "refused the commit's message",
     "does not accept commits",
@@ -209,6 +211,9 @@ SPOKEN = [
     (HOOK, "commit 1a2b: missing Change-Id in message footer", MESSAGE, "commits.trailers"),
     (HOOK, "You must reference an issue key, such as ABC-1", MESSAGE, "commits.subject"),
     (RULES, "- Commit message must match a given regex pattern: ^feat", MESSAGE, "commits"),
+    (HOOK, "GitLab: Branch name does not follow the pattern '^feature/'", NAME, SETTING),
+    (RULES, "- Branch name must match a given regex pattern: ^feature", NAME, SETTING),
+    (HOOK, "the name of your branch must have a ticket", NAME, SETTING),
     (HOOK, "GitLab: You are not allowed to push code to protected branches", BRANCH, "bypass"),
     (HOOK, "Gitea: Not allowed to push to protected branch main", BRANCH, "bypass"),
     (HOOK, "Branch refs/heads/main can only be modified through pull requests.", BRANCH, "bypass"),

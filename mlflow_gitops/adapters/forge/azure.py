@@ -25,7 +25,7 @@ from mlflow_gitops.adapters.forge.azure_rows import (
     status_of,
 )
 from mlflow_gitops.adapters.forge.bodies import plain, shortened
-from mlflow_gitops.adapters.forge.closing import closing_comment
+from mlflow_gitops.adapters.forge.closing import closing_comment, was_said
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.rest import Json
@@ -133,9 +133,15 @@ class AzureForge:
         if self._client.get(path)["status"] != "active":
             return
         self._label(pull.number, [WITHDRAWN])
-        said = {"content": comment, "commentType": "text", "parentCommentId": 0}
-        self._client.post(f"{path}/threads", {"comments": [said], "status": "closed"})
+        self.comment(pull.number, comment)
         self._client.send("PATCH", path, {"status": "abandoned"})
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        path = f"/pullRequests/{number}/threads"
+        if not was_said(text, [each.text for each in comments_of(self._client.rows(path))]):
+            said = {"content": text, "commentType": "text", "parentCommentId": 0}
+            self._client.post(path, {"comments": [said], "status": "closed"})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:

@@ -19,6 +19,7 @@ from mlflow_gitops.adapters.forge import failures
 from mlflow_gitops.adapters.forge.bitbucket_cloud_client import RIGHTS, BitbucketCloudClient
 from mlflow_gitops.adapters.forge.bitbucket_cloud_rows import (
     approvals_of,
+    comments_of,
     decided_at,
     is_own,
     may_write,
@@ -28,6 +29,7 @@ from mlflow_gitops.adapters.forge.bitbucket_cloud_rows import (
 from mlflow_gitops.adapters.forge.bitbucket_rows import builds, status_of
 from mlflow_gitops.adapters.forge.bitbucket_text import read, written
 from mlflow_gitops.adapters.forge.bodies import plain
+from mlflow_gitops.adapters.forge.closing import was_said
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.rest import Json
@@ -149,8 +151,15 @@ class BitbucketCloudForge:
         body, labels = read(now["description"] or "")
         text = written(body, dict.fromkeys((*labels, WITHDRAWN)))
         self._put(now, {"description": text})
-        self._client.send("POST", f"{path}/comments", {"content": {"raw": comment}})
+        self.comment(pull.number, comment)
         self._client.send("POST", f"{path}/decline")
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        path = f"/pullrequests/{number}"
+        past = self._client.pages(f"{path}/activity")
+        if not was_said(text, [each.text for each in comments_of(past)]):
+            self._client.send("POST", f"{path}/comments", {"content": {"raw": text}})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:

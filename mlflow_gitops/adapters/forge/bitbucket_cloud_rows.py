@@ -11,7 +11,7 @@ from mlflow_gitops.adapters.forge.closing import Comment, closing_comment
 from mlflow_gitops.adapters.forge.versions import head_at, utc
 from mlflow_gitops.pull_requests import Approval
 
-__all__ = ["approvals_of", "decided_at", "is_own", "may_write", "name_of", "said_of"]
+__all__ = ["approvals_of", "comments_of", "decided_at", "is_own", "may_write", "name_of", "said_of"]
 
 Json = Mapping[str, Any]
 NEEDED = ("repository", "pullrequest")
@@ -44,13 +44,16 @@ def decided_at(past: Iterable[Json], row: Json) -> str:
 
 def said_of(row: Json, past: Iterable[Json], by: str, time: str) -> str:
     """At its closing, as a comment or as the reason that Bitbucket asks for."""
-    rows = [each["comment"] for each in past if "comment" in each]
-    said = [
-        Comment(name_of(each["user"]), utc(each["created_on"]), each["content"]["raw"] or "")
-        for each in rows
-        if not each.get("deleted")
-    ]
-    return str(row.get("reason") or "") or closing_comment(said, by, time)
+    return str(row.get("reason") or "") or closing_comment(comments_of(past), by, time)
+
+
+def comments_of(past: Iterable[Json]) -> Iterator[Comment]:
+    for each in past:
+        said = each.get("comment")
+        if said is not None and not said.get("deleted"):
+            yield Comment(
+                name_of(said["user"]), utc(said["created_on"]), said["content"]["raw"] or ""
+            )
 
 
 def approvals_of(users: Iterable[Json], past: Sequence[Json], head: str) -> Iterator[Approval]:

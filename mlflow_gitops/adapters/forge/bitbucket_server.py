@@ -25,7 +25,7 @@ from mlflow_gitops.adapters.forge.bitbucket_server_rows import (
 )
 from mlflow_gitops.adapters.forge.bitbucket_text import read, written
 from mlflow_gitops.adapters.forge.bodies import plain
-from mlflow_gitops.adapters.forge.closing import closing_comment
+from mlflow_gitops.adapters.forge.closing import closing_comment, was_said
 from mlflow_gitops.adapters.forge.network import told
 from mlflow_gitops.adapters.forge.not_again import NotAgain
 from mlflow_gitops.adapters.forge.rest import Json
@@ -153,8 +153,15 @@ class BitbucketServerForge:
             return
         body, labels = read(now.get("description") or "")
         made = self._put(now, now["title"], written(body, dict.fromkeys((*labels, WITHDRAWN))))
-        self._client.send("POST", f"{path}/comments", {"text": comment})
+        self.comment(pull.number, comment)
         self._change("POST", f"{path}/decline?version={made['version']}", {})
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        path = f"/pull-requests/{number}"
+        past = self._client.pages(f"{path}/activities")
+        if not was_said(text, [each.text for each in comments_of(past)]):
+            self._client.send("POST", f"{path}/comments", {"text": text})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:

@@ -125,16 +125,19 @@ class GiteaForge:
 
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
-        now, said = self._client.get(f"/pulls/{pull.number}"), list[str]()
+        now = self._client.get(f"/pulls/{pull.number}")
         if now["state"] != "open":
             return
-        if WITHDRAWN in (label["name"] for label in now["labels"] or ()):
-            said = [each["body"] or "" for each in self._events(pull.number)]  # it came no further
-        else:
+        if WITHDRAWN not in (label["name"] for label in now["labels"] or ()):
             self._label(pull.number, [WITHDRAWN])
-        if not was_said(comment, said):
-            self._client.send("POST", f"/issues/{pull.number}/comments", {"body": comment})
+        self.comment(pull.number, comment)
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        said = [each["body"] or "" for each in self._events(number)]
+        if not was_said(text, said):
+            self._client.send("POST", f"/issues/{number}/comments", {"body": text})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:

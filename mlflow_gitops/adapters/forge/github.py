@@ -111,17 +111,19 @@ class GitHubForge:
 
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
-        now, path = self._client.get(f"/pulls/{pull.number}"), f"/issues/{pull.number}"
+        now = self._client.get(f"/pulls/{pull.number}")
         if now["state"] != "open":
             return
-        said: list[str] = []
-        if WITHDRAWN in _labels(now):  # the last time, it came no further
-            said = [each["body"] or "" for each in self._client.pages(f"{path}/comments")]
-        else:
-            self._client.send("POST", f"{path}/labels", {"labels": [WITHDRAWN]})
-        if not was_said(comment, said):
-            self._client.send("POST", f"{path}/comments", {"body": comment})
+        if WITHDRAWN not in _labels(now):  # else it came no further the last time
+            self._client.send("POST", f"/issues/{pull.number}/labels", {"labels": [WITHDRAWN]})
+        self.comment(pull.number, comment)
         self._client.send("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        path = f"/issues/{number}/comments"
+        if not was_said(text, [each["body"] or "" for each in self._client.pages(path)]):
+            self._client.send("POST", path, {"body": text})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:

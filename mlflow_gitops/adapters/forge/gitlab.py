@@ -124,16 +124,20 @@ class GitLabForge:
     @told
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         path = f"/merge_requests/{pull.number}"
-        now, said = self._client.get(path), list[str]()
+        now = self._client.get(path)
         if now["state"] not in ("opened", "locked"):
             return
-        if WITHDRAWN in now["labels"]:  # the last time, it came no further
-            said = [note["body"] for note in self._notes(now)]
-        else:
+        if WITHDRAWN not in now["labels"]:
             self._client.send("put", path, {"add_labels": WITHDRAWN})
-        if not was_said(inert(comment), said):
-            self._client.send("post", f"{path}/notes", {"body": inert(comment)})
+        self.comment(pull.number, comment)
         self._client.send("put", path, {"state_event": "close"})
+
+    @told
+    def comment(self, number: int, text: str) -> None:
+        body = inert(text)
+        if not was_said(body, [note["body"] for note in self._notes(number)]):
+            path = f"/merge_requests/{number}/notes"
+            self._client.send("post", path, {"body": body})
 
     @told
     def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
@@ -221,7 +225,7 @@ class GitLabForge:
         if not given:
             return ()
         is_timed = all(each.get("approved_at") for each in given)
-        notes = [] if is_timed else self._notes(row)
+        notes = [] if is_timed else self._notes(row["iid"])
         versions = self._client.pages(f"{path}/versions")
         return approvals_of(given, notes, versions, str(row["sha"] or ""))
 
@@ -231,14 +235,14 @@ class GitLabForge:
             return ""
         said = [
             Comment(name_of(note["author"]), note["created_at"], note["body"])
-            for note in self._notes(row)
+            for note in self._notes(row["iid"])
             if not note["system"]
         ]
         return closing_comment(said, name_of(row["closed_by"]), row["closed_at"])
 
-    def _notes(self, row: Json) -> list[Json]:
+    def _notes(self, number: int) -> list[Json]:
         """The oldest first."""
-        path = f"/merge_requests/{row['iid']}/notes"
+        path = f"/merge_requests/{number}/notes"
         found = self._client.pages(path, order_by="created_at", sort="desc")
         return found[::-1]
 

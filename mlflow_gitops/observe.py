@@ -268,7 +268,7 @@ class Observer:
                 pull = forge.of_commit(commit)
             except GitOpsError:
                 return None
-            return merge_of(pull, forge.kind) if pull else None
+            return merge_of(pull, forge.kind, commit) if pull else None
 
         return merge
 

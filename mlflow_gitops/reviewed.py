@@ -75,7 +75,7 @@ class Reviewed:
         except GitOpsError as error:
             self.failure = error
             return None
-        merge = merge_of(pull, forge.kind) if pull else Merge()
+        merge = merge_of(pull, forge.kind, commit) if pull else Merge()
         if pull or self._is_settled(time):
             index.keep_merge(commit, merge)
         return merge

@@ -16,7 +16,7 @@ from mlflow_gitops.adapters.git_objects import Objects
 from mlflow_gitops.adapters.git_process import Answer, GitProcess
 from mlflow_gitops.adapters.git_tree import is_commit
 from mlflow_gitops.errors import RepositoryError, TransientError
-from mlflow_gitops.planning.commit_facts import reverted
+from mlflow_gitops.planning.commit_facts import is_titled_revert
 from mlflow_gitops.planning.messages import SERVICE, parse_trailers, trailer_lines
 from mlflow_gitops.state import Delivery
 
@@ -193,7 +193,7 @@ def delivery_of(
     commit names several services (people squashed commits) the other trailers could be anyone's.
     """
     services = [value for key, value in trailer_lines(message) if key == SERVICE]
-    if service not in services or reverted(message):
+    if service not in services or is_titled_revert(message):
         return None
     time = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     trailers = parse_trailers(message) if len(set(services)) == 1 else {SERVICE: service}

@@ -15,6 +15,7 @@ from mlflow_gitops.planning.trailers import trailer_lines
 __all__ = [
     "Reverted",
     "approvers",
+    "is_titled_revert",
     "pull_request",
     "pull_requests",
     "quoted",
@@ -41,11 +42,11 @@ TRAILERS = ("pull-request", "merge-request")
 
 HASH = "([0-9a-f]{7,64})"
 COMMITS = (
-    re.compile(rf"^(?:This )?[Rr]everts commit `?{HASH}(?![0-9a-f])", re.MULTILINE),
+    re.compile(rf"^(?:This reverts|Reverts) commit `?{HASH}(?![0-9a-f])", re.MULTILINE),
     re.compile(r"\A[Rr]evert:? ([0-9a-f]{40,64})[ \t]*$", re.MULTILINE),  # Gitea, Forgejo
 )
 PULL = re.compile(
-    r"^(?:This )?(?:pull request |merge request )?[Rr]everts "
+    r"^(?:This (?:pull request |merge request )?reverts|Reverts) "
     r"(?:pull request |merge request )?[\w./-]*[#!](\d+)\b",
     re.MULTILINE,
 )
@@ -56,9 +57,9 @@ TITLE = re.compile(
 NUMBER = re.compile(r"\((?:pull request )?[#!](\d+)\)\s*\Z")
 MACHINE = re.compile(
     r"(?m)"
-    r"^(?:This )?[Rr]everts commit `?[0-9a-f]{7,64}`?"
+    r"^(?:This reverts|Reverts) commit `?[0-9a-f]{7,64}`?"
     r"(?:,\sreversing\schanges\smade\sto\s[0-9a-f]{7,64})?(?:\s\([^\n]*\))?[.,]?"
-    r"|^(?:This )?(?:pull request |merge request )?[Rr]everts "
+    r"|^(?:This (?:pull request |merge request )?reverts|Reverts) "
     r"(?:pull request |merge request )?[\w./-]*[#!]\d+\b\.?"
     r"|^(?:\* )?(?:Revert|Reapply) \"[^\n]*\"(?: \([#!]\d+\))?$"
     r"|^See merge request \S+$"
@@ -115,6 +116,11 @@ def reverted(message: str) -> Reverted | None:
     return Reverted(pull=number[1] if number else "")
 
 
+def is_titled_revert(message: str) -> bool:
+    """Whether the subject itself says so, as hosts and Git write it: the rest may be repeated."""
+    return bool(TITLE.search(message) or COMMITS[1].search(message))
+
+
 def reason(message: str, original: str = "") -> str:
     """Why, in its author's words: of a revert what was written beside the words of Git and of the
     hosts, else the subject. `original` is the message of what it takes back: some hosts repeat it.
@@ -128,7 +134,7 @@ def reason(message: str, original: str = "") -> str:
     own = MACHINE.sub("\n", f"{body.strip()}\n")
     words = [line.strip() for line in own.splitlines()]
     words = [word for word in words if word and word not in trailers | repeated]
-    if not (TITLE.search(subject) or COMMITS[1].search(subject)):
+    if not is_titled_revert(message):
         words.insert(0, subject.strip())
     return " ".join(words) or subject.strip()
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from mlflow_gitops.past import Merge, Step
 from mlflow_gitops.planning.commit_facts import (
     approvers,
+    is_titled_revert,
     pull_request,
     quoted,
     reason,
@@ -110,8 +111,10 @@ def ledger_row(
     made = merged[0] if len(merged) == 1 else None
     source = made or facts
     trailers, doubt = _trusted(source.message, exact(f"{key.environment}/{service}"), after)
+    if is_titled_revert(source.message):  # it may repeat ours
+        trailers, doubt = {}, []
     taken_back = None if trailers else reverted(facts.message) or reverted(source.message)
-    notes = [*(() if taken_back else doubt), *_notes(step, merged)]
+    notes = [*doubt, *_notes(step, merged)]
     undoes = taken_back.commit if taken_back else trailers.get("Undoes", "")
     if trailers:
         change = Change.ROLLBACK if undoes else Change.DELIVERY
@@ -161,8 +164,10 @@ def _why(source: CommitFacts, facts: CommitFacts, original: str, *, is_ours: boo
     return said if merged == facts.message.partition("\n")[0].strip() else merged
 
 
-def merge_of(pull: PullRequest, kind: str) -> Merge:
-    """What a forge of this kind says of a pull request that was merged."""
+def merge_of(pull: PullRequest, kind: str, commit: str) -> Merge:
+    """What a forge of this kind says of the pull request that brought a commit. The time is known
+    where the commit is what the merge made, or the pull request's head.
+    """
     on_head = [a.by for a in pull.approvals if a.commit == pull.head]
     earlier = [a.by for a in pull.approvals if a.commit != pull.head]
     mark = "!" if kind == "gitlab" else "#"
@@ -174,7 +179,7 @@ def merge_of(pull: PullRequest, kind: str) -> Merge:
         pull.decided_by,
         tuple(on_head),
         tuple(earlier),
-        _utc(pull.decided_at),
+        _utc(pull.decided_at) if commit in (pull.merge_commit, pull.head) else "",
         pull.head,
         "" if why == pull.title.strip() else clean(why, TEXT),
     )

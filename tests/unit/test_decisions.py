@@ -37,10 +37,21 @@ PIN = Decision(Decided.PINNED, KEY, "2", spec("1"))
         (f"{TITLE}\n\nAlarms all night\n\n{GIT}\n\nReviewed-by: Ann\n", "Alarms all night"),
         (f"Revert it\n\n{GIT[:-1]}, reversing\nchanges made to {OTHER}.\n", "Revert it"),
         ("", ""),
+        (f"{TITLE}\n\nThis reverts commit {OTHER}\nfor false alarms", "for false alarms"),
+        (f"Too many alarms\n\nThis reverts commit {OTHER[:7]} (t, 2026-11-20).", "Too many alarms"),
+        (f"{TITLE} (#13)\n\nReverts ml/manifests#12\n\nAlarms (#9)", "Alarms (#9)"),
+        ('Revert "Merge x"\n\nThis reverts merge request !12\n\nAlarms', "Alarms"),
+        (f"{TITLE} (#13)\n\n* {TITLE}\n\n{GIT}\n\nAlarms\n\n---------\n", "Alarms"),
     ],
 )
 def test_why(message: str, why: str) -> None:
     assert reason(message) == why
+
+
+def test_why_without_what_a_host_repeats() -> None:
+    original = "production: v1 -> v2\n\nThe registry asks.\n\nModel: fraud\n"
+    message = f"revert {OTHER}\n\nAlarms\n\nrevert {original}"
+    assert reason(message, original) == "Alarms"
 
 
 def found(

@@ -48,7 +48,8 @@ def _page(text: str) -> object:
 
 def _commit(text: str) -> object:
     approvers, reason = commit_facts.approvers(text), commit_facts.reason(text)
-    return commit_facts.pull_request(text, is_merge=True), reason, approvers
+    numbers, taken_back = commit_facts.pull_requests(text), commit_facts.reverted(text)
+    return commit_facts.pull_request(text, is_merge=True), reason, approvers, numbers, taken_back
 
 
 def _git(text: str) -> object:
@@ -140,7 +141,7 @@ WORST = {
     "manifest": ["#", "%TAG !a! x\n", "[", "- ", '"\\n'],
     "settings": ["#", "[", "{"],
     "kustomization": ["#\n", "- a\n"],
-    "commit": ["See merge request !", "Merged in "],
+    "commit": ["See merge request !", "Merged in ", 'Revert "', "Reverts a/b#1\n", "(#1) "],
     "addresses": ["=", "= ", "a@", ":/"],
     "name": ["fixes a-", "@", " "],
     "source": ["//", "@", "%2"],

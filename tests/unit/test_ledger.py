@@ -9,9 +9,18 @@ import pytest
 
 from mlflow_gitops.past import Standing, Step
 from mlflow_gitops.planning.commit_facts import Reverted, approvers, pull_request, reverted
-from mlflow_gitops.planning.ledger import Change, Row, held, ledger_row, undone
+from mlflow_gitops.planning.ledger import (
+    Change,
+    Row,
+    held,
+    ledger_row,
+    merge_of,
+    undone,
+    with_merge,
+)
 from mlflow_gitops.planning.messages import commit_message
-from mlflow_gitops.state import CommitFacts, ServiceSpec
+from mlflow_gitops.pull_requests import PullRequest
+from mlflow_gitops.state import CommitFacts, Landing, ServiceSpec
 from tests.support.planning import KEY, asked, row, spec
 
 V1, V2 = spec("1"), spec("2")
@@ -80,6 +89,16 @@ CASES: Mapping[str, tuple[str, ServiceSpec | None, Change, str, tuple[str, ...]]
     ),
     "ours, quoted in a body": (f"Look:\n\n{ours()}\n\nand more", V2, Change.HAND, "", ()),
     "no message": ("", V2, Change.HAND, "", ()),
+    "a revert that repeats ours": (f"revert {OLD}\n\nrevert {ours()}", V1, Change.REVERT, "", ()),
+    "a revert of such a revert": (f"revert {OLD}\n\nrevert {ours()}", V2, Change.REVERT, "", ()),
+    "a revert by a pull request's number": ("x\n\nReverts ml/x#12", V1, Change.REVERT, "", ()),
+    "ours, about an earlier revert": (
+        ours().replace("\n\n", f"\n\nThis reverts commit {OLD}.\n\n", 1),
+        V2,
+        Change.DELIVERY,
+        "ada",
+        (),
+    ),
 }
 
 
@@ -156,6 +175,65 @@ def test_a_revert_is_believed_where_it_leaves_what_stood_before(
 ) -> None:
     reverting = replace(change("x", before=V2, after=after), undoes=undoes)
     assert (undone(reverting, [DELIVERED]) is not None) == is_found
+
+
+def test_a_revert_by_a_number_takes_back_that_pull_request() -> None:
+    merged = replace(DELIVERED, pull_request="ml/manifests!12")
+    reverting = change("x\n\nReverts !12", before=V2, after=V1)
+    assert undone(reverting, [merged]) == merged
+    assert undone(reverting, [replace(merged, pull_request="!13")]) is None
+
+
+def test_a_revert_that_names_nothing_takes_back_what_came_before() -> None:
+    reverting = change('Revert "production: fraud v1 -> v2"', before=V2, after=V1)
+    assert undone(reverting, [DELIVERED]) == DELIVERED
+    assert undone(replace(reverting, after=V2), [DELIVERED]) is None
+
+
+def landed(*commits: CommitFacts) -> Landing:
+    return Landing("#12", MERGE, commits)
+
+
+def test_a_squash_is_credited_to_what_it_was_made_of() -> None:
+    step = Step(7, OLD, Standing(V1), Standing(V2))
+    squash = facts("Ship it (#12)", OLD)
+    row = ledger_row(KEY, "fraud", step, squash, (), landed(facts(ours())))
+    assert (row.commit, row.made, row.change, row.run_id) == (OLD, MADE, Change.DELIVERY, "run2")
+    assert (row.pull_request, row.notes) == ("#12", ())
+    two = ledger_row(KEY, "fraud", step, squash, (), landed(facts(ours()), facts("more", OLD)))
+    assert (two.change, two.run_id, len(two.notes)) == (Change.HAND, "", 1)
+
+
+MERGED = PullRequest(
+    12,
+    "https://x/12",
+    "merged",
+    "b",
+    "main",
+    head=OLD,
+    title='Revert "x"',
+    body="Reverts ml/x#11\n\nfalse alarms",
+    merge_commit=MADE,
+    decided_by="raj",
+    decided_at="2026-11-20T12:00:00+01:00",
+)
+
+
+@pytest.mark.parametrize(
+    ("commit", "time"),
+    [
+        (MADE, "2026-11-20T11:00:00Z"),
+        (OLD, "2026-11-20T11:00:00Z"),
+        (MERGE, "2026-11-20T10:00:00Z"),
+    ],
+    ids=["merged as", "its head", "another one"],
+)
+def test_the_forge_knows_when_it_was_merged(commit: str, time: str) -> None:
+    row = with_merge(change(REVERT, after=V1), merge_of(MERGED, "github", commit))
+    assert (row.time, row.merger, row.pull_request) == (time, "raj", "#12")
+    assert row.why == "false alarms"
+    mine = with_merge(change(f"{REVERT}\nit hurts"), merge_of(MERGED, "github", commit))
+    assert mine.why == "it hurts"
 
 
 def test_a_merged_commit_is_undone_by_either_name() -> None:

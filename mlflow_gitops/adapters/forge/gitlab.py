@@ -20,6 +20,7 @@ from mlflow_gitops.adapters.forge.gitlab_rows import (
     approvals_of,
     inert,
     is_own,
+    made_by,
     name_of,
     pull_of,
 )
@@ -168,8 +169,9 @@ class GitLabForge:
     @told
     def of_commit(self, commit: str) -> PullRequest | None:
         rows = self._client.pages(f"/repository/commits/{commit}/merge_requests")
-        merged = [row["iid"] for row in rows if row["state"] == "merged" and is_own(row)]
-        return self.get(max(merged)) if merged else None
+        merged = [row for row in rows if row["state"] == "merged" and is_own(row)]
+        merged.sort(key=lambda row: (commit in made_by(row), row["iid"]))
+        return self.get(merged[-1]["iid"]) if merged else None
 
     @told
     def protection(self, branch: str) -> Protection:

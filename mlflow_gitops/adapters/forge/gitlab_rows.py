@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mlflow_gitops.adapters.forge.versions import head_at, utc
 from mlflow_gitops.pull_requests import Approval, PullRequest
 
-__all__ = ["approvals_of", "inert", "is_own", "name_of", "pull_of"]
+__all__ = ["approvals_of", "inert", "is_own", "made_by", "name_of", "pull_of"]
 
 Json = Mapping[str, Any]
 UNKNOWN = ("unchecked", "checking", "preparing", "approvals_syncing", "cannot_be_merged_recheck")
@@ -27,6 +27,11 @@ STATES: Mapping[str, Literal["open", "closed", "merged"]] = {
 def is_own(row: Json) -> bool:
     """Whether its branch is in the project itself, and not in a fork."""
     return bool(row["source_project_id"] == row["target_project_id"])
+
+
+def made_by(row: Json) -> tuple[object, ...]:
+    """Return the commits that a merge made, and the head: a later merge may hold these, too."""
+    return row.get("merge_commit_sha"), row.get("squash_commit_sha"), row.get("sha")
 
 
 def name_of(user: Json | None) -> str:

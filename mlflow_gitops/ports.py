@@ -263,6 +263,9 @@ class Repository(Protocol):
     def ahead(self, base: str, head: str) -> Ahead:
         """Compare a branch's head with the head of its base. Both have to be fetched."""
 
+    def conflicts(self, base: str, head: str) -> bool | None:
+        """Whether Git cannot merge two commits; None where it cannot tell. Takes one command."""
+
     def branches(self, prefix: str) -> Mapping[str, str]:
         """The branches whose names begin so, with their heads, as last fetched."""
 
@@ -304,6 +307,11 @@ class Forge(Protocol):
     def get(self, number: int) -> PullRequest:
         """Whole, with approvals. Raises ForgeError where there is none."""
 
+    def glance(self, number: int) -> PullRequest:
+        """As `get`, with one call where it is open: then nothing is said of approvals, of those who
+        were asked for a review, or of whether it can be merged.
+        """
+
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         """Raises TransientError where there is one for this branch already (someone was faster)."""
 
@@ -315,8 +323,12 @@ class Forge(Protocol):
     def withdraw(self, pull: PullRequest, comment: str) -> None:
         """Label it `WITHDRAWN` first, say why, then close it; nothing where it is closed."""
 
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        """Commit statuses (GitLab: external ones); those that say the same already stay."""
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        """Commit statuses (GitLab: external ones); those that say the same already stay. A commit
+        that is new has none of ours yet, so nothing is asked.
+        """
 
     def verdicts(self, commit: str) -> Sequence[CommitStatus]:
         """Return our statuses of a commit (`mlflow-gitops/…`), each as it was set last."""

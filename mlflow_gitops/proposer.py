@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 from mlflow_gitops.errors import GitOpsError, HeadMovedError, ManifestError
 from mlflow_gitops.observe import View
+from mlflow_gitops.planning.marker import read_marker
+from mlflow_gitops.planning.messages import made_again
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.own_branch import edit_mark, foreign_work
 from mlflow_gitops.planning.proposing import (
@@ -24,6 +26,7 @@ from mlflow_gitops.planning.proposing import (
     step_for,
     title_of,
     unchecked_statuses,
+    why_again,
     withdrawal,
 )
 from mlflow_gitops.ports import Forge, Repository
@@ -40,7 +43,9 @@ KEPT = "Its branch is kept: it holds a commit that mlflow-gitops did not make."
 class Proposal:
     """What a pull request is to be: one service's edit, the text and the statuses.
 
-    `standing` is the open pull request that is rewritten, None where one is to be opened.
+    `standing` is the open pull request that is rewritten, None where one is to be opened. `is_same`
+    says that the open one has this edit already, and `is_merge` that it is made again on top of
+    what the branch holds.
     """
 
     view: View
@@ -49,6 +54,8 @@ class Proposal:
     statuses: tuple[CommitStatus, ...] = ()
     before: str = ""
     standing: PullRequest | None = None
+    is_same: bool = False
+    is_merge: bool = False
 
     @property
     def branch(self) -> str:
@@ -77,7 +84,12 @@ class Proposer:
             )
         foreign = self._foreign(view, before, standing)
         if standing is not None:
-            step, why = step_for(plan, foreign, is_same=self._is_same(proposal, standing))
+            is_same = not foreign and self._is_same(proposal, standing)
+            if not is_same and standing.mergeable is False:  # who approved was not asked yet
+                plan = replace(plan, pull=self.forge.get(standing.number))
+            step, why = step_for(plan, foreign, is_same=is_same)
+            if step is Step.AGAIN:
+                proposal = _merging(proposal, standing)
             if step is Step.REPLACE:
                 kept = self._keep(proposal.branch, before) if foreign else ""
                 self.forge.withdraw(standing, f"{withdrawal(plan, why)}{kept}")
@@ -89,7 +101,10 @@ class Proposer:
     def push(self, proposals: Sequence[Proposal]) -> Mapping[str, Change | GitOpsError]:
         """All branches at once; each has its own fate."""
         return self.repository.propose(
-            [BranchPush(p.branch, p.view.tree.head, (p.edit,), p.before) for p in proposals]
+            [
+                BranchPush(p.branch, p.view.tree.head, (p.edit,), p.before, p.is_merge)
+                for p in proposals
+            ]
         )
 
     def show(self, proposal: Proposal, pushed: Change) -> PullRequest:
@@ -104,10 +119,10 @@ class Proposer:
         draft = _draft(proposal, edit_mark(pushed.diff))
         if standing is None:
             standing = self.forge.open(proposal.branch, view.plan.place.branch, draft)
-        else:
+        elif not proposal.is_merge or read_marker(standing.body) != read_marker(draft.body):
             self.forge.update(standing, draft)
         if proposal.statuses:
-            self.forge.set_statuses(pushed.commit, proposal.statuses)
+            self.forge.set_statuses(pushed.commit, proposal.statuses, is_new=True)
         return standing
 
     def refresh(self, proposal: Proposal, pull: PullRequest) -> str:
@@ -168,9 +183,13 @@ class Proposer:
         return found
 
     def _is_same(self, proposal: Proposal, pull: PullRequest) -> bool:
-        """Whether the branch of an approved one changes the lines that the edit would."""
-        if not pull.is_approved:
+        """Whether the edit is the one that the branch holds: by the objects that a build shows, or
+        by its lines.
+        """
+        if not pull.approvals and pull.mergeable is not False:
             return False
+        if proposal.is_same and not proposal.view.plan.not_proved:
+            return True
         again = edit_mark(self.repository.diff(proposal.view.tree.head, [proposal.edit]))
         return again == self._mark(proposal.view, pull.head)
 
@@ -182,6 +201,12 @@ class Proposer:
         kept = kept_branch(branch, head)
         self.repository.keep(kept, head)
         return f" What its branch held is kept in the branch `{kept}`."
+
+
+def _merging(proposal: Proposal, pull: PullRequest) -> Proposal:
+    """The same edit as a merge of the base, on top of what was reviewed."""
+    message = made_again(proposal.edit.message, why_again(pull))
+    return replace(proposal, edit=replace(proposal.edit, message=message), is_merge=True)
 
 
 def _draft(proposal: Proposal, edit: str = "") -> Draft:

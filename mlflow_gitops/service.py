@@ -26,11 +26,15 @@ from mlflow_gitops.state import Environment, Settings, State
 __all__ = ["ServiceReconciler"]
 
 
+MOST_BRANCHES = 500  # that are compared with their base after each run
+
+
 @dataclass(slots=True)
 class ServiceReconciler:
     """Satisfies the protocol of the webhook service's worker. Safe for several threads."""
 
     reconciler: Reconciler
+    _stuck: dict[str, str] = field(default_factory=dict)
     _survey: Survey = field(default_factory=lambda: Survey({}, {}, {}, 0))
 
     def reconcile(self, model: str, *, reason: str) -> float | None:
@@ -80,14 +84,45 @@ class ServiceReconciler:
 
     def proposed(self, base: str) -> Collection[str]:
         """By our branches, as last fetched."""
-        settings, repository = self.reconciler.observer.settings(), self.reconciler.repository
-        default = repository.default_branch
+        settings = self.reconciler.observer.settings()
+        names = [name for name, its_base in self._branches(settings).items() if its_base == base]
+        return self._models_of(names, settings)
+
+    def in_conflict(self) -> Collection[str]:
+        """By Git alone, as last fetched. What a look leaves in conflict, as one that is held, waits
+        for its next look.
+        """
+        try:
+            settings, repository = self.reconciler.observer.settings(), self.reconciler.repository
+            branches = self._branches(settings)
+        except GitOpsError:
+            return ()  # a look tells of it
+        if len(branches) > MOST_BRANCHES:
+            return ()
+        found: dict[str, str] = {}
+        for name, base in branches.items():
+            head, onto = repository.branch_head(name), repository.branch_head(base)
+            if self._stuck.get(name) != head and onto and repository.conflicts(onto, head):
+                found[name] = head
+        self._stuck |= found
+        return self._models_of(found, settings) if found else ()
+
+    def _branches(self, settings: Settings) -> Mapping[str, str]:
+        """Each branch that we make pull requests from, to its base."""
+        repository = self.reconciler.repository
+        default, found = repository.default_branch, {}
+        for name in repository.branches(OURS):
+            parts = name.split("/")
+            environment = settings.environments.get(parts[1]) if len(parts) == 3 else None
+            if environment is not None:
+                found[name] = environment.branch or default
+        return found
+
+    def _models_of(self, branches: Iterable[str], settings: Settings) -> Collection[str]:
         known = self.reconciler.registry.names() if settings.by_slug else ()
         found: set[str] = set()
-        for parts in (name.split("/") for name in repository.branches(OURS)):
-            environment = settings.environments.get(parts[1]) if len(parts) == 3 else None
-            if environment is not None and (environment.branch or default) == base:
-                found |= _models(parts[2], environment, settings, known)
+        for _, environment, service in (name.split("/") for name in branches):
+            found |= _models(service, settings.environments[environment], settings, known)
         return frozenset(found)
 
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:

@@ -23,7 +23,9 @@ __all__ = ["Branches"]
 
 MOST = 100  # commits of a branch that are read
 KEPT = 256  # comparisons
-CLEAN, CONFLICT = 0, 1  # exit codes of `git merge-tree`
+MERGES_KEPT = 2_000
+CLEAN = 0
+CONFLICTS = {CLEAN: False, 1: True}  # by the exit codes of `git merge-tree`
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Branches:
     committer: Callable[[], str]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: OrderedDict[tuple[str, str], Ahead] = field(default_factory=OrderedDict)
+    _merges: OrderedDict[tuple[str, str], bool | None] = field(default_factory=OrderedDict)
 
     def ahead(self, base: str, head: str) -> Ahead:
         """Raises RepositoryError where one of the commits was not fetched."""
@@ -51,6 +54,15 @@ class Branches:
                 self._known.popitem(last=False)
             return self._known[base, head]
 
+    def conflicts(self, base: str, head: str) -> bool | None:
+        """Return whether the two do not merge, which takes one command; None where it is unknown."""
+        with self._lock:
+            if (base, head) not in self._merges:
+                self._merges[base, head] = CONFLICTS.get(self._merged(base, head)[0])
+            if len(self._merges) > MERGES_KEPT:
+                self._merges.popitem(last=False)
+            return self._merges[base, head]
+
     def _check(self, commit: str) -> None:
         if not is_commit(commit) or not self.objects.known(commit):
             raise RepositoryError(
@@ -60,14 +72,16 @@ class Branches:
             )
 
     def _compare(self, base: str, head: str) -> Ahead:
-        fork = self._lines("merge-base", base, head)
+        forks = self._lines("merge-base", base, head)
+        fork = forks[0] if forks else ""
         commits = self._lines("rev-list", f"--max-count={MOST}", head, "--not", base)
         facts = self.log.facts(commits)
         added, own = frozenset(commits), self.committer()
         return Ahead(
             tuple(self._classified(each, added, own) for each in facts),
-            self._diff(fork[0], head) if fork else self._diff(base, head),
-            False if fork == [base] else self._conflicts(base, head),
+            self._diff(fork or base, head),
+            False if fork == base else CONFLICTS.get(self._merged(base, head)[0]),
+            fork,
         )
 
     def _classified(self, facts: CommitFacts, added: frozenset[str], own: str) -> BranchCommit:
@@ -83,10 +97,6 @@ class Branches:
             return "merge"
         _, merged = self._merged(*facts.parents)
         return "update" if merged == self._tree(facts.commit) else "resolved"
-
-    def _conflicts(self, base: str, head: str) -> bool | None:
-        code, _ = self._merged(base, head)
-        return {CLEAN: False, CONFLICT: True}.get(code)
 
     def _merged(self, ours: str, theirs: str) -> tuple[int, str]:
         """The exit code, and the tree of a clean merge ("" without one)."""

@@ -3,17 +3,20 @@
 The branch may hold our commits and merges of its base: people update a pull request's branch, and
 forges rebase it. Everything else is somebody's work, which is never rewritten. A commit of ours
 carries our trailer. One that somebody else committed may be rebased by a forge, or amended by a
-person: the lines that the branch changes tell which.
+person: the lines that the branch changes tell which. A merge of the base in which we made our edit
+again carries our trailer, too.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
+from typing import Protocol
 
 from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers
 
-__all__ = ["edit_mark", "foreign_work"]
+__all__ = ["edit_mark", "foreign_work", "is_same_edit"]
 
 PLACES = ("diff --git ", "index ", "--- ", "+++ ", "@@ ", " ")
 """Lines of a diff that change where its base moves on, though the edit stays the same."""
@@ -43,8 +46,42 @@ def foreign_work(service: str, ahead: Ahead, *marks: str) -> str:
 
 
 def _is_ours(commit: BranchCommit, service: str, *, is_same: bool) -> bool:
-    if commit.kind == "resolved":  # by hand, to what we would write
-        return is_same
-    if commit.kind == "commit":
-        return parse_trailers(commit.message).get(SERVICE) == service
-    return commit.kind == "update"
+    has_trailer = parse_trailers(commit.message).get(SERVICE) == service
+    if commit.kind == "resolved":  # by us, or by hand to what we would write
+        return is_same or (commit.is_own and has_trailer)
+    return has_trailer if commit.kind == "commit" else commit.kind == "update"
+
+
+class Texts(Protocol):
+    """The part of `ports.Tree` that a comparison needs."""
+
+    def paths(self) -> Collection[str]: ...
+
+    def __contains__(self, path: object) -> bool: ...
+
+    def blob(self, path: str) -> str: ...
+
+    def read(self, path: str) -> str: ...
+
+
+def is_same_edit(files: Mapping[str, str | None], base: Texts, fork: Texts, head: Texts) -> bool:
+    """Return whether an edit of the base does to files what a branch does that began at `fork`.
+
+    Both change the same paths, and write the same texts into files that only they make. A file that
+    the base has may differ, since others may have changed it meanwhile: what the edit makes of the
+    objects in it is for the caller to compare.
+    """
+    paths = {*fork.paths(), *head.paths()}
+    changed = {path for path in paths if _blob(fork, path) != _blob(head, path)}
+    return changed.issuperset(files) and all(
+        (path in files and path in base) or files.get(path, _text(base, path)) == _text(head, path)
+        for path in changed
+    )
+
+
+def _blob(tree: Texts, path: str) -> str | None:
+    return tree.blob(path) if path in tree else None
+
+
+def _text(tree: Texts, path: str) -> str | None:
+    return tree.read(path) if path in tree else None

@@ -33,6 +33,7 @@ __all__ = [
     "unchecked",
     "unchecked_statuses",
     "until_next_look",
+    "why_again",
     "withdrawal",
 ]
 
@@ -43,10 +44,14 @@ SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull reque
 
 
 class Step(StrEnum):
-    """What becomes of the pull request: a new one, the open one says it now, or one for another."""
+    """What becomes of the pull request: a new one, the open one says it now, or one for another.
+
+    `AGAIN` merges the base into the open one's branch, with the same edit made again.
+    """
 
     OPEN = "open"
     UPDATE = "update"
+    AGAIN = "again"
     REPLACE = "replace"
 
 
@@ -54,18 +59,27 @@ def step_for(plan: Plan, foreign: str = "", *, is_same: bool = False) -> tuple[S
     """Return the step for a plan that changes Git, and why where the open one is not rewritten.
 
     `foreign` is what the open pull request's branch holds of other people's work. `is_same` says
-    that the branch changes the same lines already, so that only its base moved.
+    that the branch holds the same edit already, so that only its base moved. An approval of an
+    older head counts, too: the forge may still count it.
     """
     pull = plan.pull
     if pull is None or pull.state != "open":
         return Step.OPEN, ""
     if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
         return Step.REPLACE, "it was withdrawn before"
-    if pull.is_approved and not is_same:
+    if pull.approvals and not is_same:
         return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
     if foreign:
         return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
-    return Step.UPDATE, ""
+    is_kept = bool(pull.approvals) or pull.mergeable is False
+    return (Step.AGAIN if is_same and is_kept else Step.UPDATE), ""
+
+
+def why_again(pull: PullRequest) -> str:
+    """Return why the edit of an open pull request is made again, for the commit's message."""
+    what = "It conflicted with" if pull.mergeable is False else "It is asked for again, on"
+    base = clean(pull.base)
+    return f"{what} {base}, so this merges {base} into it and makes the same edit again."
 
 
 def unchecked(foreign: str) -> str:

@@ -70,6 +70,10 @@ class MemoryForge:
             raise ForgeError(f"there is no pull request #{number}", where=URL)
         return self._now(self.pulls[number])
 
+    def glance(self, number: int) -> PullRequest:
+        pull = self.get(number)
+        return replace(pull, approvals=(), asked=()) if pull.state == "open" else pull
+
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         self._ask()
         if any(p.branch == branch and p.state == "open" for p in self.pulls.values()):
@@ -106,8 +110,11 @@ class MemoryForge:
             self.pulls[pull.number] = replace(now, state="closed", labels=labels)
             self.comments.setdefault(pull.number, []).append(comment)
 
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
         self._ask()
+        assert not (is_new and commit in self.statuses)
         self.statuses[commit] = tuple(statuses)
 
     def verdicts(self, commit: str) -> Sequence[CommitStatus]:

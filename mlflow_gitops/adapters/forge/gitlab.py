@@ -77,6 +77,11 @@ class GitLabForge:
         return replace(found, asked=(*found.asked, *self._not_again.of(number)))
 
     @told
+    def glance(self, number: int) -> PullRequest:
+        row = self._client.get(f"/merge_requests/{number}")
+        return pull_of(row, (), "") if row["state"] == "opened" else self.get(number)
+
+    @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
             "source_branch": branch,
@@ -124,8 +129,11 @@ class GitLabForge:
         self._client.send("put", path, {"state_event": "close"})
 
     @told
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        rows = self._client.pages(f"/repository/commits/{commit}/statuses")
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        path = f"/repository/commits/{commit}/statuses"
+        rows = [] if is_new else self._client.pages(path)
         told = {row["name"]: (row["status"], row["description"] or "") for row in rows}
         for status in statuses:
             verdict, text = VERDICTS[status.verdict], status.text[:TEXT_LIMIT]

@@ -39,6 +39,7 @@ __all__ = [
 
 TITLE_LIMIT = 200
 HOLD, TEXT, EDIT = "hold", "text", "edit"
+AROUND = ("index ", "@@ ", " ")  # lines of a diff
 STATUS_LIMIT = 140  # characters; GitHub takes no more
 SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull request
 
@@ -168,7 +169,11 @@ def _is_missing(wanted: Sequence[str], there: Sequence[str]) -> bool:
 
 
 def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Of a diff in it, only of the lines that are removed and added: the others change with the
+    base, and say nothing new.
+    """
+    lines = (line for line in text.split("\n") if not line.startswith(AROUND))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def request_of(pull: PullRequest) -> str:

@@ -274,9 +274,7 @@ class Observer:
         own = self.repository.branch_head(branch)
         return self.repository.conflicts(head, own) if own else None
 
-    def is_proposed(
-        self, view: View, files: Mapping[str, str | None], settings: Settings
-    ) -> bool:
+    def is_proposed(self, view: View, files: Mapping[str, str | None], settings: Settings) -> bool:
         """Whether the open pull request has this edit already, so that only its base moved: nobody
         decided otherwise in Git since it was made.
         """

@@ -183,12 +183,12 @@ class Proposer:
         return found
 
     def _is_same(self, proposal: Proposal, pull: PullRequest) -> bool:
-        """Whether the edit is the one that the branch holds: by the objects that a build shows, or
-        by its lines.
+        """Whether the edit is the one that the branch holds: by its values and files, or by its
+        lines.
         """
         if not pull.approvals and pull.mergeable is not False:
             return False
-        if proposal.is_same and not proposal.view.plan.not_proved:
+        if proposal.is_same:
             return True
         again = edit_mark(self.repository.diff(proposal.view.tree.head, [proposal.edit]))
         return again == self._mark(proposal.view, pull.head)

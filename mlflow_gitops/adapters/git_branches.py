@@ -55,7 +55,7 @@ class Branches:
             return self._known[base, head]
 
     def conflicts(self, base: str, head: str) -> bool | None:
-        """Return whether the two do not merge, which takes one command; None where it is unknown."""
+        """Return whether the two do not merge; None where this Git cannot tell."""
         with self._lock:
             if (base, head) not in self._merges:
                 self._merges[base, head] = CONFLICTS.get(self._merged(base, head)[0])

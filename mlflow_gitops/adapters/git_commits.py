@@ -73,10 +73,10 @@ class Commits:
         return Built(base, tip, entries, commits)
 
     def merge(self, base: str, edit: Edit, other: str) -> Change:
-        """A merge of `base`, its first parent, and `other`, that holds what the edit makes of `base`.
+        """Merge `other` into `base`, and hold exactly what the edit makes of `base`.
 
-        So whoever follows first parents sees one change of `base`. Without a commit where the edit
-        changes nothing.
+        `base` is the first parent, so whoever follows first parents sees one change of it. Without
+        a commit where the edit changes nothing.
         """
         made = self.build(base, [edit], to_push=False)
         if made.tip == base:

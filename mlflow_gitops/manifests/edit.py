@@ -125,7 +125,7 @@ def add_to_list(
     mark, text = _split_mark(text)
     old = parse(text, where)
     root, before = old[0] if old else None, _list_of(old, key, where)
-    index = _place_by_name(before, entry) if by_name else len(before)
+    index = _place_by_name(root, key, entry, where) if by_name else len(before)
     try:
         result = apply(text, _added(text, root, key, item, index, where))
     except Unclear as unclear:
@@ -187,21 +187,21 @@ def _check_others_kept(old: list[Node], new: list[Node], key: str, where: str) -
         raise _unusual(where, f"a change to `{key}` would change something else")
 
 
-def _place_by_name(items: list[Node], entry: str) -> int:
-    """The index below the nearest name that comes before the entry's, in whatever order they are.
-
-    A list in flow style is one line, so that its end is as good as any place.
+def _place_by_name(root: Node, key: str, entry: str, where: str) -> int:
+    """The index below the nearest name that comes before the entry's, in whatever order they are;
+    the end of a list in flow style.
     """
-    if any(item.start_mark.line == items[0].start_mark.line for item in items[1:]):
+    found = own_entry(root, key, where) if is_mapping(root) else None
+    if found is None or not is_sequence(found[1]):
+        return 0
+    items = found[1].value
+    if found[1].flow_style:
         return len(items)
-    before = [(text_of(item), index) for index, item in enumerate(items)]
-    names = [(name, index) for name, index in before if name is not None and name < entry]
-    return max(names)[1] + 1 if names else 0
+    names = ((text_of(item) or "", index) for index, item in enumerate(items))
+    return max((each for each in names if each[0] < entry), default=("", -1))[1] + 1
 
 
-def _added(
-    text: str, root: Node, key: str, item: str, index: int, where: str
-) -> list[Splice]:
+def _added(text: str, root: Node, key: str, item: str, index: int, where: str) -> list[Splice]:
     """`index` is the place in a list of block style; in flow style it is the end."""
     if root is None or is_null(root):
         eol = line_break(text)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.test_forges import LOCAL, SERVERS
 from tests.support.forge_host import LocalForge
-from tests.support.git import git, make_bare
+from tests.support.git import make_bare
 from tests.support.new_services import LISTED, PLAIN, NewServices
 
 MODELS = [f"model-{letter}" for letter in "dbface"]

@@ -50,6 +50,9 @@ class MemoryForge:
         pull = self.get(number)
         self.pulls[number] = replace(pull, approvals=(*pull.approvals, Approval(by, pull.head)))
 
+    def dismiss(self, number: int) -> None:
+        self.pulls[number] = replace(self.get(number), approvals=())
+
     def says_conflict(self, number: int) -> None:
         self.pulls[number] = replace(self.get(number), mergeable=False)
 

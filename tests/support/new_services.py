@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from mlflow_gitops.adapters.repository import GitRepository
@@ -145,7 +146,7 @@ class NewServices:
             by_head = [heads[part] for part in parts if part in heads]
             named = [
                 int(after)
-                for before, after in zip(parts, parts[1:], strict=False)
+                for before, after in pairwise(parts)
                 if before in ("pulls", "merge_requests", "issues") and after.isdecimal()
             ]
             for number in (by_head or named)[:1]:

@@ -43,7 +43,7 @@ PLAIN: Mapping[str, str] = {"mlflow-gitops.yaml": SETTINGS, "production/shared.y
 @dataclass(frozen=True)
 class Merged:
     """What became of the other open pull requests after one was merged. `calls` is how many
-    requests were made for each pull request.
+    requests were made for each pull request, and by 0 for none by its number.
     """
 
     others: Collection[int]
@@ -131,6 +131,15 @@ class NewServices:
     def is_open(self, number: int) -> bool:
         return self.forge.get(number).state == "open"
 
+    def is_untouched(self) -> bool:
+        """Whether each was merged as the pull request that was approved first."""
+        pulls = [self.forge.get(number) for number in self.numbers]
+        is_merged = all(pull.state == "merged" and pull.approvals for pull in pulls)
+        return is_merged and all(
+            (newest := self.forge.newest(pull.branch)) and newest.number == pull.number
+            for pull in pulls
+        )
+
     def served(self) -> str:
         """The environment's list, or the names of its files."""
         text = "production/kustomization.yaml"
@@ -140,7 +149,7 @@ class NewServices:
     def _calls(self) -> Mapping[int, int]:
         """Requests that name a pull request, or a commit that is its branch's head."""
         heads = {head: number for number, head in self.heads().items()}
-        found: dict[int, int] = dict.fromkeys(self.numbers, 0)
+        found = dict.fromkeys(range(len(self.models) + 1), 0)
         for line in self.host.seen:
             parts = line.split("/")
             by_head = [heads[part] for part in parts if part in heads]
@@ -149,9 +158,7 @@ class NewServices:
                 for before, after in pairwise(parts)
                 if before in ("pulls", "merge_requests", "issues") and after.isdecimal()
             ]
-            for number in (by_head or named)[:1]:
-                found[number] += 1
-        assert sum(found.values()) == len(self.host.seen), self.host.seen
+            found[(by_head or named or [0])[0]] += 1
         return found
 
     @staticmethod

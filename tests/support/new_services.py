@@ -133,12 +133,13 @@ class NewServices:
 
     def is_untouched(self) -> bool:
         """Whether each was merged as the pull request that was approved first."""
-        pulls = [self.forge.get(number) for number in self.numbers]
-        is_merged = all(pull.state == "merged" and pull.approvals for pull in pulls)
-        return is_merged and all(
-            (newest := self.forge.newest(pull.branch)) and newest.number == pull.number
-            for pull in pulls
-        )
+        return all(map(self._is_merged_as_approved, self.numbers))
+
+    def _is_merged_as_approved(self, number: int) -> bool:
+        pull = self.forge.get(number)
+        newest = self.forge.newest(pull.branch)
+        is_replaced = newest is None or newest.number != number
+        return pull.state == "merged" and bool(pull.approvals) and not is_replaced
 
     def served(self) -> str:
         """The environment's list, or the names of its files."""

@@ -19,8 +19,8 @@ from mlflow_gitops.planning.decisions import Decision
 from mlflow_gitops.planning.desired import desired_service, laid_out
 from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import clean
-from mlflow_gitops.planning.naming import as_published, branch_of
-from mlflow_gitops.planning.own_branch import is_same_edit
+from mlflow_gitops.planning.naming import OURS, as_published, branch_of
+from mlflow_gitops.planning.own_branch import carried, is_same_edit
 from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
 from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
@@ -267,6 +267,9 @@ class Observer:
         if self.repository.branch_head(pull.branch) != pull.head:
             return replace(pull, mergeable=None)
         conflicts = self._conflicts(head, pull.branch)
+        if any(each.commit != pull.head for each in pull.approvals):
+            service = pull.branch.removeprefix(OURS)
+            pull = carried(service, self.repository.ahead(head, pull.head), pull)
         return pull if conflicts is None else replace(pull, mergeable=not conflicts)
 
     def _conflicts(self, head: str, branch: str) -> bool | None:

@@ -263,6 +263,9 @@ class Repository(Protocol):
     def ahead(self, base: str, head: str) -> Ahead:
         """Compare a branch's head with the head of its base. Both have to be fetched."""
 
+    def first_parent(self, commit: str) -> str:
+        """The first parent of a commit that was fetched; "" where it has none."""
+
     def conflicts(self, base: str, head: str) -> bool | None:
         """Whether Git cannot merge two commits; None where it cannot tell. Takes one command."""
 

@@ -247,6 +247,11 @@ class GitRepository:
         self._known_heads()
         return self._branches.ahead(base, head)
 
+    def first_parent(self, commit: str) -> str:
+        self._known_heads()
+        parents = self.log.facts([commit])[0].parents
+        return parents[0] if parents else ""
+
     def conflicts(self, base: str, head: str) -> bool | None:
         self._known_heads()
         return self._branches.conflicts(base, head)

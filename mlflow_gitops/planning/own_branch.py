@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers
+from mlflow_gitops.pull_requests import PullRequest
 
-__all__ = ["edit_mark", "foreign_work", "is_same_edit"]
+__all__ = ["carried", "edit_mark", "foreign_work", "is_same_edit"]
 
 PLACES = ("diff --git ", "index ", "--- ", "+++ ", "@@ ", " ")
 """Lines of a diff that change where its base moves on, though the edit stays the same."""
@@ -50,6 +52,21 @@ def _is_ours(commit: BranchCommit, service: str, *, is_same: bool) -> bool:
     if commit.kind == "resolved":  # by us, or by hand to what we would write
         return is_same or (commit.is_own and has_trailer)
     return has_trailer if commit.kind == "commit" else commit.kind == "update"
+
+
+def carried(service: str, ahead: Ahead, pull: PullRequest) -> PullRequest:
+    """Return the pull request with approvals of an older head counted for its present one, where
+    the branch took nothing but its base since then. `ahead` is of the present head.
+    """
+    same: set[str] = set()
+    for commit in ahead.commits:
+        same.add(commit.commit)
+        if commit.kind == "commit" or not _is_ours(commit, service, is_same=False):
+            break
+    approvals = (
+        replace(each, commit=pull.head) if each.commit in same else each for each in pull.approvals
+    )
+    return replace(pull, approvals=tuple(approvals))
 
 
 class Texts(Protocol):

@@ -305,6 +305,11 @@ class MemoryRepository:
         both = self._all(base) & self._all(head)
         return max(both, key=lambda c: self.commits[c].number, default="")
 
+    def first_parent(self, commit: str) -> str:
+        if commit not in self.commits:
+            raise RepositoryError("there is no such commit", where=commit, hint="fetch")
+        return self.commits[commit].parent
+
     def conflicts(self, base: str, head: str) -> bool | None:
         return self._merged(base, head) is None
 

@@ -2,7 +2,7 @@
 
 After each merge the service looks at the model that the forge's webhook names, and at those whose
 branch conflicts since. Every pull request has to be merged as the one that was approved, and
-requests to the forge are counted. In a plain folder no other pull request is touched. Git and the
+requests to the forge are counted. Without a list no other pull request is touched. Git and the
 forge's HTTP API are real; the registry and the bucket are in memory.
 
     python benchmarks/merging.py [--services 30] [--seed 1]
@@ -21,10 +21,14 @@ from _common import close, show
 from mlflow_gitops.adapters.forge import gitea, github_client
 from tests.integration.test_forges import SERVERS
 from tests.support.git import make_bare
-from tests.support.new_services import LISTED, PLAIN, NewServices
+from tests.support.new_services import FOLDERS, LISTED, PLAIN, NewServices
 
 MOST_CALLS = 5.0
-LAYOUTS: Mapping[str, Mapping[str, str]] = {"a list": LISTED, "a plain folder": PLAIN}
+LAYOUTS: Mapping[str, Mapping[str, str]] = {
+    "list": LISTED,
+    "plain folder": PLAIN,
+    "ApplicationSet": FOLDERS,
+}
 HEADINGS = (
     *("forge", "environment", "merged", "made again", "requests"),
     *("each", "most", "s"),

@@ -14,7 +14,7 @@ from tests.integration.test_forges import LOCAL, SERVERS
 from tests.support.forge_host import How, LocalForge
 from tests.support.git import git, make_bare
 from tests.support.kubectl import build, kubectl, objects
-from tests.support.new_services import LISTED, PLAIN, NewServices
+from tests.support.new_services import FOLDERS, LISTED, PLAIN, NewServices
 
 MODELS = [f"model-{letter}" for letter in "dbface"]
 MOST_CALLS, GATES = 5, 4
@@ -48,13 +48,21 @@ def test_a_list_costs_no_approval(kind: str, tmp_path: Path) -> None:
         assert lines == [f"  - {model}" for model in sorted(MODELS)]
 
 
-def test_a_plain_folder_needs_nothing(tmp_path: Path) -> None:
-    with forge("gitea", tmp_path, PLAIN) as host:
-        world = NewServices(host, tmp_path / "state", MODELS)
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [(PLAIN, "production/{}.yaml"), (FOLDERS, "models/overlays/production/{}/kustomization.yaml")],
+    ids=["plain", "folders"],
+)
+def test_without_a_list_nothing_is_touched(
+    tmp_path: Path, files: Mapping[str, str], place: str
+) -> None:
+    renderer = KustomizeRenderer(path=str(Path(kubectl()).parent))
+    with forge("gitea", tmp_path, files) as host:
+        world = NewServices(host, tmp_path / "state", MODELS[:4], renderer)
         for step in world.merge_all(seed=4):
             assert (step.moved, step.total) == ([], 0)
         assert world.is_untouched()
-        assert all(f"production/{model}.yaml" in world.served() for model in MODELS)
+        assert {place.format(model) for model in world.models} <= set(world.served().splitlines())
 
 
 class KilledError(BaseException):

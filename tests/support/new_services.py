@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mlflow_gitops.adapters.repository import GitRepository
+from mlflow_gitops.manifests import InitOptions, scaffold_repository
 from mlflow_gitops.observe import Observer
 from mlflow_gitops.ports import Renderer
 from mlflow_gitops.reconcile import Reconciler
@@ -23,7 +24,7 @@ from tests.support.memory_registry import MemoryRegistry
 from tests.support.memory_session import FILES, ROOT, TIME
 from tests.support.memory_store import MemoryArtifactStore
 
-__all__ = ["LISTED", "PLAIN", "Merged", "NewServices"]
+__all__ = ["FOLDERS", "LISTED", "PLAIN", "Merged", "NewServices"]
 
 SETTINGS = """artifacts: {bucket: models}
 environments:
@@ -38,6 +39,17 @@ LISTED: Mapping[str, str] = {
 """A kustomization that lists every service."""
 PLAIN: Mapping[str, str] = {"mlflow-gitops.yaml": SETTINGS, "production/shared.yaml": CONFIG_MAP}
 """A folder of manifests, each found by itself."""
+
+SCAFFOLD = scaffold_repository(
+    InitOptions("models", "https://git.example.com/ml.git", applicationset=True)
+)
+FOLDERS: Mapping[str, str] = {
+    **SCAFFOLD,
+    "mlflow-gitops.yaml": SCAFFOLD["mlflow-gitops.yaml"].replace(
+        "delivery: commit", "delivery: pull-request"
+    ),
+}
+"""What `init --applicationset` writes: a folder for each service, and no list."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +154,11 @@ class NewServices:
         return pull.state == "merged" and bool(pull.approvals) and not is_replaced
 
     def served(self) -> str:
-        """The environment's list, or the names of its files."""
+        """The environment's list, or the names of all files."""
         text = "production/kustomization.yaml"
-        names = git("ls-tree", "--name-only", "main", "production/", cwd=self.host.bare)
-        return git("show", f"main:{text}", cwd=self.host.bare) if text in names else names
+        names = git("ls-tree", "-r", "--name-only", "main", cwd=self.host.bare)
+        is_listed = text in names.splitlines()
+        return git("show", f"main:{text}", cwd=self.host.bare) if is_listed else names
 
     def _calls(self) -> Mapping[int, int]:
         """Requests that name a pull request, or a commit that is its branch's head."""

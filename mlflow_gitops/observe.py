@@ -22,7 +22,7 @@ from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import OURS, as_published, branch_of
 from mlflow_gitops.planning.own_branch import carried, is_same_edit
 from mlflow_gitops.planning.plan import Kind, Place, Plan, held_by, make_plan, next_delivered
-from mlflow_gitops.planning.proposing import request_of
+from mlflow_gitops.planning.proposing import keeps_head, request_of
 from mlflow_gitops.planning.records import malformed, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.planning.service_names import long_host, too_long
@@ -256,7 +256,12 @@ class Observer:
                 where=pull.url,
                 hint="fetch, and plan again on the new head",
             )
-        return self._compared(pull, place, head)
+        found = self._compared(pull, place, head)
+        if conflicts and found.state == "open" and found.mergeable is not False:
+            return self._compared(
+                forge.get(delivered.pull), place, head
+            )  # it waits, so ask for all
+        return found
 
     def _compared(self, pull: PullRequest, place: Place, head: str) -> PullRequest:
         """Whether it conflicts is decided by Git: a forge says so also while it still looks, and of
@@ -282,17 +287,17 @@ class Observer:
         decided otherwise in Git since it was made.
         """
         plan, pull = view.plan, view.plan.pull
-        if pull is None or pull.state != "open" or pull.base != plan.place.branch:
+        if pull is None or not keeps_head(pull) or pull.base != plan.place.branch:
+            return False
+        if self.repository.branch_head(pull.branch) != pull.head:
             return False
         fork = self.repository.ahead(view.tree.head, pull.head).fork
-        before, after = (
-            self._spec_at(commit, view.environment, settings, plan.place)
-            for commit in (fork, pull.head)
-        )
+        before = self._spec_at(fork, view.environment, settings, plan.place)
+        after = self._spec_at(pull.head, view.environment, settings, plan.place)
         if not fork or (before, after) != (plan.before, plan.after):
             return False
-        trees = (self.repository.tree_at(commit) for commit in (fork, pull.head))
-        return is_same_edit(files, view.tree, *trees)
+        at_fork, at_head = self.repository.tree_at(fork), self.repository.tree_at(pull.head)
+        return is_same_edit(files, view.tree, at_fork, at_head)
 
     def _newest(self, plan: Plan, tree: Tree, settings: Settings) -> PullRequest | None:
         """Our branch's pull request, whatever the record says of it."""

@@ -20,6 +20,7 @@ from mlflow_gitops.planning.proposing import (
     Step,
     body_for,
     edit_mark_of,
+    keeps_head,
     kept_branch,
     lacks,
     says,
@@ -77,16 +78,12 @@ class Proposer:
         before = self.repository.branch_head(proposal.branch)
         standing = plan.pull if plan.pull and plan.pull.state == "open" else None
         if proposal.branch in others or (standing is not None and standing.head != before):
-            raise HeadMovedError(
-                f"the branch {proposal.branch} was written to just now",
-                where=standing.url if standing else proposal.branch,
-                hint="fetch, and look again",
-            )
+            raise _moved(proposal.branch, standing)
         foreign = self._foreign(view, before, standing)
         if standing is not None:
-            is_same = not foreign and self._is_same(proposal, standing)
+            is_same = self._is_same(proposal, standing)
             if not is_same and standing.mergeable is False:  # who approved was not asked yet
-                plan = replace(plan, pull=self.forge.get(standing.number))
+                plan = replace(plan, pull=self._whole(standing))
             step, why = step_for(plan, foreign, is_same=is_same)
             if step is Step.AGAIN:
                 proposal = _merging(proposal, standing)
@@ -122,7 +119,8 @@ class Proposer:
         elif not proposal.is_merge or read_marker(standing.body) != read_marker(draft.body):
             self.forge.update(standing, draft)
         if proposal.statuses:
-            self.forge.set_statuses(pushed.commit, proposal.statuses, is_new=True)
+            is_new = proposal.is_merge  # it cannot have been there before
+            self.forge.set_statuses(pushed.commit, proposal.statuses, is_new=is_new)
         return standing
 
     def refresh(self, proposal: Proposal, pull: PullRequest) -> str:
@@ -186,12 +184,17 @@ class Proposer:
         """Whether the edit is the one that the branch holds: by its values and files, or by its
         lines.
         """
-        if not pull.approvals and pull.mergeable is not False:
-            return False
-        if proposal.is_same:
-            return True
+        if not keeps_head(pull) or proposal.is_same:
+            return proposal.is_same
         again = edit_mark(self.repository.diff(proposal.view.tree.head, [proposal.edit]))
         return again == self._mark(proposal.view, pull.head)
+
+    def _whole(self, pull: PullRequest) -> PullRequest:
+        """With who approved. Raises HeadMovedError where it was closed or written to meanwhile."""
+        found = self.forge.get(pull.number)
+        if (found.state, found.head) != ("open", pull.head):
+            raise _moved(pull.branch, pull)
+        return found
 
     def _mark(self, view: View, head: str) -> str:
         return edit_mark(self.repository.ahead(view.tree.head, head).diff)
@@ -201,6 +204,14 @@ class Proposer:
         kept = kept_branch(branch, head)
         self.repository.keep(kept, head)
         return f" What its branch held is kept in the branch `{kept}`."
+
+
+def _moved(branch: str, pull: PullRequest | None) -> HeadMovedError:
+    return HeadMovedError(
+        f"the branch {branch} was written to just now",
+        where=pull.url if pull else branch,
+        hint="fetch, and look again",
+    )
 
 
 def _merging(proposal: Proposal, pull: PullRequest) -> Proposal:

@@ -26,7 +26,7 @@ from mlflow_gitops.state import Environment, Settings, State
 __all__ = ["ServiceReconciler"]
 
 
-MOST_BRANCHES = 500  # that are compared with their base after each run
+MOST_BRANCHES = 200  # that are compared with a new base after a run, some milliseconds each
 
 
 @dataclass(slots=True)
@@ -97,15 +97,23 @@ class ServiceReconciler:
             branches = self._branches(settings)
         except GitOpsError:
             return ()  # a look tells of it
-        if len(branches) > MOST_BRANCHES:
+        pairs = {
+            name: (repository.branch_head(base), repository.branch_head(name))
+            for name, base in branches.items()
+        }
+        news = {
+            name: (base, head)
+            for name, (base, head) in pairs.items()
+            if base and self._stuck.get(name) != head and not repository.is_ancestor(head, base)
+        }
+        if len(news) > MOST_BRANCHES:
             return ()
-        found: dict[str, str] = {}
-        for name, base in branches.items():
-            head, onto = repository.branch_head(name), repository.branch_head(base)
-            if self._stuck.get(name) != head and onto and repository.conflicts(onto, head):
-                found[name] = head
+        found = {
+            name: head for name, (base, head) in news.items() if repository.conflicts(base, head)
+        }
+        models = self._models_of(found, settings) if found else ()
         self._stuck |= found
-        return self._models_of(found, settings) if found else ()
+        return models
 
     def _branches(self, settings: Settings) -> Mapping[str, str]:
         """Each branch that we make pull requests from, to its base."""

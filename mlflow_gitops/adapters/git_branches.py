@@ -58,7 +58,7 @@ class Branches:
         """Return whether the two do not merge; None where this Git cannot tell."""
         with self._lock:
             if (base, head) not in self._merges:
-                self._merges[base, head] = CONFLICTS.get(self._merged(base, head)[0])
+                self._merges[base, head] = self._conflicts(base, head)
             if len(self._merges) > MERGES_KEPT:
                 self._merges.popitem(last=False)
             return self._merges[base, head]
@@ -72,15 +72,14 @@ class Branches:
             )
 
     def _compare(self, base: str, head: str) -> Ahead:
-        forks = self._lines("merge-base", base, head)
-        fork = forks[0] if forks else ""
+        fork = self._fork(base, head)
         commits = self._lines("rev-list", f"--max-count={MOST}", head, "--not", base)
         facts = self.log.facts(commits)
         added, own = frozenset(commits), self.committer()
         return Ahead(
             tuple(self._classified(each, added, own) for each in facts),
             self._diff(fork or base, head),
-            False if fork == base else CONFLICTS.get(self._merged(base, head)[0]),
+            self._conflicts(base, head),
             fork,
         )
 
@@ -97,6 +96,14 @@ class Branches:
             return "merge"
         _, merged = self._merged(*facts.parents)
         return "update" if merged == self._tree(facts.commit) else "resolved"
+
+    def _fork(self, base: str, head: str) -> str:
+        return next(iter(self._lines("merge-base", base, head)), "")
+
+    def _conflicts(self, base: str, head: str) -> bool | None:
+        """An older Git can still tell that there is nothing to merge."""
+        found = CONFLICTS.get(self._merged(base, head)[0])
+        return False if found is None and self._fork(base, head) == base else found
 
     def _merged(self, ours: str, theirs: str) -> tuple[int, str]:
         """The exit code, and the tree of a clean merge ("" without one)."""

@@ -10,12 +10,12 @@ again carries our trailer, too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers
+from mlflow_gitops.ports import Tree
 from mlflow_gitops.pull_requests import PullRequest
 
 __all__ = ["carried", "edit_mark", "foreign_work", "is_same_edit"]
@@ -69,19 +69,7 @@ def carried(service: str, ahead: Ahead, pull: PullRequest) -> PullRequest:
     return replace(pull, approvals=tuple(approvals))
 
 
-class Texts(Protocol):
-    """The part of `ports.Tree` that a comparison needs."""
-
-    def paths(self) -> Collection[str]: ...
-
-    def __contains__(self, path: object) -> bool: ...
-
-    def blob(self, path: str) -> str: ...
-
-    def read(self, path: str) -> str: ...
-
-
-def is_same_edit(files: Mapping[str, str | None], base: Texts, fork: Texts, head: Texts) -> bool:
+def is_same_edit(files: Mapping[str, str | None], base: Tree, fork: Tree, head: Tree) -> bool:
     """Return whether an edit of the base does to files what a branch does that began at `fork`.
 
     Both change the same paths, and write the same texts into files that only they make. A file that
@@ -96,9 +84,9 @@ def is_same_edit(files: Mapping[str, str | None], base: Texts, fork: Texts, head
     )
 
 
-def _blob(tree: Texts, path: str) -> str | None:
+def _blob(tree: Tree, path: str) -> str | None:
     return tree.blob(path) if path in tree else None
 
 
-def _text(tree: Texts, path: str) -> str | None:
+def _text(tree: Tree, path: str) -> str | None:
     return tree.read(path) if path in tree else None

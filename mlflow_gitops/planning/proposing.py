@@ -2,6 +2,7 @@
 
 One branch for each service, and at most one open pull request from it. One that somebody approved,
 or whose branch holds somebody's work, is never rewritten: it is withdrawn, and another is opened.
+Where the same edit is made again, it goes on from the head that it has.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "body_for",
     "edit_mark_of",
     "hold_told",
+    "keeps_head",
     "kept_branch",
     "lacks",
     "moot",
@@ -39,7 +41,7 @@ __all__ = [
 
 TITLE_LIMIT = 200
 HOLD, TEXT, EDIT = "hold", "text", "edit"
-AROUND = ("index ", "@@ ", " ")  # lines of a diff
+AROUND = ("index ", "@@ ", " ")  # lines of a diff that change with its base
 STATUS_LIMIT = 140  # characters; GitHub takes no more
 SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull request
 
@@ -68,12 +70,18 @@ def step_for(plan: Plan, foreign: str = "", *, is_same: bool = False) -> tuple[S
         return Step.OPEN, ""
     if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
         return Step.REPLACE, "it was withdrawn before"
-    if pull.approvals and not is_same:
-        return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
     if foreign:
         return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
-    is_kept = bool(pull.approvals) or pull.mergeable is False
-    return (Step.AGAIN if is_same and is_kept else Step.UPDATE), ""
+    if pull.approvals and not is_same:
+        return Step.REPLACE, "it was approved as it is, and what is asked for now is not that"
+    return (Step.AGAIN if is_same and keeps_head(pull) else Step.UPDATE), ""
+
+
+def keeps_head(pull: PullRequest) -> bool:
+    """Return whether the same edit goes on from the head of an open pull request: where somebody
+    approved it, or where it conflicts. Of one that conflicts, approvals are mostly not asked for.
+    """
+    return pull.state == "open" and (bool(pull.approvals) or pull.mergeable is False)
 
 
 def why_again(pull: PullRequest) -> str:
@@ -169,10 +177,13 @@ def _is_missing(wanted: Sequence[str], there: Sequence[str]) -> bool:
 
 
 def _fingerprint(text: str) -> str:
-    """Of a diff in it, only of the lines that are removed and added: the others change with the
-    base, and say nothing new.
-    """
-    lines = (line for line in text.split("\n") if not line.startswith(AROUND))
+    """Without the lines of a diff that change when the base moves on: they say nothing new."""
+    lines, is_diff = [], False
+    for line in text.split("\n"):
+        if line.startswith("```"):
+            is_diff = line.endswith("diff")
+        if not (is_diff and line.startswith(AROUND)):
+            lines.append(line)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

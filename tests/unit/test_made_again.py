@@ -14,7 +14,7 @@ from mlflow_gitops.planning.messages import made_again
 from mlflow_gitops.planning.own_branch import is_same_edit
 from mlflow_gitops.planning.proposing import request_of
 from mlflow_gitops.planning.trailers import parse_trailers
-from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus
+from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, PullRequest
 from mlflow_gitops.service import ServiceReconciler
 from mlflow_gitops.state import State
 from mlflow_gitops.wish import Wish
@@ -158,7 +158,26 @@ def test_what_somebody_decided_since_is_not_passed_over(
     look(parts)
     assert WITHDRAWN in parts.forge.pulls[OURS].labels
     assert parts.forge.pulls[OURS].head == head
+    assert ("did not make" in parts.forge.comments[OURS][0]) is (decides is their_commit)
     assert open_ones(parts) == [3]
+
+
+def test_one_that_was_closed_meanwhile_is_left_alone(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at it and the push."""
+    parts.forge.merge(FIRST)
+    base_of_another_shape(parts)
+    glance = parts.forge.glance
+
+    def closing(number: int) -> PullRequest:
+        found = glance(number)
+        parts.forge.close(number)
+        return found
+
+    monkeypatch.setattr(parts.forge, "glance", closing)
+    assert look(parts).state is State.REJECTED
+    assert open_ones(parts) == []
 
 
 def test_a_hold_on_the_base_leaves_the_branch_alone(parts: Parts) -> None:

@@ -32,10 +32,12 @@ class Ahead:
     """A branch compared with its base.
 
     `commits` are those that the base does not have, newest first, at most 100. `diff` is the
-    unified diff from the newest commit that both have to the branch's head. `conflicts` says
-    whether Git cannot merge the two; None where this Git cannot tell.
+    unified diff from `fork`, the newest commit that both have ("" where there is none), to the
+    branch's head. `conflicts` says whether Git cannot merge the two; None where this Git cannot
+    tell.
     """
 
     commits: tuple[BranchCommit, ...] = ()
     diff: str = ""
     conflicts: bool | None = False
+    fork: str = ""

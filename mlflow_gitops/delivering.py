@@ -296,7 +296,9 @@ class Deliverer:
         edit = edit_of(view, draft, revision)
         contents, digest = (revision.contents, revision.digest) if revision else (None, "")
         evidence = self.previewer.gatherer.gather(view, draft, self.settings, contents, digest)
-        return Proposal(view, edit, body_of(evidence), commit_statuses(evidence.gates))
+        is_same = self.observer.is_proposed(view, draft.files, self.settings)
+        statuses = commit_statuses(evidence.gates)
+        return Proposal(view, edit, body_of(evidence), statuses, is_same=is_same)
 
     def _refresh(self, view: View) -> View:
         """Bring the pull request of a version that waits to what it should be: people may have

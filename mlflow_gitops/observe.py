@@ -24,7 +24,7 @@ from mlflow_gitops.planning.ledger import merge_of
 from mlflow_gitops.planning.loadable import default_predictor
 from mlflow_gitops.planning.messages import clean
 from mlflow_gitops.planning.naming import as_published, branch_of
-from mlflow_gitops.planning.own_branch import digest_in
+from mlflow_gitops.planning.own_branch import carried, digest_in, is_same_edit
 from mlflow_gitops.planning.plan import (
     PASSING,
     Kind,
@@ -34,7 +34,7 @@ from mlflow_gitops.planning.plan import (
     make_plan,
     next_delivered,
 )
-from mlflow_gitops.planning.proposing import request_of
+from mlflow_gitops.planning.proposing import keeps_head, request_of
 from mlflow_gitops.planning.records import malformed, record_of, request_for, status_of
 from mlflow_gitops.planning.recover import recovered
 from mlflow_gitops.planning.service_names import long_host, too_long
@@ -190,7 +190,9 @@ class Observer:
             hold = None if is_same else manifests.hold(environment.name, place.service)
             return make_plan(key, place, desired, committed, record, hold, pull)
 
-        pull = self._standing(delivered, place, tree, settings) if recover and proposes else None
+        pull = None
+        if recover and proposes:
+            pull = self._standing(delivered, environment, place, tree, settings)
         plan = plan_for(delivered, pull)
         if recover and (delivered is None or plan.kind is not Kind.NONE):
             found = self._recover(snapshot, environment, settings, place, tree, delivered)
@@ -282,13 +284,23 @@ class Observer:
         return self.open_forge(settings)
 
     def _standing(
-        self, delivered: Delivered | None, place: Place, tree: Tree, settings: Settings
+        self,
+        delivered: Delivered | None,
+        environment: Environment,
+        place: Place,
+        tree: Tree,
+        settings: Settings,
     ) -> PullRequest | None:
-        """The pull request that is recorded and was not seen merged, as it is now."""
+        """The pull request that is recorded and was not seen merged, as it is now.
+
+        Of one that conflicts, who approved is not asked: its edit is mostly made again as it is.
+        """
         if delivered is None or not delivered.is_proposed:
             return None
-        pull = self.forge(settings).get(delivered.pull)
         head = tree.head
+        conflicts = self._conflicts(head, branch_of(environment, place.service))
+        forge = self.forge(settings)
+        pull = forge.glance(delivered.pull) if conflicts else forge.get(delivered.pull)
         merged = pull.merge_commit if pull.base == place.branch else ""
         if pull.state == "merged" and merged and not self.repository.is_ancestor(merged, head):
             raise HeadMovedError(
@@ -296,7 +308,11 @@ class Observer:
                 where=pull.url,
                 hint="fetch, and plan again on the new head",
             )
-        return self._compared(pull, place, head)
+        found = self._compared(pull, place, head)
+        if conflicts and found.state == "open" and found.mergeable is not False:
+            pull = forge.get(delivered.pull)  # it waits, so ask for all
+            return self._compared(pull, place, head)
+        return found
 
     def _compared(self, pull: PullRequest, place: Place, head: str) -> PullRequest:
         """Whether it conflicts is decided by Git: a forge says so also while it still looks, and of
@@ -306,8 +322,32 @@ class Observer:
             return pull
         if self.repository.branch_head(pull.branch) != pull.head:
             return replace(pull, mergeable=None)
-        conflicts = self.repository.ahead(head, pull.head).conflicts
+        conflicts = self._conflicts(head, pull.branch)
+        if any(each.commit != pull.head for each in pull.approvals):
+            pull = carried(self.repository.ahead(head, pull.head), pull)
         return pull if conflicts is None else replace(pull, mergeable=not conflicts)
+
+    def _conflicts(self, head: str, branch: str) -> bool | None:
+        """Whether Git cannot merge our branch into its base; None where it cannot tell."""
+        own = self.repository.branch_head(branch)
+        return self.repository.conflicts(head, own) if own else None
+
+    def is_proposed(self, view: View, files: Mapping[str, str | None], settings: Settings) -> bool:
+        """Whether the open pull request has this edit already, so that only its base moved: nobody
+        decided otherwise in Git since it was made.
+        """
+        plan, pull = view.plan, view.plan.pull
+        if pull is None or not keeps_head(pull) or pull.base != plan.place.branch:
+            return False
+        if self.repository.branch_head(pull.branch) != pull.head:
+            return False
+        fork = self.repository.ahead(view.tree.head, pull.head).fork
+        before = self._spec_at(fork, view.environment, settings, plan.place)
+        after = self._spec_at(pull.head, view.environment, settings, plan.place)
+        if not fork or (before, after) != (plan.before, plan.after):
+            return False
+        at_fork, at_head = self.repository.tree_at(fork), self.repository.tree_at(pull.head)
+        return is_same_edit(files, view.tree, at_fork, at_head)
 
     def _newest(self, plan: Plan, tree: Tree, settings: Settings) -> PullRequest | None:
         """Our branch's pull request, whatever the record says of it."""

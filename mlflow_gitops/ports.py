@@ -275,6 +275,12 @@ class Repository(Protocol):
     def ahead(self, base: str, head: str) -> Ahead:
         """Compare a branch's head with the head of its base. Both have to be fetched."""
 
+    def first_parent(self, commit: str) -> str:
+        """The first parent of a commit that was fetched; "" where it has none."""
+
+    def conflicts(self, base: str, head: str) -> bool | None:
+        """Whether Git cannot merge two commits; None where it cannot tell. Takes one command."""
+
     def branches(self, prefix: str) -> Mapping[str, str]:
         """The branches whose names begin so, with their heads, as last fetched."""
 
@@ -316,6 +322,11 @@ class Forge(Protocol):
     def get(self, number: int) -> PullRequest:
         """Whole, with approvals. Raises ForgeError where there is none."""
 
+    def glance(self, number: int) -> PullRequest:
+        """As `get`, with one call where it is open and the forge allows that: then nothing may be
+        said of approvals, of those who were asked for a review, or of whether it can be merged.
+        """
+
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         """Raises TransientError where there is one for this branch already (someone was faster)."""
 
@@ -330,8 +341,12 @@ class Forge(Protocol):
     def comment(self, number: int, text: str) -> None:
         """Say it under a pull request, open or closed; nothing where it says exactly that."""
 
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        """Commit statuses (GitLab: external ones); those that say the same already stay."""
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        """Commit statuses (GitLab: external ones); those that say the same already stay. A commit
+        that is new has none of ours yet, so nothing is asked.
+        """
 
     def verdicts(self, commit: str) -> Sequence[CommitStatus]:
         """Return our statuses of a commit (`mlflow-gitops/…`), each as it was set last."""

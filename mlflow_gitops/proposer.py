@@ -20,12 +20,15 @@ from mlflow_gitops.errors import (
 )
 from mlflow_gitops.observe import View
 from mlflow_gitops.planning.commit_style import styled_title
+from mlflow_gitops.planning.marker import read_marker
+from mlflow_gitops.planning.messages import made_again
 from mlflow_gitops.planning.naming import branch_of
 from mlflow_gitops.planning.own_branch import edit_mark, foreign_work, holds_already
 from mlflow_gitops.planning.proposing import (
     Step,
     body_for,
     edit_mark_of,
+    keeps_head,
     kept_branch,
     lacks,
     replaced_by,
@@ -35,6 +38,7 @@ from mlflow_gitops.planning.proposing import (
     step_for,
     title_of,
     unchecked_statuses,
+    why_again,
     withdrawal,
 )
 from mlflow_gitops.ports import Forge, Repository
@@ -55,6 +59,9 @@ class Proposal:
 
     `standing` is the open pull request that is rewritten, None where one is to be opened.
     `replaced` is the number of the one that was withdrawn for it (0: none), and the note about it.
+
+    `is_same` says that the open one has this edit already, and `is_merge` that it is made again on
+    top of what the branch holds.
     """
 
     view: View
@@ -64,6 +71,8 @@ class Proposal:
     before: str = ""
     standing: PullRequest | None = None
     replaced: tuple[int, str] = (0, "")
+    is_same: bool = False
+    is_merge: bool = False
 
     @property
     def says(self) -> str:
@@ -96,14 +105,15 @@ class Proposer:
         proposal = replace(proposal, standing=standing, replaced=replaced)
         before = self.repository.branch_head(proposal.branch)
         if proposal.branch in others or (standing is not None and standing.head != before):
-            raise HeadMovedError(
-                f"the branch {proposal.branch} was written to just now",
-                where=standing.url if standing else proposal.branch,
-                hint="fetch, and look again",
-            )
+            raise _moved(proposal.branch, standing)
         foreign = self._foreign(view, before, standing)
         if standing is not None:
-            step, why = step_for(plan, foreign, is_same=self._is_same(proposal, standing))
+            is_same = self._is_same(proposal, standing)
+            if not is_same and standing.mergeable is False:  # who approved was not asked yet
+                plan = replace(plan, pull=self._whole(standing))
+            step, why = step_for(plan, foreign, is_same=is_same)
+            if step is Step.AGAIN:
+                proposal = _merging(proposal, standing)
             if step is Step.REPLACE:
                 kept = self._keep(view, before) if foreign else ""
                 self.forge.withdraw(standing, f"{withdrawal(plan, standing, why)}{kept}")
@@ -121,8 +131,8 @@ class Proposer:
             if (there := self._there(each)) is not None:
                 results[each.branch] = there
                 continue
-            base = each.view.tree.head
-            pushes.append(BranchPush(each.branch, base, (each.edit,), each.before))
+            base, edits = each.view.tree.head, (each.edit,)
+            pushes.append(BranchPush(each.branch, base, edits, each.before, each.is_merge))
         if pushes:
             results |= self.repository.propose(pushes)
         return results
@@ -133,7 +143,7 @@ class Proposer:
         head, edit, standing = proposal.view.tree.head, proposal.edit, proposal.standing
         ahead = self.repository.ahead(head, proposal.before)
         diff = self.repository.diff(head, [edit])
-        is_approved = standing is not None and standing.is_approved
+        is_approved = standing is not None and bool(standing.approvals)
         is_there = holds_already(ahead, edit.message, diff, is_approved=is_approved)
         return Change(proposal.before, head, ahead.diff) if is_there else None
 
@@ -150,10 +160,11 @@ class Proposer:
         if standing is None:
             standing = self.forge.open(proposal.branch, view.plan.place.branch, draft)
             self._link(standing)
-        else:
+        elif not proposal.is_merge or read_marker(standing.body) != read_marker(draft.body):
             self.forge.update(standing, draft)
         if proposal.statuses:
-            self.forge.set_statuses(pushed.commit, proposal.statuses)
+            is_new = proposal.is_merge and pushed.commit != proposal.before
+            self.forge.set_statuses(pushed.commit, proposal.statuses, is_new=is_new)
         return standing
 
     def refresh(self, proposal: Proposal, pull: PullRequest) -> str:
@@ -232,11 +243,20 @@ class Proposer:
         return found
 
     def _is_same(self, proposal: Proposal, pull: PullRequest) -> bool:
-        """Whether the branch of an approved one changes the lines that the edit would."""
-        if not pull.is_approved:
-            return False
+        """Whether the edit is the one that the branch holds: by its values and files, or by its
+        lines.
+        """
+        if not keeps_head(pull) or proposal.is_same:
+            return proposal.is_same
         again = edit_mark(self.repository.diff(proposal.view.tree.head, [proposal.edit]))
         return again == self._mark(proposal.view, pull.head)
+
+    def _whole(self, pull: PullRequest) -> PullRequest:
+        """With who approved. Raises HeadMovedError where it was closed or written to meanwhile."""
+        found = self.forge.get(pull.number)
+        if (found.state, found.head) != ("open", pull.head):
+            raise _moved(pull.branch, pull)
+        return found
 
     def _mark(self, view: View, head: str) -> str:
         return edit_mark(self.repository.ahead(view.tree.head, head).diff)
@@ -246,6 +266,20 @@ class Proposer:
         kept = kept_branch(view.plan.key.environment, view.plan.place.service, head)
         self.repository.keep(kept, head)
         return f" What its branch held is kept in the branch `{kept}`."
+
+
+def _moved(branch: str, pull: PullRequest | None) -> HeadMovedError:
+    return HeadMovedError(
+        f"the branch {branch} was written to just now",
+        where=pull.url if pull else branch,
+        hint="fetch, and look again",
+    )
+
+
+def _merging(proposal: Proposal, pull: PullRequest) -> Proposal:
+    """The same edit as a merge of the base, on top of what was reviewed."""
+    message = made_again(proposal.edit.message, why_again(pull))
+    return replace(proposal, edit=replace(proposal.edit, message=message), is_merge=True)
 
 
 def _draft(proposal: Proposal, edit: str = "") -> Draft:

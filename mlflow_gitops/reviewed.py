@@ -15,6 +15,7 @@ from mlflow_gitops.past import HistoryIndex, Merge
 from mlflow_gitops.planning.ledger import Row, merge_of, with_merge
 from mlflow_gitops.planning.messages import exact
 from mlflow_gitops.planning.naming import branch_of
+from mlflow_gitops.planning.own_branch import carried
 from mlflow_gitops.ports import Clock, Forge, Repository
 from mlflow_gitops.pull_requests import PullRequest
 from mlflow_gitops.state import Delivery, Environment, ServiceSpec
@@ -75,10 +76,23 @@ class Reviewed:
         except GitOpsError as error:
             self.failure = error
             return None
-        merge = merge_of(pull, forge.kind, commit) if pull else Merge()
+        merge = merge_of(self._carried(pull, commit), forge.kind, commit) if pull else Merge()
         if pull or self._is_settled(time):
             index.keep_merge(commit, merge)
         return merge
+
+    def _carried(self, pull: PullRequest, commit: str = "", base: str = "") -> PullRequest:
+        """Count approvals of an older head where the branch only took its base since; `commit` is
+        what came to be in the base.
+        """
+        if all(each.commit == pull.head for each in pull.approvals):
+            return pull
+        try:
+            base = base or self.repository.first_parent(commit)
+            ahead = self.repository.ahead(base, pull.head)
+        except GitOpsError:  # a head that was never fetched
+            return pull
+        return carried(ahead, pull)
 
     def _is_settled(self, time: str) -> bool:
         age = datetime.fromisoformat(self.clock()) - datetime.fromisoformat(time)
@@ -98,9 +112,8 @@ class Reviewed:
             else:
                 if pull is None or pull.state != "open":
                     return None
-                return Proposal(
-                    branch, pull.head, _version(self._ours(name, pull.head, head)), pull
-                )
+                version = _version(self._ours(name, pull.head, head))
+                return Proposal(branch, pull.head, version, self._carried(pull, base=head))
         tip = self.repository.branch_head(branch)
         ours = self._ours(name, tip, head)
         if ours is None or ours.trailers.get("Artifact-Uri") == exact(stands.uri if stands else ""):

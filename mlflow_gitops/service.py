@@ -31,6 +31,9 @@ __all__ = ["ServiceReconciler"]
 AGAIN, AGAIN_FAILED = 600.0, 60.0  # seconds until the forge is looked at again
 
 
+MOST_BRANCHES = 200  # that are compared with a new base after a run, some milliseconds each
+
+
 @dataclass(slots=True)
 class ServiceReconciler:
     """Satisfies the protocol of the webhook service's worker. Safe for several threads."""
@@ -39,6 +42,7 @@ class ServiceReconciler:
     forge: ForgeCheck | None = None
     ticks: Callable[[], float] = time.monotonic
     _report: tuple[float, ForgeReport] | None = None
+    _stuck: dict[str, str] = field(default_factory=dict)
     _survey: Survey = field(default_factory=lambda: Survey({}, {}, {}, 0))
 
     def reconcile(self, model: str, *, reason: str) -> float | None:
@@ -87,14 +91,52 @@ class ServiceReconciler:
 
     def proposed(self, base: str) -> Collection[str]:
         """By our branches, as last fetched."""
-        settings, repository = self.reconciler.observer.settings(), self.reconciler.repository
-        default = repository.default_branch
+        settings = self.reconciler.observer.settings()
+        names = [name for name, its_base in self._branches(settings).items() if its_base == base]
+        return self._models_of(names, settings)
+
+    def in_conflict(self) -> Collection[str]:
+        """By Git alone, as last fetched. What a look leaves in conflict, as one that is held, waits
+        for its next look.
+        """
+        try:
+            settings, repository = self.reconciler.observer.settings(), self.reconciler.repository
+            branches = self._branches(settings)
+        except GitOpsError:
+            return ()  # a look tells of it
+        pairs = {
+            name: (repository.branch_head(base), repository.branch_head(name))
+            for name, base in branches.items()
+        }
+        news = {
+            name: (base, head)
+            for name, (base, head) in pairs.items()
+            if base and self._stuck.get(name) != head and not repository.is_ancestor(head, base)
+        }
+        if len(news) > MOST_BRANCHES:
+            return ()
+        found = {
+            name: head for name, (base, head) in news.items() if repository.conflicts(base, head)
+        }
+        models = self._models_of(found, settings) if found else ()
+        self._stuck |= found
+        return models
+
+    def _branches(self, settings: Settings) -> Mapping[str, str]:
+        """Each branch that we make pull requests from, to its base."""
+        repository = self.reconciler.repository
+        return {
+            branch: environment.branch or repository.default_branch
+            for environment in settings.environments.values()
+            for branch in repository.branches(branch_prefix(environment))
+            if service_of(environment, branch)
+        }
+
+    def _models_of(self, branches: Iterable[str], settings: Settings) -> Collection[str]:
         known = self.reconciler.registry.names() if settings.by_slug else ()
         found: set[str] = set()
-        for environment in settings.environments.values():
-            if (environment.branch or default) != base:
-                continue
-            for branch in repository.branches(branch_prefix(environment)):
+        for branch in branches:
+            for environment in settings.environments.values():
                 if service := service_of(environment, branch):
                     found |= _models(service, environment, settings, known)
         return frozenset(found)

@@ -616,13 +616,16 @@ class BranchPush:
     """A branch of ours to be: the edits on top of `base`, in place of what the branch holds;
     without edits it is deleted.
 
-    `expected` is the commit that it is believed to be at, "" where it must not be there.
+    `expected` is the commit that it is believed to be at, "" where it must not be there. `is_merge`
+    keeps what the branch holds: its new head merges `base` and `expected`, and holds exactly what
+    the one edit makes of `base`.
     """
 
     branch: str
     base: str
     edits: tuple[Edit, ...]
     expected: str = ""
+    is_merge: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ CRASHED: Final = (
     "  next: look for the cause in the log of this service (memory?), then send a new event"
 )
 
+CONFLICTS: Final = "its branch conflicts with its base"
 
 Result = float | BaseException | None
 """The seconds until the next look (None: nothing to wait for), or what was raised."""
@@ -72,6 +73,11 @@ class Reconcile(Protocol):
 
     def proposed(self, base: str) -> Collection[str]:
         """The models that may have an open pull request to this branch."""
+
+    def in_conflict(self) -> Collection[str]:
+        """The models whose branch conflicts with its base by now, so that a look may mend it; each
+        is named once for each head of its branch.
+        """
 
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
         """The models that files of an environment's branch may belong to, by their names."""
@@ -181,6 +187,14 @@ class Worker:
         for number, lease in enumerate(list(left.values())):
             late = number and self._stopping.is_set()
             self._end(lease, released() if late else self._alone(lease))
+        if leases:
+            self._try(self._mark_in_conflict)
+
+    def _mark_in_conflict(self) -> None:
+        """A run fetched what others merged, and found what they have left in conflict."""
+        found = self.reconciler.in_conflict()
+        for model in self.queue.known(found) if found else ():
+            self.queue.mark(model, "resync", detail=CONFLICTS)
 
     def _together(self, left: dict[str, Lease]) -> None:
         """Who has come to an end is taken out of `left`."""

@@ -23,7 +23,9 @@ __all__ = ["Branches"]
 
 MOST = 100  # commits of a branch that are read
 KEPT = 256  # comparisons
-CLEAN, CONFLICT = 0, 1  # exit codes of `git merge-tree`
+MERGES_KEPT = 2_000
+CLEAN = 0
+CONFLICTS = {CLEAN: False, 1: True}  # by the exit codes of `git merge-tree`
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Branches:
     committer: Callable[[], str]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: OrderedDict[tuple[str, str], Ahead] = field(default_factory=OrderedDict)
+    _merges: OrderedDict[tuple[str, str], bool | None] = field(default_factory=OrderedDict)
 
     def ahead(self, base: str, head: str) -> Ahead:
         """Raises RepositoryError where one of the commits was not fetched."""
@@ -51,6 +54,15 @@ class Branches:
                 self._known.popitem(last=False)
             return self._known[base, head]
 
+    def conflicts(self, base: str, head: str) -> bool | None:
+        """Return whether the two do not merge; None where this Git cannot tell."""
+        with self._lock:
+            if (base, head) not in self._merges:
+                self._merges[base, head] = self._conflicts(base, head)
+            if len(self._merges) > MERGES_KEPT:
+                self._merges.popitem(last=False)
+            return self._merges[base, head]
+
     def _check(self, commit: str) -> None:
         if not is_commit(commit) or not self.objects.known(commit):
             raise RepositoryError(
@@ -60,14 +72,15 @@ class Branches:
             )
 
     def _compare(self, base: str, head: str) -> Ahead:
-        fork = self._lines("merge-base", base, head)
+        fork = self._fork(base, head)
         commits = self._lines("rev-list", f"--max-count={MOST}", head, "--not", base)
         facts = self.log.facts(commits)
         added, own = frozenset(commits), self.committer()
         return Ahead(
             tuple(self._classified(each, added, own) for each in facts),
-            self._diff(fork[0], head) if fork else self._diff(base, head),
-            False if fork == [base] else self._conflicts(base, head),
+            self._diff(fork or base, head),
+            self._conflicts(base, head),
+            fork,
         )
 
     def _classified(self, facts: CommitFacts, added: frozenset[str], own: str) -> BranchCommit:
@@ -84,9 +97,13 @@ class Branches:
         _, merged = self._merged(*facts.parents)
         return "update" if merged == self._tree(facts.commit) else "resolved"
 
+    def _fork(self, base: str, head: str) -> str:
+        return next(iter(self._lines("merge-base", base, head)), "")
+
     def _conflicts(self, base: str, head: str) -> bool | None:
-        code, _ = self._merged(base, head)
-        return {CLEAN: False, CONFLICT: True}.get(code)
+        """An older Git can still tell that there is nothing to merge."""
+        found = CONFLICTS.get(self._merged(base, head)[0])
+        return False if found is None and self._fork(base, head) == base else found
 
     def _merged(self, ours: str, theirs: str) -> tuple[int, str]:
         """The exit code, and the tree of a clean merge ("" without one)."""

@@ -19,7 +19,7 @@ from mlflow_gitops.adapters.git_tree import FILE_MODES, Entries, Entry, Trees, i
 from mlflow_gitops.errors import ManifestError, RepositoryError, TransientError
 from mlflow_gitops.state import Change, Edit, People, Person
 
-__all__ = ["Built", "Commits", "shown", "with_parent", "with_signature"]
+__all__ = ["Built", "Commits", "shown", "with_merged", "with_parent", "with_signature"]
 
 REF = "refs/mlflow-gitops/new"  # only inside the stream: it is taken away at its end
 NEW_FILE = "100644"
@@ -72,6 +72,20 @@ class Commits:
         tip = next((c for c in reversed(commits) if c), base)
         return Built(base, tip, entries, commits)
 
+    def merge(self, base: str, edit: Edit, other: str) -> Change:
+        """Merge `other` into `base`, and hold exactly what the edit makes of `base`.
+
+        `base` is the first parent, so whoever follows first parents sees one change of it. Without
+        a commit where the edit changes nothing.
+        """
+        made = self.build(base, [edit], to_push=False)
+        if made.tip == base:
+            return Change("", base, "")
+        raw = with_merged(self.objects.raw([made.tip])[0], other)
+        if self.sign:
+            raw = with_signature(raw, self.sign(raw), sha256=len(base) == 64)
+        return Change(self._written(raw), base, self.diff(base, made.tip))
+
     def changes(self, built: Built) -> Sequence[Change]:
         """One for each edit, with the diff of its own commit."""
         made = [commit for commit in built.commits if commit]
@@ -119,9 +133,12 @@ class Commits:
         for commit, raw in zip(commits, self.objects.raw(commits), strict=True):
             bare = with_parent(raw, signed)
             data = with_signature(bare, sign(bare), sha256=len(commit) == 64)
-            out = self._run("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
-            signed[commit] = out.decode().strip()
+            signed[commit] = self._written(data)
         return list(signed.values())
+
+    def _written(self, commit: bytes) -> str:
+        out = self._run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit)
+        return out.decode().strip()
 
     def _diffs(self, commits: Sequence[str]) -> Sequence[str]:
         """Each commit's own diff. Git prints a line with the hash before each."""
@@ -206,6 +223,12 @@ def with_parent(raw: bytes, renamed: Mapping[str, str]) -> bytes:
         new = renamed.get(value.decode("ascii", "replace")) if key == b"parent" else None
         lines.append(b"parent " + new.encode() if new else line)
     return b"\n".join(lines) + gap + text
+
+
+def with_merged(raw: bytes, other: str) -> bytes:
+    """Return the bytes of a commit with one parent, with `other` as its second one."""
+    head, mark, rest = raw.partition(b"\nauthor ")
+    return head + b"\nparent " + other.encode() + mark + rest
 
 
 def with_signature(raw: bytes, signature: bytes, *, sha256: bool) -> bytes:

@@ -260,6 +260,15 @@ class GitRepository:
         self._known_heads()
         return self._branches.ahead(base, head)
 
+    def first_parent(self, commit: str) -> str:
+        self._known_heads()
+        parents = self.log.facts([commit])[0].parents
+        return parents[0] if parents else ""
+
+    def conflicts(self, base: str, head: str) -> bool | None:
+        self._known_heads()
+        return self._branches.conflicts(base, head)
+
     def branches(self, prefix: str) -> Mapping[str, str]:
         heads = self._known_heads().commits
         return {name: commit for name, commit in heads.items() if name.startswith(prefix)}
@@ -300,6 +309,9 @@ class GitRepository:
             raise self._moved(push.branch, push.expected)
         if not push.edits:
             return Change("", push.base, "")
+        if push.is_merge:
+            (edit,) = push.edits
+            return self._commits.merge(push.base, edit, push.expected)
         built = self._commits.build(push.base, push.edits)
         tip = built.tip if built.tip != push.base else ""
         diffs = (change.diff for change in self._commits.changes(built))

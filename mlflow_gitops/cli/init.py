@@ -47,6 +47,11 @@ SHOWN = 20  # files in an error
     callback=lambda _context, _option, text: _minor(text),
     help="The cluster's KServe, 0.14 to 0.21: which deployment mode to write.",
 )
+@click.option(
+    "--applicationset",
+    is_flag=True,
+    help="Let an ApplicationSet find each service by its folder, so that no list is shared.",
+)
 @click.option("--push", is_flag=True, help="Make it the first commit of the empty repository.")
 @as_json
 @click.pass_obj
@@ -61,6 +66,7 @@ def init(
     role_arn: str | None,
     no_gpu_example: bool,
     kserve: str,
+    applicationset: bool,
     push: bool,
     as_json: bool,
 ) -> None:
@@ -81,6 +87,7 @@ def init(
         models=tuple(dict.fromkeys(models)),
         gpu_example=not no_gpu_example,
         kserve=kserve,
+        applicationset=applicationset,
     )
     if owners is not None:
         options = replace(options, owners=owners)

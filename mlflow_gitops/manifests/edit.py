@@ -110,28 +110,33 @@ def _set(place: Place, root: Node, path: Path, value: str) -> list[Splice]:
     return set_text(place, node, tuple(str(key) for key in keys), value)
 
 
-def add_to_list(text: str, key: str, entry: str, where: str, *, item_key: str = "") -> str:
+def add_to_list(
+    text: str, key: str, entry: str, where: str, *, item_key: str = "", by_name: bool = False
+) -> str:
     """The kustomization with one more entry at the end of a list, `- entry` or `- item_key: entry`.
 
-    The list is made where it is missing.
+    With `by_name` a list in block style has it below the entry that comes before it in the order of
+    names, so that additions by several branches mostly do not touch each other. The list is made
+    where it is missing.
     """
     item = plain_or_quoted(entry)
     if item_key:
         item = f"{item_key}: {item}"
     mark, text = _split_mark(text)
     old = parse(text, where)
-    root = old[0] if old else None
+    root, before = old[0] if old else None, _list_of(old, key, where)
+    index = _place_by_name(root, key, entry, where) if by_name else len(before)
     try:
-        result = apply(text, _added(text, root, key, item, where))
+        result = apply(text, _added(text, root, key, item, index, where))
     except Unclear as unclear:
         raise _unusual(where, str(unclear)) from None
     new = parse(result, where)
-    before, after = _list_of(old, key, where), _list_of(new, key, where)
-    last = after.pop() if after else None
-    if item_key and is_mapping(last):
-        entry_of = own_entry(last, item_key, where)
-        last = entry_of[1] if entry_of else None
-    if text_of(last) != entry or not _same(before, after):
+    after = _list_of(new, key, where)
+    added = after.pop(index) if len(after) > index else None
+    if item_key and is_mapping(added):
+        entry_of = own_entry(added, item_key, where)
+        added = entry_of[1] if entry_of else None
+    if text_of(added) != entry or not _same(before, after):
         raise _unusual(where, f"`{key}` cannot take one more entry")
     _check_others_kept(old, new, key, where)
     return mark + result
@@ -182,7 +187,22 @@ def _check_others_kept(old: list[Node], new: list[Node], key: str, where: str) -
         raise _unusual(where, f"a change to `{key}` would change something else")
 
 
-def _added(text: str, root: Node, key: str, item: str, where: str) -> list[Splice]:
+def _place_by_name(root: Node, key: str, entry: str, where: str) -> int:
+    """The index below the nearest name that comes before the entry's, in whatever order they are;
+    the end of a list in flow style.
+    """
+    found = own_entry(root, key, where) if is_mapping(root) else None
+    if found is None or not is_sequence(found[1]):
+        return 0
+    items = found[1].value
+    if found[1].flow_style:
+        return len(items)
+    names = ((text_of(item) or "", index) for index, item in enumerate(items))
+    return max((each for each in names if each[0] < entry), default=("", -1))[1] + 1
+
+
+def _added(text: str, root: Node, key: str, item: str, index: int, where: str) -> list[Splice]:
+    """`index` is the place in a list of block style; in flow style it is the end."""
     if root is None or is_null(root):
         eol = line_break(text)
         gap = "" if not text or text.endswith(("\n", "\r")) else eol
@@ -204,11 +224,11 @@ def _added(text: str, root: Node, key: str, item: str, where: str) -> list[Splic
         return [*emptied, *insert_lines(text, end, [f"{' ' * indent}  - {item}"])]
     if not is_sequence(value):
         raise Unclear(f"`{key}` is no list")
-    end = end_of(text, *entry)
     if value.flow_style:
         last = _item_end(text, value.value[-1])
         flow = f"{{{item}}}" if ": " in item else item
         return [Splice(last, last, f", {flow}")]
+    end = _item_end(text, value.value[index - 1]) if index else after_colon(text, name)
     return insert_lines(text, end, [f"{_dash(text, value)}{item}"])
 
 

@@ -133,7 +133,7 @@ class _Adder:
         path = layout[self.folder][0]
         text = self.catalog.text(path)
         for line in lines:
-            text = add_to_list(text, "resources", line, path)
+            text = add_to_list(text, "resources", line, path, by_name=True)
         return {**changes, path: text}
 
     def _must_be_free(self, path: str) -> None:

@@ -41,7 +41,8 @@ class InitOptions:
     """What `init` needs to know. An environment's branch is `branch` where it names none.
 
     `models` get a base each, for editing before the first promotion; no overlay lists them yet.
-    `kserve` is the cluster's version of KServe, "" where it is not known.
+    `kserve` is the cluster's version of KServe, "" where it is not known. With `applicationset` no
+    overlay lists services: Argo CD finds each one's folder.
     """
 
     bucket: str
@@ -54,6 +55,7 @@ class InitOptions:
     gpu_example: bool = True
     owners: str = "@your-organisation/ml-platform"
     kserve: str = ""
+    applicationset: bool = False
 
 
 def scaffold_repository(options: InitOptions) -> dict[str, str]:
@@ -61,10 +63,8 @@ def scaffold_repository(options: InitOptions) -> dict[str, str]:
     _check(options)
     files = {
         "mlflow-gitops.yaml": _settings(options),
-        "README.md": render("repository/README.md"),
         "CODEOWNERS": _code_owners(options),
-        ".github/workflows/argocd-refresh.yml": _workflow(options),
-        ".github/argocd-refresh.sh": render("repository/dot-github/argocd-refresh.sh"),
+        **(_found_by_folder() if options.applicationset else _listed(options)),
         f"{COMMON}/kustomization.yaml": render(f"repository/{COMMON}/kustomization.yaml"),
         f"{COMMON}/service-account.yaml": render(
             f"repository/{COMMON}/service-account.yaml",
@@ -83,22 +83,39 @@ def scaffold_repository(options: InitOptions) -> dict[str, str]:
     return files
 
 
-def _environment_files(environment: Environment, options: InitOptions) -> dict[str, str]:
-    name, path = environment.name, environment.path
+def _listed(options: InitOptions) -> dict[str, str]:
     return {
-        f"{path}/kustomization.yaml": render(
-            "repository/overlay.yaml",
+        "README.md": render("repository/README.md"),
+        ".github/workflows/argocd-refresh.yml": _workflow(options),
+        ".github/argocd-refresh.sh": render("repository/dot-github/argocd-refresh.sh"),
+    }
+
+
+def _found_by_folder() -> dict[str, str]:
+    """Without the workflow, which waits for an Application that is known beforehand."""
+    return {"README.md": render("repository/README-applicationset.md")}
+
+
+def _environment_files(environment: Environment, options: InitOptions) -> dict[str, str]:
+    name, path, namespace = environment.name, environment.path, environment.namespace
+    shared = f"{path}/common" if options.applicationset else path
+    template = "shared" if options.applicationset else "overlay"
+    kind = "applicationset" if options.applicationset else "application"
+    return {
+        f"{shared}/kustomization.yaml": render(
+            f"repository/{template}.yaml",
             name=name,
-            namespace=plain_or_quoted(environment.namespace),
-            common=relative(COMMON, path),
+            namespace=plain_or_quoted(namespace),
+            common=relative(COMMON, shared),
         ),
         f"argocd/{name}.yaml": render(
-            "repository/argocd/application.yaml",
+            f"repository/argocd/{kind}.yaml",
             application=_application(environment),
             repository_url=plain_or_quoted(options.repository_url),
             branch=plain_or_quoted(environment.branch or options.branch),
             path=plain_or_quoted(path),
-            namespace=plain_or_quoted(environment.namespace),
+            folders=plain_or_quoted(f"{path}/*"),
+            namespace=plain_or_quoted(namespace),
         ),
     }
 

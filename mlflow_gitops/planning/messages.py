@@ -22,6 +22,7 @@ __all__ = [
     "commit_message",
     "defused",
     "exact",
+    "made_again",
     "parse_trailers",
     "trailer_lines",
 ]
@@ -116,6 +117,12 @@ def commit_message(
     lines = _trailers(environment, service, model, after, version, request, digest, undoes)
     lines += [f"{key}: {value}" for key, value in trailers if value]
     return "\n\n".join([subject, *body, "\n".join(lines)]) + "\n"
+
+
+def made_again(message: str, why: str) -> str:
+    """Return an edit's message for the merge in which it is made again; `why` is one line."""
+    subject, _, rest = message.partition("\n\n")
+    return "\n\n".join([subject, _filled(why), rest])
 
 
 def _subject(

@@ -3,18 +3,29 @@
 The branch may hold our commits and merges of its base: people update a pull request's branch, and
 forges rebase it. Everything else is somebody's work, which is never rewritten. A commit of ours
 carries our trailer. One that somebody else committed may be rebased by a forge, or amended by a
-person: the lines that the branch changes tell which.
+person: the lines that the branch changes tell which. A merge of the base in which we made our edit
+again carries our trailer, too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from mlflow_gitops.branches import Ahead, BranchCommit
 from mlflow_gitops.planning.messages import SERVICE, clean, parse_trailers
+from mlflow_gitops.ports import Tree
+from mlflow_gitops.pull_requests import PullRequest
 
-__all__ = ["digest_in", "edit_mark", "foreign_work", "holds_already"]
+__all__ = [
+    "carried",
+    "digest_in",
+    "edit_mark",
+    "foreign_work",
+    "holds_already",
+    "is_same_edit",
+]
 
 PLACES = ("diff --git ", "index ", "--- ", "+++ ", "@@ ", " ")
 """Lines of a diff that change where its base moves on, though the edit stays the same."""
@@ -64,8 +75,46 @@ def foreign_work(service: str, ahead: Ahead, *marks: str) -> str:
 
 
 def _is_ours(commit: BranchCommit, service: str, *, is_same: bool) -> bool:
-    if commit.kind == "resolved":  # by hand, to what we would write
-        return is_same
-    if commit.kind == "commit":
-        return parse_trailers(commit.message).get(SERVICE) == service
-    return commit.kind == "update"
+    has_trailer = parse_trailers(commit.message).get(SERVICE) == service
+    if commit.kind == "resolved":  # by us, or by hand to what we would write
+        return is_same or (commit.is_own and has_trailer)
+    return has_trailer if commit.kind == "commit" else commit.kind == "update"
+
+
+def carried(ahead: Ahead, pull: PullRequest) -> PullRequest:
+    """Return the pull request with approvals of an older head counted for its present one, where
+    the branch took nothing but its base since then. `ahead` is of the present head.
+    """
+    own = (parse_trailers(each.message).get(SERVICE) for each in ahead.commits if each.is_own)
+    service, same = next(filter(None, own), ""), set[str]()
+    for commit in ahead.commits:
+        same.add(commit.commit)
+        if commit.kind == "commit" or not _is_ours(commit, service, is_same=False):
+            break
+    approvals = (
+        replace(each, commit=pull.head) if each.commit in same else each for each in pull.approvals
+    )
+    return replace(pull, approvals=tuple(approvals))
+
+
+def is_same_edit(files: Mapping[str, str | None], base: Tree, fork: Tree, head: Tree) -> bool:
+    """Return whether an edit of the base does to files what a branch does that began at `fork`.
+
+    Both change the same paths, and write the same texts into files that only they make. A file that
+    the base has may differ, since others may have changed it meanwhile: what the edit makes of the
+    objects in it is for the caller to compare.
+    """
+    paths = {*fork.paths(), *head.paths()}
+    changed = {path for path in paths if _blob(fork, path) != _blob(head, path)}
+    return changed.issuperset(files) and all(
+        (path in files and path in base) or files.get(path, _text(base, path)) == _text(head, path)
+        for path in changed
+    )
+
+
+def _blob(tree: Tree, path: str) -> str | None:
+    return tree.blob(path) if path in tree else None
+
+
+def _text(tree: Tree, path: str) -> str | None:
+    return tree.read(path) if path in tree else None

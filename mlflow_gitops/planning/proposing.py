@@ -2,6 +2,7 @@
 
 One branch for each service, and at most one open pull request from it. One that somebody approved,
 or whose branch holds somebody's work, is never rewritten: it is withdrawn, and another is opened.
+Where the same edit is made again, it goes on from the head that it has.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "body_for",
     "edit_mark_of",
     "hold_told",
+    "keeps_head",
     "kept_branch",
     "lacks",
     "moot",
@@ -41,20 +43,26 @@ __all__ = [
     "unchecked",
     "unchecked_statuses",
     "until_next_look",
+    "why_again",
     "withdrawal",
 ]
 
 TITLE_LIMIT = 200
 HOLD, TEXT, EDIT, REPLACED, NOTE = "hold", "text", "edit", "replaced", "note"
+AROUND = ("index ", "@@ ", " ")  # lines of a diff that change with its base
 STATUS_LIMIT = 140  # characters; GitHub takes no more
 SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull request
 
 
 class Step(StrEnum):
-    """What becomes of the pull request: a new one, the open one says it now, or one for another."""
+    """What becomes of the pull request: a new one, the open one says it now, or one for another.
+
+    `AGAIN` merges the base into the open one's branch, with the same edit made again.
+    """
 
     OPEN = "open"
     UPDATE = "update"
+    AGAIN = "again"
     REPLACE = "replace"
 
 
@@ -62,18 +70,33 @@ def step_for(plan: Plan, foreign: str = "", *, is_same: bool = False) -> tuple[S
     """Return the step for a plan that changes Git, and why where the open one is not rewritten.
 
     `foreign` is what the open pull request's branch holds of other people's work. `is_same` says
-    that the branch changes the same lines already, so that only its base moved.
+    that the branch holds the same edit already, so that only its base moved. An approval of an
+    older head counts, too: the forge may still count it.
     """
     pull = plan.pull
     if pull is None or pull.state != "open":
         return Step.OPEN, ""
-    if pull.is_approved and not is_same:
-        return Step.REPLACE, f"it was approved as it is, and {_changed(plan, pull)}"
-    if foreign:
-        return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
     if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
         return Step.REPLACE, "its label says that it was withdrawn before"
-    return Step.UPDATE, ""
+    if foreign:
+        return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
+    if pull.approvals and not is_same:
+        return Step.REPLACE, f"it was approved as it is, and {_changed(plan, pull)}"
+    return (Step.AGAIN if is_same and keeps_head(pull) else Step.UPDATE), ""
+
+
+def keeps_head(pull: PullRequest) -> bool:
+    """Return whether the same edit goes on from the head of an open pull request: where somebody
+    approved it, or where it conflicts. Of one that conflicts, approvals are mostly not asked for.
+    """
+    return pull.state == "open" and (bool(pull.approvals) or pull.mergeable is False)
+
+
+def why_again(pull: PullRequest) -> str:
+    """Return why the edit of an open pull request is made again, for the commit's message."""
+    what = "It conflicted with" if pull.mergeable is False else "It is asked for again, on"
+    base = clean(pull.base)
+    return f"{what} {base}, so this merges {base} into it and makes the same edit again."
 
 
 def _changed(plan: Plan, pull: PullRequest) -> str:
@@ -193,7 +216,8 @@ def restored(pull: PullRequest, draft: Draft, text: str) -> Draft:
     else to say.
     """
     is_said = read_marker(pull.body).get(TEXT) == _fingerprint(text)
-    body = pull.body if is_said and _plain(text) in _plain(pull.body) else draft.body
+    is_whole = _plain(_lasting(text)) in _plain(_lasting(pull.body.replace("\r", "")))
+    body = pull.body if is_said and is_whole else draft.body
     title = pull.title if _plain(draft.title) in _plain(pull.title) else draft.title
     return replace(draft, title=title, body=body)
 
@@ -224,7 +248,18 @@ def _is_missing(wanted: Sequence[str], there: Sequence[str]) -> bool:
 
 
 def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_lasting(text).encode()).hexdigest()[:16]
+
+
+def _lasting(text: str) -> str:
+    """Without the lines of a diff that change when the base moves on: they say nothing new."""
+    lines, is_diff = [], False
+    for line in text.split("\n"):
+        if line.startswith("```"):
+            is_diff = line.endswith("diff")
+        if not (is_diff and line.startswith(AROUND)):
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def request_of(pull: PullRequest) -> str:

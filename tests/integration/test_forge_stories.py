@@ -318,18 +318,32 @@ def test_an_approval_between_a_crash_and_the_next_look_stays(story: Story) -> No
 
 
 def test_an_approved_one_in_conflict_is_made_again_in_place(story: Story) -> None:
-    """The base changed a line beside ours: the edit is the same, and so is the pull request."""
+    """The base changed a line beside ours, twice: the edit is the same, and so is the pull request,
+    which goes on from the head that was approved.
+    """
     host = story.host
     host.approve(1)
     text = SERVICE.replace("NAME", MODEL)
-    near = text.replace("storageUri: ", "# the files\n      storageUri: ")
-    host.person("main").commits({PATH: near})
-    assert not story.pull().mergeable
+    for words in ("# the files", "# all of the files"):
+        near = text.replace("storageUri: ", f"{words}\n      storageUri: ")
+        reviewed, base = host.head(BRANCH), host.person("main").commits({PATH: near})
+        assert not story.pull().mergeable
+        story.look()
+        pull = story.pull()
+        assert pull.state == "open"
+        assert pull.mergeable or not host.tells_conflicts
+        assert [each.by for each in pull.approvals] == ["rita"]
+        assert git("rev-parse", f"{BRANCH}^1", f"{BRANCH}^2", cwd=host.bare).split() == [
+            base,
+            reviewed,
+        ]
+        assert "conflicted with main" in git("log", "-1", "--format=%b", BRANCH, cwd=host.bare)
+        assert story.verdicts(pull.head) == FAILED
+        changed = git("diff", "--shortstat", base, BRANCH, cwd=host.bare)
+        assert changed == "1 file changed, 2 insertions(+), 2 deletions(-)"
+    before = story.writes()
     story.look()
-    pull = story.pull()
-    assert pull.state == "open"
-    assert pull.mergeable or not host.tells_conflicts
-    assert git("rev-parse", f"{BRANCH}^", cwd=host.bare) == host.head("main")
+    assert story.writes() == before
 
 
 def test_an_approved_one_is_withdrawn_where_the_edit_became_another(story: Story) -> None:

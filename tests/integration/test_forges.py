@@ -181,6 +181,28 @@ def test_a_newer_commit_is_its_head(forge: Forge, host: Host) -> None:
     assert (found.head, found.state) == (newer, "open")
 
 
+def test_a_glance_is_one_request_while_it_is_open(forge: Forge, host: Host) -> None:
+    rita, _ = colleagues(host)
+    pull = proposed(forge, host)
+    host.approve(pull.number, by=rita)
+    asked = len(host.seen)
+    found = forge.glance(pull.number)
+    if forge.kind in ("github", "gitlab", "gitea"):
+        assert len(host.seen) == asked + 1
+    for part in ("number", "state", "branch", "base", "head", "title", "body", "labels"):
+        assert getattr(found, part) == getattr(pull, part)
+    host.merge(pull.number, by=host.me)
+    assert forge.glance(pull.number) == forge.get(pull.number)
+
+
+def test_nothing_is_asked_of_a_new_commits_statuses(forge: Forge, host: Host) -> None:
+    head, status = host.head(host.branch), CommitStatus("mlflow-gitops/runtime", "success", "ok")
+    asked = len(host.seen)
+    forge.set_statuses(head, [status], is_new=True)
+    assert len(host.seen) == asked + 1
+    assert host.statuses(head) == [status]
+
+
 @pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
 def test_a_merge_says_who_and_what_came_of_it(forge: Forge, host: Host, how: How) -> None:
     number = proposed(forge, host).number

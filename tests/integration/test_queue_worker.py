@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ class Scripted(OneByOne):
         self.on_batch: Callable[[tuple[str, ...]], object] = lambda _models: None
         self.on_run: Callable[[str], float | None] = lambda _model: None
         self.on_resync: Callable[[], Iterable[str]] = lambda: ()
+        self.conflicts: list[str] = []
 
     def reconcile(self, model: str, *, reason: str) -> float | None:
         self.runs.append((model, reason))
@@ -44,6 +45,10 @@ class Scripted(OneByOne):
 
     def ready(self) -> Mapping[str, str]:
         return {}
+
+    def in_conflict(self) -> Collection[str]:
+        found, self.conflicts = self.conflicts, []
+        return found
 
     @property
     def blocked(self) -> Mapping[str, str]:
@@ -111,6 +116,21 @@ def test_what_was_marked_before_the_start_is_run(
     assert script.runs == [("m", "event")]
     assert worker.alive
     assert worker.counters.read()["runs"] == 1
+
+
+def test_what_a_run_finds_in_conflict_is_run_next(
+    queue: Queue, worker: Worker, script: Scripted
+) -> None:
+    """Though it waits for its next look; a name that was never marked is none of a model."""
+    script.on_run = lambda model: 600.0 if model == "other" else None
+    worker.start()
+    queue.mark("other", "event")
+    until_state(queue, "waiting", "other")
+    script.conflicts = ["other", "made-up"]
+    queue.mark("m", "event")
+    until(lambda: len(script.runs) == 3)
+    until_state(queue, "waiting", "other")
+    assert [model for model, _ in script.runs] == ["other", "m", "other"]
 
 
 def test_a_mark_wakes_an_idle_worker(queue: Queue, worker: Worker, script: Scripted) -> None:

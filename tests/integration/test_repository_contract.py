@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -312,6 +312,35 @@ def test_what_was_not_fetched_cannot_be_compared(world: World) -> None:
     for pair in ((base, UNKNOWN), (UNKNOWN, base), (base, "main")):
         with pytest.raises(RepositoryError, match="no such commit"):
             world.repository.ahead(*pair)
+
+
+def test_an_edit_is_made_again_on_top_of_what_the_branch_holds(world: World) -> None:
+    """As a merge of the base, that holds the base and the edit; nothing is dropped."""
+    repository, path = world.repository, "overlays/production/a.yaml"
+    before = ours_on(world)
+    world.commits({path: "# risk\nuri: 1\nkeep: me\n", "docs/x.md": "x"})
+    assert compared(world).conflicts is True
+    base = repository.tree("main").head
+    assert repository.conflicts(base, before) is True
+    edit = Edit({path: "# risk\nuri: 2\nkeep: me\n"}, message("production/a"))
+    push = BranchPush(OURS, base, (edit,), before, is_merge=True)
+    (made,) = repository.propose([push]).values()
+    assert isinstance(made, Change)
+    assert (made.parent, "+uri: 2" in made.diff) == (base, True)
+    ahead = compared(world)
+    assert [(each.kind, each.is_own) for each in ahead.commits] == [
+        ("resolved", True),
+        ("commit", True),
+    ]
+    assert (ahead.commits[0].commit, ahead.fork) == (made.commit, base)
+    assert (ahead.conflicts, repository.conflicts(base, made.commit)) == (False, False)
+    assert repository.is_ancestor(before, made.commit)
+    tree = repository.tree_at(made.commit)
+    assert (tree.read(path), tree.read("docs/x.md")) == (edit.files[path], "x")
+    (stale,) = repository.propose([push]).values()
+    assert isinstance(stale, HeadMovedError)
+    nothing = replace(push, edits=(Edit({}, "x"),), expected=made.commit)
+    assert repository.propose([nothing])[OURS] == Change("", base, "")
 
 
 def test_a_commit_is_kept_under_another_name(world: World) -> None:

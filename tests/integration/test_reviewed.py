@@ -93,6 +93,17 @@ def test_an_approval_of_an_older_commit_is_no_approval(
     assert "rita approved an older commit of it" in change["notes"]
 
 
+@pytest.mark.parametrize("how", ["merge", "squash"])
+def test_an_approval_counts_where_only_the_base_came_since(
+    world: PastWorld, github: GitHubServer, how: str
+) -> None:
+    world.person.commits({"docs/x.md": "x"}, "Write")
+    github.update_branch(1)
+    assert world.why()["proposed"]["approvers"] == ["rita"]
+    github.merge(1, by="raj", how=how)
+    assert (world.why()["change"]["approvers"], world.why()["change"]["notes"]) == (["rita"], [])
+
+
 def test_git_answers_where_the_forge_does_not(world: PastWorld, github: GitHubServer) -> None:
     github.merge(1, by="raj")
     github.answers += [(401, {}, '{"message": "Bad credentials"}')] * 3

@@ -58,6 +58,9 @@ class MemoryForge:
         pull = self.get(number)
         self.pulls[number] = replace(pull, approvals=(*pull.approvals, Approval(by, pull.head)))
 
+    def dismiss(self, number: int) -> None:
+        self.pulls[number] = replace(self.get(number), approvals=())
+
     def says_conflict(self, number: int) -> None:
         self.pulls[number] = replace(self.get(number), mergeable=False)
 
@@ -77,6 +80,10 @@ class MemoryForge:
         if number not in self.pulls:
             raise ForgeError(f"there is no pull request #{number}", where=URL)
         return self._now(self.pulls[number])
+
+    def glance(self, number: int) -> PullRequest:
+        pull = self.get(number)
+        return replace(pull, approvals=(), asked=()) if pull.state == "open" else pull
 
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         self._ask()
@@ -120,8 +127,11 @@ class MemoryForge:
         if text not in said:
             said.append(text)
 
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
         self._ask()
+        assert not (is_new and commit in self.statuses)
         self.statuses[commit] = tuple(statuses)
 
     def verdicts(self, commit: str) -> Sequence[CommitStatus]:

@@ -287,6 +287,7 @@ class MemoryRepository:
             tuple(self._classified(commit, own) for commit in newest),
             _diff(self._files(self._fork(base, head)), self._files(head)),
             self._merged(base, head) is None,
+            self._fork(base, head),
         )
 
     def _classified(self, commit: str, own: set[str]) -> BranchCommit:
@@ -312,6 +313,14 @@ class MemoryRepository:
     def _fork(self, base: str, head: str) -> str:
         both = self._all(base) & self._all(head)
         return max(both, key=lambda c: self.commits[c].number, default="")
+
+    def first_parent(self, commit: str) -> str:
+        if commit not in self.commits:
+            raise RepositoryError("there is no such commit", where=commit, hint="fetch")
+        return self.commits[commit].parent
+
+    def conflicts(self, base: str, head: str) -> bool | None:
+        return self._merged(base, head) is None
 
     def branches(self, prefix: str) -> Mapping[str, str]:
         return {n: commit for n, commit in self._heads().items() if n.startswith(prefix)}
@@ -346,6 +355,8 @@ class MemoryRepository:
             return RepositoryError("the server refused", where=push.branch, hint="ask it why")
         changes = self._build(push.base, push.edits)
         tip = next((c.commit for c in reversed(changes) if c.commit), "")
+        if tip and push.is_merge:
+            self.commits[tip] = replace(self.commits[tip], merged=known)
         if tip or not push.edits:
             self.force(push.branch, tip)
             self._fetched = {name: c for name, c in heads.items() if name != push.branch}

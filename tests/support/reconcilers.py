@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from mlflow_gitops import GitOpsError
@@ -28,3 +28,6 @@ class OneByOne:
 
         with ThreadPoolExecutor(len(reasons)) as pool:
             list(pool.map(run, reasons))
+
+    def in_conflict(self) -> Collection[str]:
+        return ()

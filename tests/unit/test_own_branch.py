@@ -9,7 +9,13 @@ import pytest
 
 from mlflow_gitops.branches import Ahead, BranchCommit, CommitKind
 from mlflow_gitops.errors import TransientError
-from mlflow_gitops.planning.own_branch import digest_in, edit_mark, foreign_work, holds_already
+from mlflow_gitops.planning.own_branch import (
+    carried,
+    digest_in,
+    edit_mark,
+    foreign_work,
+    holds_already,
+)
 from mlflow_gitops.pull_requests import Approval, Draft, PullRequest
 from mlflow_gitops.runs import RunFacts
 from mlflow_gitops.state import State
@@ -70,6 +76,35 @@ def test_what_a_branch_holds_is_ours_or_named(
     commits: tuple[BranchCommit, ...], diff: str, found: str
 ) -> None:
     assert foreign_work(SERVICE, Ahead(commits, diff), "", edit_mark(DIFF)) == found
+
+
+def test_our_own_merge_of_the_base_is_ours_whatever_its_lines() -> None:
+    """The list that the edit adds to may be written in another way by now."""
+    first = replace(OURS, is_own=True)
+    again = replace(commit(SERVICE, "resolved"), is_own=True)
+    assert foreign_work(SERVICE, Ahead((again, first), CHANGED), edit_mark(DIFF)) == ""
+    for other in (commit(SERVICE, "resolved"), replace(commit(kind="resolved"), is_own=True)):
+        assert foreign_work(SERVICE, Ahead((other, first), CHANGED), edit_mark(DIFF)) != ""
+
+
+@pytest.mark.parametrize(
+    ("newer", "counts"),
+    [
+        ((), True),
+        ((commit(kind="update"),), True),
+        ((commit(kind="update"), replace(commit(SERVICE, "resolved"), is_own=True)), True),
+        ((commit(kind="resolved"),), False),
+        ((commit(SERVICE),), False),
+        ((commit(kind="update"), commit()), False),
+    ],
+)
+def test_an_approval_counts_while_only_the_base_came(
+    newer: tuple[BranchCommit, ...], counts: bool
+) -> None:
+    commits = [replace(each, commit=f"{n:040x}") for n, each in enumerate((*newer, OURS))]
+    head, approved = commits[0].commit, commits[-1].commit
+    pull = PullRequest(1, "", "open", BRANCH, "main", head, approvals=(Approval("r", approved),))
+    assert carried(Ahead(tuple(commits)), pull).is_approved is counts
 
 
 def test_without_a_mark_only_the_commits_tell() -> None:

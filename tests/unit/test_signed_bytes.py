@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlflow_gitops.adapters.commit_signing import kind_of
-from mlflow_gitops.adapters.git_commits import with_parent, with_signature
+from mlflow_gitops.adapters.git_commits import with_merged, with_parent, with_signature
 from mlflow_gitops.adapters.signing_failures import failure
 from mlflow_gitops.errors import ConfigError
 
@@ -19,6 +19,10 @@ def test_the_signature_is_the_last_header_and_folded() -> None:
     assert head.endswith(b"1 +0000\ngpgsig -----BEGIN-----\n \n abc\n -----END-----")
     assert text == b"parent p\n\nmore\n"
     assert b"\ngpgsig-sha256 -----BEGIN" in with_signature(RAW, ARMOUR, sha256=True)
+
+
+def test_a_merge_has_its_second_parent_behind_the_first() -> None:
+    assert with_merged(RAW, "q") == RAW.replace(b"parent p\n", b"parent p\nparent q\n", 1)
 
 
 def test_only_the_parent_header_is_renamed() -> None:

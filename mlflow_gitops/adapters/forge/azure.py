@@ -96,6 +96,9 @@ class AzureForge:
             asked=(*found.asked, *self._not_again.of(number)),
         )
 
+    def glance(self, number: int) -> PullRequest:
+        return self.get(number)
+
     @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
@@ -144,9 +147,12 @@ class AzureForge:
             self._client.post(path, {"comments": [said], "status": "closed"})
 
     @told
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
         """On the commit, and on the iteration of the pull request that it is the head of."""
-        self._tell(f"/commits/{commit}/statuses", self._of_commit(commit), statuses)
+        there = [] if is_new else self._of_commit(commit)
+        self._tell(f"/commits/{commit}/statuses", there, statuses)
         for pull in self._pulls({"status": "active"}):
             if (pull.get("lastMergeSourceCommit") or {}).get("commitId") != commit:
                 continue
@@ -154,7 +160,7 @@ class AzureForge:
             for each in self._client.rows(f"{path}/iterations")[::-1]:
                 if each["sourceRefCommit"]["commitId"] == commit:
                     of_it = f"{path}/iterations/{each['id']}/statuses"
-                    there = self._client.rows(of_it, PREVIEW)
+                    there = [] if is_new else self._client.rows(of_it, PREVIEW)
                     self._tell(of_it, there, statuses, PREVIEW)
                     break
 

@@ -117,6 +117,9 @@ class BitbucketCloudForge:
             asked=(*map(name_of, row["reviewers"]), *self._not_again.of(number)),
         )
 
+    def glance(self, number: int) -> PullRequest:
+        return self.get(number)
+
     @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         """Look first: Bitbucket refuses no second one for a branch, but writes over the first."""
@@ -162,8 +165,10 @@ class BitbucketCloudForge:
             self._client.send("POST", f"{path}/comments", {"content": {"raw": text}})
 
     @told
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        there = self._client.pages(f"/commit/{commit}/statuses")
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        there = [] if is_new else self._client.pages(f"/commit/{commit}/statuses")
         for fields in builds(statuses, there, f"{self._web}/commits/{commit}"):
             self._client.send("POST", f"/commit/{commit}/statuses/build", fields)
 

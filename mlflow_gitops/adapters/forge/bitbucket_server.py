@@ -118,6 +118,9 @@ class BitbucketServerForge:
             asked=(*(name_of(e["user"]) for e in row["reviewers"]), *self._not_again.of(number)),
         )
 
+    def glance(self, number: int) -> PullRequest:
+        return self.get(number)
+
     @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         here = {"slug": self._repository, "project": {"key": self._project}}
@@ -164,8 +167,10 @@ class BitbucketServerForge:
             self._client.send("POST", f"{path}/comments", {"text": text})
 
     @told
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        there = self._client.pages(f"{self._builds}/{commit}")
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        there = [] if is_new else self._client.pages(f"{self._builds}/{commit}")
         for fields in builds(statuses, there, f"{self._client.web}/commits/{commit}"):
             build = {**fields, "parent": fields["key"]}  # by which required builds know it
             self._client.send("POST", f"/commits/{commit}/builds", build)

@@ -87,6 +87,11 @@ class GiteaForge:
         return self._whole(self._settled(number))
 
     @told
+    def glance(self, number: int) -> PullRequest:
+        row = self._client.get(f"/pulls/{number}")
+        return self._with(row, [], "", "") if row["state"] == "open" else self._whole(row)
+
+    @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
             "title": draft.title,
@@ -140,8 +145,11 @@ class GiteaForge:
             self._client.send("POST", f"/issues/{number}/comments", {"body": text})
 
     @told
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        there = self._client.pages(f"/commits/{commit}/status", "statuses")
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        path = f"/commits/{commit}/status"
+        there = [] if is_new else self._client.pages(path, "statuses")
         told = {each["context"]: (each["status"], each["description"]) for each in there}
         for fields in news(statuses, told, TEXT_LIMIT):
             self._client.send("POST", f"/statuses/{commit}", fields)
@@ -197,12 +205,15 @@ class GiteaForge:
         return row
 
     def _whole(self, row: Json) -> PullRequest:
+        is_merged = bool(row["merged"])
+        by, comment = _login(row["merged_by"]) if is_merged else "", ""
+        if row["state"] == "closed" and not is_merged:
+            by, comment = self._closed(row)
+        return self._with(row, self._reviews(row["number"]), by, comment)
+
+    def _with(self, row: Json, reviews: Sequence[Json], by: str, comment: str) -> PullRequest:
         number, is_merged, is_open = row["number"], bool(row["merged"]), row["state"] == "open"
         state: Literal["open", "closed", "merged"] = "merged" if is_merged else row["state"]
-        by, comment = _login(row["merged_by"]) if is_merged else "", ""
-        if state == "closed":
-            by, comment = self._closed(row)
-        reviews = self._reviews(number)
         return PullRequest(
             number=number,
             url=row["html_url"],

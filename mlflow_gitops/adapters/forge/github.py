@@ -81,6 +81,12 @@ class GitHubForge:
         return self._whole(self._client.get(f"/pulls/{number}"))
 
     @told
+    def glance(self, number: int) -> PullRequest:
+        pull = self._client.get(f"/pulls/{number}")
+        is_open = pull["state"] == "open"
+        return self._with(pull, [], "", "") if is_open else self._whole(pull)
+
+    @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
             "title": draft.title,
@@ -126,8 +132,11 @@ class GitHubForge:
             self._client.send("POST", path, {"body": text})
 
     @told
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        there = self._client.pages(f"/commits/{commit}/status", "statuses")
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        path = f"/commits/{commit}/status"
+        there = [] if is_new else self._client.pages(path, "statuses")
         told = {each["context"]: (each["state"], each["description"]) for each in there}
         for fields in news(statuses, told, TEXT_LIMIT):
             self._client.send("POST", f"/statuses/{commit}", fields)
@@ -200,12 +209,16 @@ class GitHubForge:
 
     def _whole(self, pull: Json) -> PullRequest:
         number, is_merged = pull["number"], bool(pull["merged_at"])
-        state: Literal["open", "closed", "merged"] = "merged" if is_merged else pull["state"]
         reviews = self._reviews(number)
         by, comment = _login(pull["merged_by"]) if is_merged else "", ""
-        if state == "closed":
+        if pull["state"] == "closed" and not is_merged:
             by = _login(self._client.get(f"/issues/{number}").get("closed_by"))
             comment = self._said(pull, by, reviews)
+        return self._with(pull, reviews, by, comment)
+
+    def _with(self, pull: Json, reviews: Sequence[Json], by: str, comment: str) -> PullRequest:
+        number, is_merged = pull["number"], bool(pull["merged_at"])
+        state: Literal["open", "closed", "merged"] = "merged" if is_merged else pull["state"]
         return PullRequest(
             number=number,
             url=pull["html_url"],

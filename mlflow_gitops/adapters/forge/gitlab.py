@@ -85,6 +85,11 @@ class GitLabForge:
         return replace(found, asked=(*found.asked, *self._not_again.of(number)))
 
     @told
+    def glance(self, number: int) -> PullRequest:
+        row = self._client.get(f"/merge_requests/{number}")
+        return pull_of(row, (), "") if row["state"] == "opened" else self.get(number)
+
+    @told
     def open(self, branch: str, base: str, draft: Draft) -> PullRequest:
         fields = {
             "source_branch": branch,
@@ -141,8 +146,10 @@ class GitLabForge:
             self._client.send("post", path, {"body": body})
 
     @told
-    def set_statuses(self, commit: str, statuses: Sequence[CommitStatus]) -> None:
-        rows = self._statuses(commit)
+    def set_statuses(
+        self, commit: str, statuses: Sequence[CommitStatus], *, is_new: bool = False
+    ) -> None:
+        rows = [] if is_new else self._statuses(commit)
         told = {row["name"]: (row["status"], row["description"] or "") for row in rows}
         for status in statuses:
             verdict, text = VERDICTS[status.verdict], status.text[:TEXT_LIMIT]

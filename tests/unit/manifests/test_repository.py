@@ -18,8 +18,9 @@ OPTIONS = InitOptions(
 )
 
 
-def test_every_yaml_file_is_good_yaml_and_no_placeholder_is_left() -> None:
-    files = scaffold_repository(OPTIONS)
+@pytest.mark.parametrize("applicationset", [False, True])
+def test_every_yaml_file_is_good_yaml_and_no_placeholder_is_left(applicationset: bool) -> None:
+    files = scaffold_repository(dataclasses.replace(OPTIONS, applicationset=applicationset))
     for path, text in files.items():
         assert text.endswith("\n"), path
         assert not text.endswith("\n\n"), path
@@ -69,6 +70,20 @@ def test_the_workflow_has_an_entry_for_each_application_and_no_secret() -> None:
         "models-production",
     ]
     assert job["steps"][1]["env"]["ARGOCD_TOKEN"] == "${{ secrets.ARGOCD_TOKEN }}"
+
+
+def test_an_applicationset_finds_what_no_list_has() -> None:
+    files = scaffold_repository(dataclasses.replace(OPTIONS, applicationset=True))
+    for name in ("staging", "production"):
+        assert f"models/overlays/{name}/kustomization.yaml" not in files
+        shared = yaml.safe_load(files[f"models/overlays/{name}/common/kustomization.yaml"])
+        assert shared["resources"] == ["../../../base/common"]
+        found = yaml.safe_load(files[f"argocd/{name}.yaml"])
+        assert found["kind"] == "ApplicationSet"
+        (generator,) = found["spec"]["generators"]
+        assert generator["git"]["directories"] == [{"path": f"models/overlays/{name}/*"}]
+    assert not any("refresh" in path for path in files)
+    assert "argocd-refresh" not in files["README.md"]
 
 
 def test_models_get_a_base_that_no_overlay_lists() -> None:

@@ -13,7 +13,7 @@ from mlflow_gitops.outcome import Outcome
 from mlflow_gitops.planning.messages import made_again
 from mlflow_gitops.planning.own_branch import is_same_edit
 from mlflow_gitops.planning.trailers import parse_trailers
-from mlflow_gitops.pull_requests import WITHDRAWN, CommitStatus, PullRequest
+from mlflow_gitops.pull_requests import WITHDRAWN, PullRequest
 from mlflow_gitops.service import ServiceReconciler
 from mlflow_gitops.state import State
 from mlflow_gitops.wish import Wish
@@ -314,9 +314,3 @@ def test_other_lists_grow_at_their_end() -> None:
     assert add_to_list("patches:\n  - path: c\n", "patches", "b", "x", item_key="path") == (
         "patches:\n  - path: c\n  - path: b\n"
     )
-
-
-def test_a_status_is_set_on_a_new_commit_without_asking_first(parts: Parts) -> None:
-    asked = parts.forge.asked
-    parts.forge.set_statuses("f" * 40, [CommitStatus("a", "success", "")], is_new=True)
-    assert parts.forge.asked == asked + 1

@@ -49,6 +49,7 @@ __all__ = [
 
 TITLE_LIMIT = 200
 HOLD, TEXT, EDIT, REPLACED, NOTE = "hold", "text", "edit", "replaced", "note"
+FOLDS = re.compile(r"</?(?:details|summary)[^>\n]*>|[\\*]")
 AROUND = ("index ", "@@ ", " ")  # lines of a diff that change with its base
 STATUS_LIMIT = 140  # characters; GitHub takes no more
 SOONEST, LATEST = 30.0, 600.0  # seconds between two looks at an open pull request
@@ -76,12 +77,12 @@ def step_for(plan: Plan, foreign: str = "", *, is_same: bool = False) -> tuple[S
     pull = plan.pull
     if pull is None or pull.state != "open":
         return Step.OPEN, ""
-    if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
-        return Step.REPLACE, "its label says that it was withdrawn before"
     if foreign:
         return Step.REPLACE, f"its branch holds {foreign}, which mlflow-gitops did not make"
     if pull.approvals and not is_same:
         return Step.REPLACE, f"it was approved as it is, and {_changed(plan, pull)}"
+    if WITHDRAWN in pull.labels:  # a person's closing of it would not be seen as a rejection
+        return Step.REPLACE, "its label says that it was withdrawn before"
     return (Step.AGAIN if is_same and keeps_head(pull) else Step.UPDATE), ""
 
 
@@ -223,8 +224,8 @@ def restored(pull: PullRequest, draft: Draft, text: str) -> Draft:
 
 
 def _plain(text: str) -> str:
-    """Without what forges, browsers and adapters change: space, line ends, escapes."""
-    return "".join(text.replace("\\", "").split())
+    """Without what forges, browsers and adapters change: space, escapes, folded parts."""
+    return "".join(FOLDS.sub("", text).split())
 
 
 def edit_mark_of(pull: PullRequest | None) -> str:

@@ -123,6 +123,17 @@ class AzureServer(LocalForge):
     def label(self, number: int, name: str) -> None:
         self._known(number).labels.append(name)
 
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        pull = self._known(number)
+        pull.title = title or pull.title
+        pull.description = pull.description if body is None else body
+
+    def unlabel(self, number: int, name: str) -> None:
+        self._known(number).labels.remove(name)
+
+    def unask(self, number: int, reviewer: str) -> None:
+        del self._known(number).votes[reviewer.removeprefix("team:")]
+
     def propose_from_fork(self) -> int:
         theirs = Pull(len(self.pulls) + 1, "theirs", "", self.branch, self.base, self.now())
         theirs.is_fork = True
@@ -177,7 +188,9 @@ class AzureServer(LocalForge):
                 return 200, {"results": [self._queried(each) for each in fields["queries"]]}
             case verb, ["commits", commit, "statuses"]:
                 if verb == "POST":
-                    return 201, _sent(self.sent.setdefault(commit, []), fields)
+                    row = _sent(self.sent.setdefault(commit, []), fields)
+                    self.heard(commit)
+                    return 201, row
                 rows = {_read(row).name: row for row in self.sent.get(commit, [])}
                 skip, top = int(fields.get("skip", 0)), int(fields.get("top", 1000))
                 return 200, _list(list(rows.values())[skip : skip + top])

@@ -122,6 +122,21 @@ class BitbucketCloudServer(LocalForge):
         body, labels = read(pull.description)
         pull.description = written(body, (*labels, name))
 
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        """The labels are a part of the text, at its end."""
+        pull = self._known(number)
+        pull.title = title or pull.title
+        if body is not None:
+            pull.description = written(body, read(pull.description)[1])
+
+    def unlabel(self, number: int, name: str) -> None:
+        pull = self._known(number)
+        body, labels = read(pull.description)
+        pull.description = written(body, [each for each in labels if each != name])
+
+    def unask(self, number: int, reviewer: str) -> None:
+        self._known(number).reviewers.remove(reviewer)
+
     def propose_from_fork(self) -> int:
         theirs = Pull(len(self.pulls) + 1, "theirs", "", self.branch, self.base, self.now())
         theirs.is_fork, theirs.head = True, self.head(self.base)
@@ -248,6 +263,7 @@ class BitbucketCloudServer(LocalForge):
         assert len(fields["key"]) <= 40
         assert fields["url"].startswith("https://")
         sent.append(dict(fields))
+        self.heard(commit)
         return 201, dict(fields)
 
     def _page(self, rows: list[Any], asked: Asked, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,24 @@ class BitbucketServer(LocalForge):
         pull.description = written(body, (*labels, name))
         pull.version += 1
 
+    def rewrite(self, number: int, *, title: str = "", body: str | None = None) -> None:
+        """The labels are a part of the text, at its end."""
+        pull = self._known(number)
+        pull.title, pull.version = title or pull.title, pull.version + 1
+        if body is not None:
+            pull.description = written(body, read(pull.description)[1])
+
+    def unlabel(self, number: int, name: str) -> None:
+        pull = self._known(number)
+        body, labels = read(pull.description)
+        pull.description = written(body, [each for each in labels if each != name])
+        pull.version += 1
+
+    def unask(self, number: int, reviewer: str) -> None:
+        pull = self._known(number)
+        pull.reviewers.remove(reviewer)
+        pull.version += 1
+
     def propose_from_fork(self) -> int:
         number = len(self.pulls) + 1
         theirs = Pull(number, "theirs", "", self.branch, self.base, self._milliseconds())
@@ -191,6 +209,7 @@ class BitbucketServer(LocalForge):
             case "POST", ["commits", commit, "builds"]:
                 assert fields["url"].startswith(("https://", "http://"))
                 self.sent.setdefault(commit, []).append(dict(fields))
+                self.heard(commit)
                 return 204, None
             case "GET", ["commits", commit, "pull-requests"]:
                 found = [each for each in self.pulls if commit == each.merge_commit]

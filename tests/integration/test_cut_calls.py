@@ -134,7 +134,7 @@ class Trial:
             except AssertionError as error:
                 yield f"{how} {at} {call}: {error}"
                 continue
-            if not cut.landed:
+            if not cut.landed and len(cut.calls) >= at:  # Gitea is asked again while it looks
                 yield f"{how} {at} {call}: not reached"
             for text in _compared(self.expected, found):
                 print(f"{how} {at} {call}: {text}", flush=True)

@@ -1,7 +1,7 @@
 """Bitbucket Cloud's REST API on loopback, as far as pull requests go.
 
-Implements `forge_host.Host`. `KNOWN` has the query and body fields that Atlassian's documentation
-names for each path; a request with another one is a fault.
+Implements `forge_host.Host`. `KNOWN` has the query and body fields that each path takes; a
+request with another one is a fault. The table was not checked against a description of the API.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return [channel for channel in self.active_channels.values() if channel.is_waiting]
 
     def shutdown(self) -> None:
-        """End the threads, once their requests are answered."""
+        """End the threads, once their requests are answered: they wake the loop, so before it."""
         self.probes.shutdown()
         self.task_dispatcher.shutdown()
 

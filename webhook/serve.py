@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from types import FrameType
@@ -14,6 +15,8 @@ from webhook.app import EXTENSION, Service
 from webhook.connections import CHECK_SECONDS, Limits, Server
 
 __all__ = ["DEFAULT_LIMITS", "address", "bind", "serve"]
+
+log = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 DEFAULT_LIMITS: Final = Limits()
@@ -79,10 +82,11 @@ def serve(app: Flask, host: str, port: int, threads: int = 8, grace: float = 25.
         if service.worker is not None:
             service.worker.start()
         print(f"listening on {address(server)}", flush=True)
-        server.run()
+        server.run()  # until a signal
     except SystemExit:
-        server.shutdown()
+        log.debug("ended while it started")
     finally:
+        server.shutdown()
         server.close()
         if service.worker is not None:
             service.worker.stop(grace)

@@ -49,6 +49,7 @@ __all__ = [
 
 TITLE_LIMIT = 200
 HOLD, TEXT, EDIT, REPLACED, NOTE = "hold", "text", "edit", "replaced", "note"
+LENGTH = re.compile(r"<details><summary>\d+ lines</summary>")  # counts such lines
 FOLDS = re.compile(r"</?(?:details|summary)[^>\n]*>|[\\*]")
 AROUND = ("index ", "@@ ", " ")  # lines of a diff that change with its base
 STATUS_LIMIT = 140  # characters; GitHub takes no more
@@ -258,7 +259,7 @@ def _lasting(text: str) -> str:
     for line in text.split("\n"):
         if line.startswith("```"):
             is_diff = line.endswith("diff")
-        if not (is_diff and line.startswith(AROUND)):
+        if not (is_diff and line.startswith(AROUND) or LENGTH.fullmatch(line)):
             lines.append(line)
     return "\n".join(lines)
 

@@ -66,6 +66,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 LOCAL = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in SERVERS]
+FIRST = [each for each in LOCAL if each.values[0] in ("github", "gitlab", "gitea")]
+"""Those whose pull requests Git can read too, and whose calls are counted."""
 
 
 @pytest.fixture(params=["real"] if variable("URL") else LOCAL)

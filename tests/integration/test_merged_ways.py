@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_forges import LOCAL, SERVERS
+from tests.integration.test_forges import FIRST, SERVERS
 from tests.support.forge_host import How, LocalForge
 from tests.support.git import git
 from tests.support.gitea_server import GiteaServer
@@ -68,7 +68,7 @@ class Merging:
         git("update-ref", "-d", f"refs/heads/{BRANCH}", cwd=self.past.bare)
 
 
-@pytest.fixture(params=LOCAL)
+@pytest.fixture(params=FIRST)
 def merging(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Merging]:
@@ -93,8 +93,8 @@ def merging(
 
 
 def one(kind: str) -> pytest.MarkDecorator:
-    number = list(SERVERS).index(kind)
-    return pytest.mark.parametrize("merging", [LOCAL[number]], indirect=True)
+    found = [each for each in FIRST if each.values[0] == kind]
+    return pytest.mark.parametrize("merging", found, indirect=True)
 
 
 WAYS = pytest.mark.parametrize("how", ["merge", "squash", "rebase", "fast-forward"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_gitops.adapters.renderer import KustomizeRenderer
-from tests.integration.test_forges import LOCAL, SERVERS
+from tests.integration.test_forges import FIRST, SERVERS
 from tests.support.forge_host import How, LocalForge
 from tests.support.git import git, make_bare
 from tests.support.kubectl import build, kubectl, objects
@@ -34,7 +34,7 @@ def forge(kind: str, folder: Path, files: Mapping[str, str]) -> Iterator[LocalFo
         yield host
 
 
-@pytest.mark.parametrize("kind", LOCAL)
+@pytest.mark.parametrize("kind", FIRST)
 def test_a_list_costs_no_approval(kind: str, tmp_path: Path) -> None:
     with forge(kind, tmp_path, LISTED) as host:
         world = NewServices(host, tmp_path / "state", MODELS)

@@ -259,7 +259,7 @@ def _lasting(text: str) -> str:
     for line in text.split("\n"):
         if line.startswith("```"):
             is_diff = line.endswith("diff")
-        if not (is_diff and line.startswith(AROUND) or LENGTH.fullmatch(line)):
+        if not ((is_diff and line.startswith(AROUND)) or LENGTH.fullmatch(line)):
             lines.append(line)
     return "\n".join(lines)
 

@@ -319,7 +319,7 @@ CASES = (
         ("_manifests/v1.claim.json", "If-None-Match"),
         late=True,
     ),
-    Case("storage-down", storage_is_down, ("127.0.0.1:9", "ENDPOINT"), told=False),
+    Case("storage-down", storage_is_down, ("127.0.0.1:9", "ENDPOINT")),
     Case("repository-unreachable", repository_unreachable, ("127.0.0.1:9",), told=False),
     Case("git-500", git_answers_500, ("127.0.0.1", "500"), told=False),
     Case("git-403", git_answers_403, ("127.0.0.1", "permission"), told=False),

@@ -64,7 +64,7 @@ def test_a_withdrawal_is_marked_before_it_is_closed(either: Bitbucket) -> None:
     put = len(either.seen)
     forge.withdraw(pull, "version 3 is asked for")
     verbs = [each.partition(" ")[0] for each in either.seen[put:]]
-    assert verbs == ["GET", "PUT", "POST", "POST"]  # the mark, the words, the closing
+    assert verbs == ["GET", "PUT", "GET", "POST", "POST"]  # the mark, the words, the closing
     assert read_marker(forge.get(1).body) == {"a": "1"}
     assert WITHDRAWN in forge.get(1).labels
 

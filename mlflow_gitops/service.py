@@ -29,8 +29,6 @@ from mlflow_gitops.state import Environment, Settings, State
 __all__ = ["ServiceReconciler"]
 
 AGAIN, AGAIN_FAILED = 600.0, 60.0  # seconds until the forge is looked at again
-
-
 MOST_BRANCHES = 200  # that are compared with a new base after a run, some milliseconds each
 
 
@@ -92,8 +90,9 @@ class ServiceReconciler:
     def proposed(self, base: str) -> Collection[str]:
         """By our branches, as last fetched."""
         settings = self.reconciler.observer.settings()
-        names = [name for name, its_base in self._branches(settings).items() if its_base == base]
-        return self._models_of(names, settings)
+        branches, default = self._branches(settings), self.reconciler.repository.default_branch
+        ours = [each for each in branches.values() if (each[0].branch or default) == base]
+        return self._models_of(ours, settings)
 
     def in_conflict(self) -> Collection[str]:
         """By Git alone, as last fetched. What a look leaves in conflict, as one that is held, waits
@@ -104,9 +103,10 @@ class ServiceReconciler:
             branches = self._branches(settings)
         except GitOpsError:
             return ()  # a look tells of it
+        default = repository.default_branch
         pairs = {
-            name: (repository.branch_head(base), repository.branch_head(name))
-            for name, base in branches.items()
+            name: (repository.branch_head(place.branch or default), repository.branch_head(name))
+            for name, (place, _) in branches.items()
         }
         news = {
             name: (base, head)
@@ -118,27 +118,26 @@ class ServiceReconciler:
         found = {
             name: head for name, (base, head) in news.items() if repository.conflicts(base, head)
         }
-        models = self._models_of(found, settings) if found else ()
+        models = self._models_of([branches[name] for name in found], settings) if found else ()
         self._stuck |= found
         return models
 
-    def _branches(self, settings: Settings) -> Mapping[str, str]:
-        """Each branch that we make pull requests from, to its base."""
-        repository = self.reconciler.repository
+    def _branches(self, settings: Settings) -> Mapping[str, tuple[Environment, str]]:
+        """Each branch that pull requests are made from, to its environment and service."""
         return {
-            branch: environment.branch or repository.default_branch
+            branch: (environment, service)
             for environment in settings.environments.values()
-            for branch in repository.branches(branch_prefix(environment))
-            if service_of(environment, branch)
+            for branch in self.reconciler.repository.branches(branch_prefix(environment))
+            if (service := service_of(environment, branch))
         }
 
-    def _models_of(self, branches: Iterable[str], settings: Settings) -> Collection[str]:
+    def _models_of(
+        self, places: Iterable[tuple[Environment, str]], settings: Settings
+    ) -> Collection[str]:
         known = self.reconciler.registry.names() if settings.by_slug else ()
         found: set[str] = set()
-        for branch in branches:
-            for environment in settings.environments.values():
-                if service := service_of(environment, branch):
-                    found |= _models(service, environment, settings, known)
+        for environment, service in places:
+            found |= _models(service, environment, settings, known)
         return frozenset(found)
 
     def touched(self, branch: str, paths: Collection[str]) -> Collection[str]:
